@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from vigbench.suites.case import Device
+from vigbench.suites.loader import list_suites, load_suite, suite_files
+
+SMOKE = suite_files()["smoke"].read_text()
+
+
+@pytest.mark.parametrize("name", list_suites())
+def test_shipped_suites_load_under_their_own_name_with_a_cpu_and_a_cuda_profile(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.name == name
+    assert set(suite.profiles) == {Device.cpu, Device.cuda}
+
+
+def test_main_suite_holds_the_sweep_that_it_promises() -> None:
+    suite = load_suite("resolution-scaling")
+    cpu, cuda = suite.profile(Device.cpu), suite.profile(Device.cuda)
+    assert cpu.batch_size == [1]
+    assert cpu.precision == ["float32"]
+    assert (min(cpu.resolution), max(cpu.resolution)) == (224, 1024)
+    assert cpu.budget <= 600
+    assert cuda.batch_size == [1, 64]
+    assert set(cuda.precision) == {"bfloat16", "float32"}
+    assert (min(cuda.resolution), max(cuda.resolution)) == (224, 2048)
+    deit = next(entry for entry in suite.subjects if entry.name == "deit_tiny_patch16_224")
+    assert deit.implementations == ["eager", "sdpa"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("resolution:", "resolutoin:", ["profiles.cpu.resolutoin", "did you mean 'resolution'", "Allowed here: resolution"]),
+        ("bfloat16", "bfloat61", ["profiles.cuda.precision.1", "'bfloat61'", "did you mean 'bfloat16'", "float32, bfloat16"]),
+        ("[64, 128]", "[64, -1]", ["profiles.cpu.resolution.1", "greater than or equal to 1", "-1"]),
+        ("[64, 128]", "[64, 1.5]", ["profiles.cpu.resolution.1", "integer", "1.5"]),
+        ("[64, 128]", "[]", ["profiles.cpu.resolution", "empty"]),
+        ("[eager, sdpa]", "[]", ["subjects.1.attention", "empty"]),
+        ("attention:", "atention:", ["subjects.1.atention", "did you mean 'attention'", "name, attention, gla"]),
+        ("cpu:", "gpu:", ["profiles.gpu", "Allowed: cpu, cuda"]),
+        ("question:", "qestion:", ["qestion: unknown key", "did you mean 'question'"]),
+        ("budget: 40s", "budget: soon", ["profiles.cpu.budget", "'soon'", "90s, 3m or 1h30m"]),
+        ("budget: 40s", "budget: yes", ["profiles.cpu.budget", "90s, 3m or 1h30m"]),
+        ("budget: 40s", "budget: 0s", ["profiles.cpu.budget", "positive"]),
+        ("name: smoke", "name: Smo ke", ["name: ", "Smo ke"]),
+        ("subjects:", "subjects: 3\nx:", ["subjects", "list"]),
+        ("[eager, sdpa]", "[eager, sdpa]\n    gla: torch_chunk", ["subjects.1", "one operator"]),
+        ("name: smoke", "name: [", ["not valid YAML"]),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, expected: list[str]
+) -> None:
+    assert old in SMOKE
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMOKE.replace(old, new))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the parts of the message are checked below
+        load_suite(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+def test_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'smoke'"):
+        load_suite("smoek")
+    with pytest.raises(ValueError, match="no suite file"):
+        load_suite("there/is/none.yaml")
+
+
+def test_scalars_stand_for_lists_of_one_and_aliases_for_dtypes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nquestion: Does it load?\nsubjects: [resnet50]\n"
+        "profiles: {cpu: {resolution: 64, precision: bf16, budget: 90}}\n"
+    )
+    profile = load_suite(path).profile(Device.cpu)
+    assert profile.resolution == [64]
+    assert profile.precision == ["bfloat16"]
+    assert profile.budget == 90
+    with pytest.raises(ValueError, match="no profile for cuda"):
+        load_suite(path).profile(Device.cuda)

@@ -1,0 +1,81 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vigbench.suites.case import Case, Device
+from vigbench.suites.loader import load_suite
+from vigbench.suites.planner import Overrides, estimate_s, plan
+
+SUITE = load_suite("resolution-scaling")
+
+
+def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
+    return list(requested) or ["default"]
+
+
+def test_cases_run_by_resolution_and_never_twice() -> None:
+    planned = plan(SUITE, Device.cuda, resolve)
+    resolutions = [case.resolution for case in planned.cases]
+    assert resolutions == sorted(resolutions)
+    assert len({case.case_id for case in planned.cases}) == len(planned.cases) == 7 * 2 * 2 * 6
+
+
+def test_every_axis_can_be_overridden() -> None:
+    overrides = Overrides(
+        subject=["deit*"],
+        implementation=["eager"],
+        resolution=[320, 96],
+        batch_size=[2],
+        precision=["float16"],
+        phase=["training"],
+        compile=[True],
+        channels_last=[True],
+        tf32=[True],
+        threads=1,
+        budget=5.0,
+        case_timeout=2.0,
+    )
+    planned = plan(SUITE, Device.cpu, resolve, overrides)
+    expected = Case(
+        subject="deit_tiny_patch16_224",
+        implementation="eager",
+        resolution=96,
+        batch_size=2,
+        precision="float16",
+        phase="training",
+        compile=True,
+        channels_last=True,
+        tf32=True,
+        threads=1,
+    )
+    assert planned.cases == (expected, expected.model_copy(update={"resolution": 320}))
+    assert (planned.budget_s, planned.case_timeout_s) == (5.0, 2.0)
+
+
+def test_an_exact_name_outside_the_suite_is_added_and_a_glob_without_match_is_refused() -> None:
+    planned = plan(SUITE, Device.cpu, resolve, Overrides(subject=["resnet18"], resolution=[64]))
+    assert [case.subject for case in planned.cases] == ["resnet18"]
+    with pytest.raises(ValueError, match="matches 'diet"):
+        plan(SUITE, Device.cpu, resolve, Overrides(subject=["diet*"]))
+
+
+def test_an_implementation_that_nobody_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="They have: default, eager, sdpa"):
+        plan(SUITE, Device.cpu, resolve, Overrides(implementation=["flash"]))
+
+
+@given(st.integers(1, 4096), st.integers(1, 64))
+def test_case_id_is_a_function_of_the_content(resolution: int, batch_size: int) -> None:
+    case = Case(subject="resnet50", resolution=resolution, batch_size=batch_size)
+    same = Case.model_validate_json(case.model_dump_json())
+    assert (case.case_id, hash(case)) == (same.case_id, hash(same))
+    assert case.case_id != Case(subject="resnet50", resolution=resolution + 1, batch_size=batch_size).case_id
+
+
+def test_estimate_grows_with_work_and_shrinks_with_threads() -> None:
+    case = Case(subject="resnet50", resolution=224)
+    assert estimate_s(case, 100, 2) > estimate_s(case, 10, 2) > estimate_s(case, 10, 4) > 0
+    training = case.model_copy(update={"phase": "training"})
+    assert estimate_s(training, 100, 2) > 0

@@ -1,0 +1,56 @@
+"""vigbench: does linear-complexity vision pay off on my hardware, and can I trust the answer?
+
+The public interface. Importing it is cheap: torch and timm are imported with the first thing that needs them, and
+vigbench's models register with timm as soon as both packages are imported, in either order.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vigbench.timm_hook import register_with_timm
+
+if TYPE_CHECKING:
+    from vigbench.measure.cost import Cost, count_cost
+    from vigbench.models import create_model
+    from vigbench.models.catalog import list_subjects
+    from vigbench.records.load import load_results
+    from vigbench.runner.run import Run, run
+    from vigbench.suites.loader import list_suites, load_suite
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Cost": "vigbench.measure.cost",
+    "Run": "vigbench.runner.run",
+    "count_cost": "vigbench.measure.cost",
+    "create_model": "vigbench.models",
+    "list_subjects": "vigbench.models.catalog",
+    "list_suites": "vigbench.suites.loader",
+    "load_results": "vigbench.records.load",
+    "load_suite": "vigbench.suites.loader",
+    "run": "vigbench.runner.run",
+}
+
+__all__ = [
+    "Cost",
+    "Run",
+    "count_cost",
+    "create_model",
+    "list_subjects",
+    "list_suites",
+    "load_results",
+    "load_suite",
+    "run",
+]
+
+register_with_timm()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vigbench' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,56 @@
+"""The command line: one file for each command. torch is imported by the commands that need it, not at start-up."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vigbench.cli import doctor, listing, planning, reporting, running
+
+EXIT_CODES = """Exit codes: 0 done; 1 done, but a case ended in error, crashed or wrong_result; 2 wrong input;
+130 interrupted (continue with --resume)."""
+
+# typer ships click or depends on it, by version: the base of all its usage errors is reached through typer alone
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    help=f"Does linear-complexity vision pay off on this machine?\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(running.run)
+app.command("plan")(planning.plan)
+app.command("report")(reporting.report)
+app.command("list")(listing.list_)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+    if version:
+        from vigbench import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of `vigbench`: every wrong input ends in one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        _fail(error.format_message())  # type: ignore[attr-defined]
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    else:
+        sys.exit(code or 0)
+
+
+def _fail(message: str) -> None:
+    print(f"vigbench: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,86 @@
+"""`vigbench doctor`: what this machine can measure, and how to add what is missing."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+OPTIONAL_PACKAGES = {
+    "triton": ("Triton kernels", "pip install triton"),
+    "flash-attn": ("FlashAttention-2", "pip install 'vigbench[flash]'"),
+    "mamba-ssm": ("Mamba's CUDA selective scan", "pip install 'vigbench[mamba]'"),
+    "causal-conv1d": ("Mamba's CUDA convolution", "pip install 'vigbench[mamba]'"),
+    "flash-linear-attention": ("fla's GLA kernels", "pip install 'vigbench[fla]'"),
+}
+
+
+def doctor() -> None:
+    """Say what this machine can measure, and how to install what is missing."""
+    import torch
+
+    from vigbench.measure.environment import describe_environment
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    environment = describe_environment(device, 0)
+    print(f"Python {environment['python']}, torch {environment['torch']}, {environment['platform']}")
+    _print_devices(environment)
+    print("\nMetrics")
+    for name, reason in _metrics(device):
+        print(f"  {name:16}  {reason}")
+    print("\nImplementations")
+    for name, text in implementation_rows():
+        print(f"  {name:24}  {text}")
+    print("\nOptional packages")
+    for name, (purpose, command) in OPTIONAL_PACKAGES.items():
+        print(f"  {name:24}  {_installed(name) or f'missing: {command}'} ({purpose})")
+
+
+def implementation_rows() -> list[tuple[str, str]]:
+    """operator/name -> what it is, or why it cannot run on this machine."""
+    import torch
+
+    import vigbench.ops.attention
+    import vigbench.ops.gla  # noqa: F401  both register their implementations
+    from vigbench.ops.registry import list_implementations
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = []
+    for one in list_implementations():
+        reason = one.unsupported_reason(device)
+        rows.append((f"{one.operator}/{one.name}", f"unsupported: {reason}" if reason else one.description))
+    return rows
+
+
+def _print_devices(environment: dict[str, Any]) -> None:
+    cpu, memory, gpu = environment["cpu"], environment["memory_gib"], environment["gpu"]
+    print(f"CPU: {cpu['name']}, {cpu['physical_cores']} cores, vigbench uses {cpu['threads_used']} threads ({cpu['capability']})")
+    print(f"Memory: {memory['available']} GiB free of {memory['total']} GiB; load average {cpu['load_average_1min']}")
+    if gpu is None:
+        print("GPU: torch sees no CUDA device; suites run with their cpu profile")
+    else:
+        print(f"GPU: {gpu['name']}, {gpu['memory_gib']} GiB, CUDA {gpu['cuda']}, driver {gpu.get('driver', 'unknown')}")
+
+
+def _metrics(device: str) -> list[tuple[str, str]]:
+    from vigbench.measure.memory import process_peak_source
+
+    if device == "cuda":
+        return [
+            ("latency", "synchronised calls"),
+            ("throughput", "queued calls"),
+            ("memory", "torch's CUDA allocator"),
+            ("MACs", "meta device"),
+        ]
+    return [
+        ("latency", "yes"),
+        ("throughput", "from the same calls: the CPU does not queue"),
+        ("memory", f"torch's allocator; process: {process_peak_source()}"),
+        ("MACs", "meta device"),
+    ]
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

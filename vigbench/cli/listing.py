@@ -1,0 +1,39 @@
+"""`vigbench list suites|subjects|implementations`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+KINDS = ("suites", "subjects", "implementations")
+Kind = Annotated[str, typer.Argument(metavar="[suites|subjects|implementations]", help="What to list.")]
+Pattern = Annotated[str, typer.Argument(help="A glob, e.g. 'vig*'; for subjects it also searches timm.")]
+
+
+def list_(kind: Kind, pattern: Pattern = "*") -> None:
+    """List suites, subjects or implementations."""
+    from fnmatch import fnmatchcase
+
+    if kind == "suites":
+        from vigbench.suites.loader import list_suites, load_suite
+
+        rows = [(name, load_suite(name).question) for name in list_suites() if fnmatchcase(name, pattern)]
+    elif kind == "subjects":
+        from vigbench.models.catalog import list_subjects
+        from vigbench.models.family import family_of
+
+        rows = [(name, family_of(name)) for name in list_subjects(pattern)]
+    elif kind == "implementations":
+        from vigbench.cli.doctor import implementation_rows
+
+        rows = [row for row in implementation_rows() if fnmatchcase(row[0], pattern)]
+    else:
+        from vigbench.suites.nearest import did_you_mean
+
+        raise ValueError(f"list {kind!r}: choose {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    if not rows:
+        raise ValueError(f"No {kind} match {pattern!r}.")
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        print(f"{name:{width}}  {text}")

@@ -1,0 +1,113 @@
+"""Options that `run` and `plan` share, and how their texts become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from vigbench.suites.planner import Overrides
+
+T = TypeVar("T")
+
+Suite = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite (vigbench list suites), or a YAML file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Subject = Annotated[str | None, typer.Option(help="Subjects: names or globs, comma-separated, e.g. 'deit*,vig*'.")]
+Implementation = Annotated[str | None, typer.Option(help="Only these implementations, e.g. eager,sdpa.")]
+Resolution = Annotated[str | None, typer.Option(help="Input sizes in px, e.g. 224,512.")]
+BatchSize = Annotated[str | None, typer.Option(help="Images per iteration, e.g. 1,64.")]
+Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
+Phase = Annotated[str | None, typer.Option(help="inference, training.")]
+Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
+ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]
+Tf32 = Annotated[str | None, typer.Option(help="TF32 for float32 matrix products on CUDA: true, false.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
+Budget = Annotated[str | None, typer.Option(help="Time for the whole run, e.g. 90s, 3m, 1h.")]
+CaseTimeout = Annotated[str | None, typer.Option(help="Time after which a case is stopped, e.g. 60s.")]
+
+
+def overrides(
+    *,
+    subject: str | None,
+    implementation: str | None,
+    resolution: str | None,
+    batch_size: str | None,
+    precision: str | None,
+    phase: str | None,
+    compile: str | None,  # noqa: A002  the axis is called so
+    channels_last: str | None,
+    tf32: str | None,
+    threads: int | None,
+    budget: str | None,
+    case_timeout: str | None,
+) -> Overrides:
+    """The typed form of the options.
+
+    Raises:
+        ValueError: naming the option, what it holds and what is allowed.
+    """
+    from vigbench.suites.case import Phase, Precision
+    from vigbench.suites.duration import parse_duration
+    from vigbench.suites.planner import Overrides
+    from vigbench.suites.schema import PRECISION_ALIASES
+
+    def precision_name(text: str) -> str:
+        return PRECISION_ALIASES.get(text, text)
+
+    return Overrides(
+        subject=_split("--subject", subject, str),
+        implementation=_split("--implementation", implementation, str),
+        resolution=_split("--resolution", resolution, _whole),
+        batch_size=_split("--batch-size", batch_size, _whole),
+        precision=_split("--precision", precision, _choice([one.value for one in Precision], precision_name)),
+        phase=_split("--phase", phase, _choice([one.value for one in Phase], str)),
+        compile=_split("--compile", compile, _flag),
+        channels_last=_split("--channels-last", channels_last, _flag),
+        tf32=_split("--tf32", tf32, _flag),
+        threads=threads,
+        budget=_one("--budget", budget, parse_duration),
+        case_timeout=_one("--case-timeout", case_timeout, parse_duration),
+    )
+
+
+def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] | None:
+    if text is None:
+        return None
+    return [_one(option, part.strip(), parse) for part in text.split(",")]
+
+
+def _one(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:  # type: ignore[misc]
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}.") from error
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number above 0; write for example 224,512")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    flags = {"true": True, "false": False}
+    if text.lower() not in flags:
+        raise ValueError(f"{text!r} is not allowed; choose true or false")
+    return flags[text.lower()]
+
+
+def _choice(allowed: list[str], normalise: Callable[[str], str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        from vigbench.suites.nearest import did_you_mean
+
+        name = normalise(text)
+        if name not in allowed:
+            near = did_you_mean(text, allowed).rstrip(".?")  # inside a sentence here
+            raise ValueError(f"{text!r} is not allowed{near}; choose from {', '.join(allowed)}")
+        return name
+
+    return parse

@@ -1,0 +1,65 @@
+"""`vigbench plan`: the cases of a suite and the time they will take; measures nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vigbench.cli import options
+
+if TYPE_CHECKING:
+    from vigbench.suites.planner import Plan
+
+
+def plan(
+    suite: options.Suite,
+    device: options.Device = "auto",
+    subject: options.Subject = None,
+    implementation: options.Implementation = None,
+    resolution: options.Resolution = None,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = None,
+    phase: options.Phase = None,
+    compile: options.Compile = None,  # noqa: A002  the axis is called so
+    channels_last: options.ChannelsLast = None,
+    tf32: options.Tf32 = None,
+    threads: options.Threads = None,
+    budget: options.Budget = None,
+    case_timeout: options.CaseTimeout = None,
+) -> None:
+    """Print a suite's cases and the estimated time; measure nothing (the same as run --plan)."""
+    changes = options.overrides(
+        subject=subject,
+        implementation=implementation,
+        resolution=resolution,
+        batch_size=batch_size,
+        precision=precision,
+        phase=phase,
+        compile=compile,
+        channels_last=channels_last,
+        tf32=tf32,
+        threads=threads,
+        budget=budget,
+        case_timeout=case_timeout,
+    )
+    from vigbench.runner.run import plan_suite
+
+    print_plan(plan_suite(suite, device, changes))
+
+
+def print_plan(planned: Plan) -> None:
+    """One line a case, then the total against the budget."""
+    from vigbench.runner.run import estimated_s
+    from vigbench.suites.duration import format_duration
+
+    total = 0.0
+    width = max(len(case.label()) for case in planned.cases)
+    for case in planned.cases:
+        seconds = estimated_s(case)
+        total += seconds
+        print(f"{case.case_id}  {case.label():{width}}  about {format_duration(seconds)}")
+    print(
+        f"{len(planned.cases)} cases on {planned.cases[0].device}, estimated {format_duration(total)} "
+        f"(give or take a factor of two), budget {format_duration(planned.budget_s)}. Nothing was measured."
+    )
+    if total > planned.budget_s:
+        print("The estimate is above the budget: the last cases may be pruned; raise --budget to measure them all.")

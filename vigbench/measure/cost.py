@@ -1,0 +1,135 @@
+"""Multiply-adds and parameters of a model, counted on the meta device: no weight or activation is allocated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from vigbench.measure.counting_rule import is_zero_by_rule
+from vigbench.ops.cost import EXECUTED_FLOPS
+from vigbench.ops.registry import list_implementations
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one forward pass costs. 1 MAC = one multiply-add; FLOPs = 2 x MACs.
+
+    Attributes:
+        macs: algorithmic count by the rule of docs/measurement.md, the same for every implementation.
+        executed_macs: what the chosen implementations really execute.
+        params: trainable parameters.
+        by_operator: `macs` by operator, largest first; vigbench's own operators under their own name (`gla`).
+        calls: operator calls, whether they have a formula, are free by the rule, or neither.
+        uncounted: operators that have no formula and are not free by the rule, with their calls; they count as 0 above.
+    """
+
+    macs: int
+    executed_macs: int
+    params: int
+    by_operator: Mapping[str, int]
+    calls: int
+    uncounted: Mapping[str, int]
+
+    @property
+    def flops(self) -> int:
+        """2 x MACs."""
+        return 2 * self.macs
+
+    @property
+    def coverage(self) -> float:
+        """Share of operator calls that the counting rule covers, 0 to 1; below 1, `uncounted` names the rest."""
+        return 1 - sum(self.uncounted.values()) / self.calls if self.calls else 1.0
+
+    @property
+    def operator_macs(self) -> int:
+        """`macs` in vigbench's own operators."""
+        return sum(macs for name, macs in self.by_operator.items() if "." not in name)
+
+
+def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
+    """Count one forward pass in eval mode.
+
+    Args:
+        model: on any device; it is not changed and not copied.
+        input_shape: (batch, channels, height, width). The count covers the whole batch.
+
+    Raises:
+        ValueError: if the model does not take this shape, or cannot run on the meta device.
+    """
+    state = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in chain(model.named_parameters(), model.named_buffers())
+    }
+    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    image = torch.empty(tuple(input_shape), dtype=dtype, device="meta")
+    was_training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        algorithmic, calls = _count(model, state, image, {})
+        executed, _ = _count(model, state, image, EXECUTED_FLOPS)
+    except Exception as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{type(model).__name__} did not run on an input of shape {tuple(input_shape)} on the meta device: {first_line}"
+        ) from error
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+    by_operator: Counter[str] = Counter()
+    for operator, flops in algorithmic.items():
+        by_operator[_operator_name(operator)] += flops // 2
+    uncounted = {
+        str(operator.overloadpacket): count
+        for operator, count in calls.items()
+        if operator.overloadpacket not in algorithmic and not is_zero_by_rule(operator)
+    }
+    return Cost(
+        macs=sum(by_operator.values()),
+        executed_macs=sum(executed.values()) // 2,
+        params=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        by_operator=dict(by_operator.most_common()),
+        calls=sum(calls.values()),
+        uncounted=uncounted,
+    )
+
+
+def _operator_name(packet: Any) -> str:
+    """`aten.addmm` for torch's operators; for vigbench's, named vigbench::<operator>_<implementation>, the operator."""
+    namespace, _, name = str(packet).partition(".")
+    return name.partition("_")[0] if namespace == "vigbench" else str(packet)
+
+
+def _count(
+    model: nn.Module, state: Mapping[str, Tensor], image: Tensor, formulas: Mapping[Any, Any]
+) -> tuple[dict[Any, int], Counter[OpOverload]]:
+    """FLOPs by operator, and the calls of every operator that is left after decomposition."""
+    for implementation in list_implementations():
+        if implementation.unsupported_reason("meta") is None and implementation.operator != "attention":
+            implementation.load()  # an operator's formulas are registered by its import
+    counter = FlopCounterMode(display=False, custom_mapping=dict(formulas))
+    with torch.no_grad(), _CallCounter() as calls, counter:
+        torch.func.functional_call(model, dict(state), (image,))
+    return counter.get_flop_counts().get("Global", {}), calls.calls
+
+
+class _CallCounter(TorchDispatchMode):
+    """Counts calls; entered outside FlopCounterMode it sees what that mode's decomposition leaves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[OpOverload] = Counter()
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.calls[func] += 1
+        return func(*args, **(kwargs or {}))

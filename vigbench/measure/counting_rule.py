@@ -1,0 +1,65 @@
+"""Which operators are free by the counting rule of docs/measurement.md, and which are merely unknown."""
+
+from __future__ import annotations
+
+import torch
+from torch._ops import OpOverload
+
+# Elementwise operators and reductions carry a tag, views say so themselves; the rest is named here.
+_NORMS = ("layer_norm", "group_norm", "batch_norm", "rms_norm", "softmax", "instance_norm", "normalize")
+_POOLING_AND_RESAMPLING = ("pool", "upsample", "grid_sampler", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+_DATA_MOVEMENT = (
+    "cat",
+    "stack",
+    "clone",
+    "contiguous",
+    "_to_copy",
+    "copy",
+    "lift_fresh",
+    "constant_pad_nd",
+    "reflection_pad2d",
+    "replication_pad2d",
+    "as_strided_",
+    "roll",
+    "flip",
+    "index",
+    "index_select",
+    "index_put",
+    "gather",
+    "scatter",
+    "embedding",
+    "repeat",
+    "unfold",
+    "im2col",
+    "sort",
+    "topk",
+    "bernoulli",
+    "dropout",
+    "_unsafe_view",
+    "detach",
+)
+_UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "glu", "rrelu_with_noise")
+_CREATION = ("empty", "zeros", "ones", "full", "new_", "arange", "linspace", "eye", "scalar_tensor", "rand", "tril", "triu")
+
+
+def is_zero_by_rule(operator: OpOverload) -> bool:
+    """Whether the rule counts this operator as zero: elementwise, norm, pooling, data movement, creation.
+
+    Everything that is neither this nor has a formula is unknown, and `count_cost` names it.
+    """
+    if operator.namespace not in ("aten", "prims", "prim"):
+        return False
+    if operator.is_view or torch.Tag.pointwise in operator.tags:
+        return True
+    reduction = getattr(torch.Tag, "reduction", None)  # newer than torch 2.9
+    if reduction is not None and reduction in operator.tags:
+        return True
+    name = operator.overloadpacket.__name__
+    base = name.strip("_")
+    return (
+        any(part in name for part in (*_NORMS, *_POOLING_AND_RESAMPLING))
+        or name in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
+        or base in _DATA_MOVEMENT
+        or any(base.startswith(prefix) for prefix in _CREATION)
+        or base in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "var", "var_mean", "std", "linalg_vector_norm")
+    )

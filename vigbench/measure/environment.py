@@ -1,0 +1,139 @@
+"""What a number depends on beside the code: versions, device, driver, load, commit. No host or user name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from vigbench.measure.settings import default_threads
+
+PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def cpu_name() -> str:
+    """The processor's marketing name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if match:
+            return re.sub(r"\s+", " ", match[1]).strip()
+    return platform.processor() or platform.machine()
+
+
+def device_name(device: str, threads: int = 0) -> str:
+    """The device as a report names it, for example `AMD EPYC 9R14 (2 threads)` or `NVIDIA H200`."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    count = threads or default_threads()
+    return f"{cpu_name()} ({count} thread{'s' if count > 1 else ''})"
+
+
+def available_memory() -> int:
+    """Bytes that this process may still allocate without swapping, the container's limit included."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (_CGROUP / "memory.max").read_text().strip(), (_CGROUP / "memory.current").read_text().strip()
+    except OSError:
+        return available
+    return min(available, int(limit) - int(used)) if limit != "max" else available
+
+
+def describe_environment(device: str, threads: int) -> dict[str, Any]:
+    """Everything worth knowing about the machine and the software, as JSON-ready values.
+
+    Args:
+        device: `cpu` or `cuda`.
+        threads: CPU threads asked for, 0 = the default.
+    """
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": {
+            "name": cpu_name(),
+            "physical_cores": psutil.cpu_count(logical=False),
+            "logical_cores": psutil.cpu_count(),
+            "threads_used": threads or default_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        },
+        "memory_gib": {
+            "total": round(psutil.virtual_memory().total / 2**30, 1),
+            "available": round(available_memory() / 2**30, 1),
+        },
+        "gpu": _describe_gpu() if device == "cuda" else None,
+        "git_commit": git_commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """Commit of vigbench's own checkout, `-dirty` where tracked files differ; None for an installed package."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def _describe_gpu() -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(0)
+    described: dict[str, Any] = {
+        "name": properties.name,
+        "count": torch.cuda.device_count(),
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "multiprocessors": properties.multi_processor_count,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+    return {**described, **_nvml_state()}
+
+
+def _nvml_state() -> dict[str, Any]:
+    """Driver, clocks, power and throttling through NVML; its absence is said, not hidden."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return {"nvml": f"not available: {error}"}
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        queries = {
+            "driver": pynvml.nvmlSystemGetDriverVersion,
+            "sm_clock_mhz": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "max_sm_clock_mhz": lambda: pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "power_limit_w": lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000,
+            "temperature_c": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+            "throttle_reasons": lambda: hex(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
+        }
+        state: dict[str, Any] = {}
+        for name, query in queries.items():
+            try:
+                state[name] = query()
+            except pynvml.NVMLError as error:
+                state[name] = f"not available: {error}"
+        return state
+    finally:
+        pynvml.nvmlShutdown()

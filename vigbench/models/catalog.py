@@ -1,0 +1,162 @@
+"""Subjects by name: vigbench's own models, any timm model, and `package.module:factory`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from math import sqrt
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+import vigbench.ops.gla  # noqa: F401  registers the operator's implementations
+from vigbench.models import create_model
+from vigbench.models.family import family_of
+from vigbench.ops.attention import attention_modules, set_attention
+from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
+
+DEFAULT = "default"  # the implementation of a subject that offers no choice
+BASELINES = (
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "convnext_tiny",
+    "resnet50",
+)
+
+
+class UnsupportedError(ValueError):
+    """This subject cannot be measured with these settings; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject, and the operator whose implementations can be chosen (None: no choice)."""
+
+    name: str
+    family: str
+    operator: str | None
+
+
+def list_subjects(pattern: str = "*") -> list[str]:
+    """vigbench's models and its baselines that match a glob; with none among them, all matching timm models."""
+    own = [name for name in timm.list_models("vig_*") if fnmatchcase(name, pattern)]
+    found = own + [name for name in BASELINES if fnmatchcase(name, pattern)]
+    return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
+
+
+@lru_cache(maxsize=256)
+def describe(name: str) -> Subject:
+    """What a subject is, without building its weights.
+
+    Raises:
+        ValueError: if there is no such subject; the message names the nearest ones.
+    """
+    if ":" in name:
+        return Subject(name, "other", None)
+    try:
+        with torch.device("meta"):
+            model = create_model(name)
+    except NotImplementedError:  # a constructor that computes with tensors, which meta ones do not hold
+        model = create_model(name)
+    operator = "gla" if hasattr(model, "set_implementation") else "attention" if attention_modules(model) else None
+    return Subject(name, family_of(name), operator)
+
+
+def resolve_implementations(name: str, requested: Sequence[str], device: str) -> list[str]:
+    """The implementations to measure: those requested, else the one that users get by default.
+
+    Raises:
+        ValueError: if the subject or an implementation is unknown, or the subject offers no choice.
+    """
+    subject = describe(name)
+    wanted = [one for one in requested if one != DEFAULT]
+    if subject.operator is None:
+        if wanted:
+            raise ValueError(f"{name} offers no choice of implementation; remove {', '.join(wanted)}.")
+        return [DEFAULT]
+    for one in wanted:
+        if one != "auto":
+            get_implementation(subject.operator, one)
+    if subject.operator == "attention":
+        return ["sdpa" if one == "auto" else one for one in wanted] or ["sdpa"]
+    auto = _auto(subject.operator, str(device))
+    return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
+
+
+def _auto(operator: str, device: str) -> str:
+    try:
+        return select_implementation(operator, "auto", device).name
+    except ValueError:  # planning for a device that this machine lacks: prefer the portable implementation
+        return list_implementations(operator)[-1].name
+
+
+def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
+    """Build a subject for square inputs of `resolution` px, on the current default device.
+
+    Raises:
+        UnsupportedError: if it does not take this resolution or implementation.
+        ValueError: if the subject is unknown.
+    """
+    if ":" in name:
+        return _from_factory(name)
+    operator = describe(name).operator
+    if operator == "gla":
+        return create_model(name, implementation=implementation)
+    model = _build_timm(name, resolution)
+    if operator == "attention":
+        set_attention(model, implementation)
+    return model
+
+
+def _build_timm(name: str, resolution: int) -> nn.Module:
+    try:
+        return create_model(name, img_size=resolution)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UnsupportedError(f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out.") from error
+    model = create_model(name)  # fully convolutional models take no img_size
+    config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
+    size = config.get("input_size", (3, resolution, resolution))[-1]
+    if config.get("fixed_input_size") and size != resolution:
+        raise UnsupportedError(f"{name} takes {size} px only; leave {resolution} px out.")
+    return model
+
+
+def _from_factory(name: str) -> nn.Module:
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Subject {name!r}: {error}. Write package.module:factory, importable from here.") from error
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"Subject {name!r} returned {type(model).__name__}; the factory must return a torch.nn.Module.")
+    return model
+
+
+@torch.no_grad()
+def fill_weights(model: nn.Module, seed: int) -> None:
+    """Fill every parameter with seeded values that keep activations near 1, so that each branch takes part.
+
+    At the released initialisation ViG's GLA branch is below its norm's epsilon: a wrong operator would go unnoticed.
+    Matrices get uniform values of variance 1 / fan_in, norms 1 +- 0.25, other vectors +- 0.1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float32) * 2 - 1
+        if parameter.ndim >= 2:
+            noise *= sqrt(3 / max(1, parameter[0].numel()))
+        elif name.endswith("weight"):
+            noise = 1 + 0.25 * noise
+        else:
+            noise *= 0.1
+        parameter.copy_(noise)

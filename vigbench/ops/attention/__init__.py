@@ -1,0 +1,23 @@
+"""Softmax attention inside timm's models: which code computes it."""
+
+from vigbench.ops.attention.timm_switch import attention_modules, set_attention
+from vigbench.ops.registry import Implementation, register
+
+register(
+    Implementation(
+        operator="attention",
+        name="sdpa",
+        description="torch's scaled_dot_product_attention: fused, the score matrix never reaches memory",
+        target="vigbench.ops.attention.timm_switch:set_attention",
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="eager",
+        description="two matrix products and a softmax; the score matrix is materialised",
+        target="vigbench.ops.attention.timm_switch:set_attention",
+    )
+)
+
+__all__ = ["attention_modules", "set_attention"]

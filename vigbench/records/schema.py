@@ -1,0 +1,115 @@
+"""What a record holds: one row for each case, units in every name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vigbench.suites.case import Case
+
+PROTOCOL = 1  # the version of docs/measurement.md by which the numbers are obtained
+
+
+class Status(StrEnum):
+    """How a case ended; exactly one for each case."""
+
+    ok = "ok"
+    out_of_memory = "out_of_memory"
+    timeout = "timeout"
+    crashed = "crashed"
+    wrong_result = "wrong_result"
+    unsupported = "unsupported"
+    pruned = "pruned"
+    error = "error"
+
+
+class Metrics(BaseModel):
+    """The numbers of one case. A field that was not measured is empty, never zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # latency: one synchronised call
+    latency_ms: float | None = Field(None, description="median latency of one synchronised call")
+    latency_low_ms: float | None = Field(None, description="lower end of the median's 95% order-statistic interval")
+    latency_high_ms: float | None = Field(None, description="upper end of the median's 95% order-statistic interval")
+    latency_p90_ms: float | None = Field(None, description="90th percentile; empty below 29 samples")
+    latency_p95_ms: float | None = Field(None, description="95th percentile; empty below 59 samples")
+    latency_p99_ms: float | None = Field(None, description="99th percentile; empty below 299 samples")
+    samples: int | None = Field(None, description="timed calls behind the latency columns")
+    warmup_iterations: int | None = Field(None, description="calls before the first timed one")
+    outliers: int | None = Field(None, description="timed calls outside the far Tukey fences; kept in every figure")
+    # throughput: queued calls, one synchronisation a block
+    throughput_img_per_s: float | None = Field(None, description="images per second, median over blocks")
+    throughput_low_img_per_s: float | None = Field(None, description="lower end of the throughput's 95% interval")
+    throughput_high_img_per_s: float | None = Field(None, description="upper end of the throughput's 95% interval")
+    # memory
+    weights_mib: float | None = Field(None, description="parameters and buffers")
+    inputs_mib: float | None = Field(None, description="the input batch")
+    activation_memory_mib: float | None = Field(None, description="peak - weights - inputs, by torch's allocator")
+    peak_memory_mib: float | None = Field(None, description="allocator peak of one iteration, weights and inputs included")
+    reserved_memory_mib: float | None = Field(None, description="CUDA: memory that the caching allocator held at the peak")
+    process_peak_memory_mib: float | None = Field(
+        None, description="CPU: resident memory of the process at its peak during one iteration, torch itself included"
+    )
+    process_growth_mib: float | None = Field(
+        None, description="CPU: growth of resident memory from just before that iteration to its peak"
+    )
+    # cost, for one image, forward
+    params: int | None = Field(None, description="trainable parameters")
+    gmacs: float | None = Field(None, description="10^9 multiply-adds per image, algorithmic (docs/measurement.md)")
+    executed_gmacs: float | None = Field(None, description="10^9 multiply-adds per image that the implementation executes")
+    operator_gmacs: float | None = Field(None, description="the share of gmacs in vigbench's own operators (GLA mixing)")
+    flop_coverage: float | None = Field(None, description="share of operator calls that the counting rule covers, 0 to 1")
+    uncounted_operators: str | None = Field(None, description="operators without a formula, `;`-separated; they count as 0")
+    # correctness
+    output_error: float | None = Field(
+        None, description="largest output difference from the reference implementation / largest reference output"
+    )
+    gate_resolution: int | None = Field(None, description="resolution at which that was checked, px")
+    # bookkeeping
+    build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
+    compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
+    case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
+    other_load: float | None = Field(None, description="share of the machine's CPU used by others before timing, 0 to 1")
+    rate_drop: float | None = Field(
+        None, description="drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`"
+    )
+
+
+class Record(BaseModel):
+    """The one row that a case ends in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: str = Field(description="hash of the settings")
+    case: Case
+    family: str = Field(description="model family: vig, deit, vim, linear, windowed, cnn or other")
+    operator: str | None = Field(None, description="operator that `implementation` computes: gla, attention, or empty")
+    status: Status = Field(description="how the case ended")
+    reason: str = Field("", description="why the status is not ok, and what to do")
+    marks: tuple[str, ...] = Field((), description="warnings on an ok record: not_converged, contended; `;`-separated")
+    started_at: str = Field(description="UTC, ISO 8601")
+    metrics: Metrics = Field(default_factory=Metrics)
+
+    def row(self) -> dict[str, Any]:
+        """The record as one flat row of the CSV file, in the order of `columns()`."""
+        flat: dict[str, Any] = {
+            **self.model_dump(mode="json", exclude={"case", "metrics"}),
+            **self.case.model_dump(mode="json"),
+            **self.metrics.model_dump(mode="json"),
+            "marks": ";".join(self.marks),
+        }
+        return {name: flat[name] for name in columns()}
+
+
+def columns() -> dict[str, str]:
+    """Column names of `records.csv` in order, each with its description."""
+    own = {name: field.description or "" for name, field in Record.model_fields.items() if name not in ("case", "metrics")}
+    settings = {name: field.description or "" for name, field in Case.model_fields.items()}
+    metrics = {name: field.description or "" for name, field in Metrics.model_fields.items()}
+    head = {name: own.pop(name) for name in ("case_id", "family")}
+    first = {name: settings.pop(name) for name in ("subject",)}
+    status = {name: own.pop(name) for name in ("status", "reason", "marks")}
+    return {**head, **first, "operator": own.pop("operator"), **settings, **status, **metrics, **own}

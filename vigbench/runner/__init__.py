@@ -1,0 +1,1 @@
+"""Running: a fresh worker process for each case, one record each."""

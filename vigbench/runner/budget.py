@@ -1,0 +1,60 @@
+"""How long each case may take, from the plan's estimate and from what the run has seen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from vigbench.records.schema import Record, Status
+from vigbench.suites.case import Case
+
+MINIMUM_CALLS = 14  # gate, memory, warm-up and the floor of samples; MINIMUM_CALLS calls make a record
+FIXED_S = 3.0  # worker, model, counting
+LEAST_S = 1.0  # of sampling for every case that runs at all
+MOST_S = 20.0  # of sampling for one case: beyond it a noisy machine does not get quieter
+
+
+@dataclass
+class Budget:
+    """Seconds for a whole run, shared among its cases.
+
+    Attributes:
+        total_s: for the run.
+        estimate_s: the plan's guess for a case.
+        gmacs: 10^9 multiply-adds of one call of a case.
+    """
+
+    total_s: float
+    estimate_s: Callable[[Case], float]
+    gmacs: Callable[[Case], float]
+    _seconds_per_gmac: dict[str, float] = field(default_factory=dict)
+    _estimated_s: float = 0.0
+    _actual_s: float = 0.0
+
+    def learn(self, record: Record) -> None:
+        """Take a finished case into account."""
+        spent = record.metrics.case_s
+        if spent is not None:
+            self._estimated_s += self.estimate_s(record.case)
+            self._actual_s += spent
+        latency = record.metrics.latency_ms
+        gmacs = self.gmacs(record.case)
+        if record.status is Status.ok and latency is not None and gmacs > 0:
+            self._seconds_per_gmac[record.case.series] = latency / 1e3 / gmacs
+
+    def expected_s(self, case: Case) -> float:
+        """The plan's guess, scaled by how wrong it has been so far."""
+        seen = self._actual_s / self._estimated_s if self._estimated_s > 0 else 1.0
+        return self.estimate_s(case) * seen
+
+    def least_s(self, case: Case) -> float:
+        """The least time in which a case can end in a record: certain only once its series has one."""
+        rate = self._seconds_per_gmac.get(case.series)
+        return FIXED_S if rate is None else FIXED_S + MINIMUM_CALLS * rate * self.gmacs(case)
+
+    def sampling_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
+        """Seconds of warm-up and sampling for `case`, so that `later` cases still fit in what is left."""
+        slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
+        share = slack / (1 + len(later))
+        minimum = self.least_s(case) - FIXED_S
+        return min(MOST_S, max(LEAST_S, share, minimum))

@@ -1,0 +1,177 @@
+"""Inside the worker: from a case to its outcome, by protocol 1 (docs/measurement.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
+from vigbench.measure.correctness import TOLERANCE
+from vigbench.measure.cost import Cost, count_cost
+from vigbench.measure.latency import Timing, measure_timing, timed
+from vigbench.measure.memory import MIB, Memory, measure_memory
+from vigbench.measure.sampling import criterion_for, warm_up
+from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.models.catalog import UnsupportedError, describe
+from vigbench.records.schema import Metrics, Status
+from vigbench.runner.gate import WrongResultError, check_output
+from vigbench.runner.messages import Outcome
+from vigbench.runner.subject import build_on_device, iteration, make_inputs
+from vigbench.stats.order import count_outliers, median_interval, percentile
+from vigbench.suites.case import Case
+
+
+def measure_case(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Outcome:
+    """Measure one case in this process; every foreseeable failure becomes a status with a reason.
+
+    Args:
+        case: what to measure.
+        budget_s: seconds for warm-up and sampling.
+        on_stage: told what happens now, in a word.
+    """
+    operator: str | None = None
+    try:
+        operator = describe(case.subject).operator
+        return _measure(case, operator, budget_s, on_stage)
+    except UnsupportedError as error:
+        return Outcome(status=Status.unsupported, reason=str(error), operator=operator)
+    except WrongResultError as error:
+        return Outcome(status=Status.wrong_result, reason=str(error), operator=operator)
+    except Exception as error:
+        if _is_out_of_memory(error):
+            reason = f"{case.device} memory was used up at batch {case.batch_size}, {case.resolution} px: {_first_line(error)}"
+            return Outcome(status=Status.out_of_memory, reason=reason, operator=operator)
+        import traceback
+
+        traceback.print_exc()  # goes to the case's log
+        return Outcome(status=Status.error, reason=f"{type(error).__name__}: {_first_line(error)}", operator=operator)
+
+
+def _measure(case: Case, operator: str | None, budget_s: float, on_stage: Callable[[str], None]) -> Outcome:
+    on_stage("build")
+    if case.device == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
+    apply_settings(threads=case.threads, tf32=case.tf32)
+    begin = perf_counter()
+    model = build_on_device(case)
+    build_s = perf_counter() - begin
+    inputs = make_inputs(case)
+
+    on_stage("cost")
+    try:
+        cost = count_cost(model, (1, *inputs.shape[1:]))
+    except ValueError as error:  # the model does not take this shape
+        raise UnsupportedError(f"{case.subject} does not take {case.resolution} px: {error}") from error
+
+    on_stage("check")
+    gate = check_output(model, case, operator, inputs)
+    call, synchronize = iteration(model, case, inputs)
+    compile_s = timed(call, synchronize)() if case.compile else None
+
+    on_stage("warm-up")
+    criterion = criterion_for(case.device)
+    begin = perf_counter()
+    warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
+
+    on_stage("memory")
+    memory = measure_memory(call, model, inputs)
+    call()  # the caches that the memory pass dropped are filled again
+
+    on_stage("timing")
+    synchronize()
+    other_load = load_of_others()
+    rate_before = workload_rate(inputs.device)
+    timing = measure_timing(
+        call,
+        synchronize,
+        queued=case.device == "cuda",
+        criterion=criterion,
+        budget_s=max(0.0, budget_s - (perf_counter() - begin)),
+    )
+    rate_drop = max(0.0, 1 - workload_rate(inputs.device) / rate_before)
+
+    marks: list[str] = []
+    if not (timing.latency.converged and timing.throughput.converged):
+        marks.append("not_converged")
+    if rate_drop > CONTENDED_DROP or other_load > CONTENDED_LOAD:
+        marks.append("contended")
+    if gate.unverified:
+        marks.append("unverified")
+    metrics = Metrics(
+        **_latency_columns(timing),
+        **_throughput_columns(timing, case.batch_size),
+        **_memory_columns(memory),
+        **_cost_columns(cost, operator),
+        warmup_iterations=warmup_iterations,
+        output_error=gate.error,
+        gate_resolution=gate.resolution,
+        build_s=build_s,
+        compile_s=compile_s,
+        other_load=other_load,
+        rate_drop=rate_drop,
+    )
+    samples = {"latency_ms": tuple(1e3 * one for one in timing.latency.durations_s)}
+    if timing.throughput is not timing.latency:
+        samples["queued_call_ms"] = tuple(1e3 * one for one in timing.throughput.durations_s)
+    return Outcome(status=Status.ok, operator=operator, marks=tuple(marks), metrics=metrics, samples=samples)
+
+
+def _latency_columns(timing: Timing) -> dict[str, float | int | None]:
+    samples_ms = [1e3 * one for one in timing.latency.durations_s]
+    interval = median_interval(samples_ms)
+    return {
+        "latency_ms": interval.median,
+        "latency_low_ms": interval.low,
+        "latency_high_ms": interval.high,
+        "latency_p90_ms": percentile(samples_ms, 90),
+        "latency_p95_ms": percentile(samples_ms, 95),
+        "latency_p99_ms": percentile(samples_ms, 99),
+        "samples": len(samples_ms),
+        "outliers": count_outliers(samples_ms),
+    }
+
+
+def _throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
+    interval = median_interval(timing.throughput.durations_s)
+    return {
+        "throughput_img_per_s": batch_size / median(timing.throughput.durations_s),
+        "throughput_low_img_per_s": batch_size / interval.high,
+        "throughput_high_img_per_s": batch_size / interval.low,
+    }
+
+
+def _memory_columns(memory: Memory) -> dict[str, float | None]:
+    def mib(size: int | None) -> float | None:
+        return None if size is None else size / MIB
+
+    return {
+        "weights_mib": mib(memory.weights),
+        "inputs_mib": mib(memory.inputs),
+        "activation_memory_mib": mib(memory.activations),
+        "peak_memory_mib": mib(memory.peak),
+        "reserved_memory_mib": mib(memory.reserved),
+        "process_peak_memory_mib": mib(memory.process_peak),
+        "process_growth_mib": mib(memory.process_growth),
+    }
+
+
+def _cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | str | None]:
+    return {
+        "params": cost.params,
+        "gmacs": cost.macs / 1e9,
+        "executed_gmacs": cost.executed_macs / 1e9,
+        "operator_gmacs": cost.operator_macs / 1e9 if operator == "gla" else None,
+        "flop_coverage": cost.coverage,
+        "uncounted_operators": ";".join(cost.uncounted) or None,
+    }
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,57 @@
+"""Inside the worker: the model, its inputs and one iteration of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.settings import DTYPES, SEED
+from vigbench.models.catalog import build_subject, fill_weights
+from vigbench.suites.case import Case, Phase
+
+
+def build_on_device(case: Case) -> nn.Module:
+    """The case's model with seeded weights, in its dtype, layout and mode, on its device."""
+    model = build_subject(case.subject, case.implementation, case.resolution)
+    if ":" not in case.subject:  # a factory's own weights are left alone
+        fill_weights(model, SEED)
+    model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
+    if case.channels_last:
+        # `nn.Module.to` has no typed overload for a memory format alone
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.train(case.phase is Phase.training)
+
+
+def make_inputs(case: Case) -> Tensor:
+    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros."""
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator)
+    layout = torch.channels_last if case.channels_last else torch.contiguous_format
+    return images.to(device=case.device.value, dtype=DTYPES[case.precision], memory_format=layout)
+
+
+def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
+    """One iteration of the case, and what waits for its device.
+
+    Inference is one forward pass in inference mode; training is one forward pass, the mean square of the output as
+    a loss, and one backward pass, without an optimiser.
+    """
+    run: Callable[[Tensor], Tensor] = torch.compile(model) if case.compile else model
+
+    def infer() -> Tensor:
+        with torch.inference_mode():
+            return run(inputs)
+
+    def train() -> None:
+        model.zero_grad(set_to_none=True)
+        run(inputs).float().square().mean().backward()
+
+    synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
+    return (train if case.phase is Phase.training else infer), synchronize
+
+
+def _nothing() -> None:
+    """The CPU has finished when a call returns."""

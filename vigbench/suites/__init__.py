@@ -1,0 +1,1 @@
+"""Suites: a named question, typed and strict, and the cases it stands for."""

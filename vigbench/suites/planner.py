@@ -1,0 +1,137 @@
+"""From a suite to its cases, in the order in which they run, and an estimate of the time they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import product
+
+from vigbench.suites.case import Case, Device, Phase, Precision
+from vigbench.suites.nearest import did_you_mean, one_of
+from vigbench.suites.schema import Axes, Profile, SubjectEntry, Suite
+
+Resolve = Callable[[str, Sequence[str], Device], list[str]]
+"""(subject, implementations named in the suite, device) -> the implementations to measure; ValueError if unknown."""
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line replaces; None keeps the suite's own setting."""
+
+    subject: Sequence[str] | None = None
+    implementation: Sequence[str] | None = None
+    resolution: Sequence[int] | None = None
+    batch_size: Sequence[int] | None = None
+    precision: Sequence[str] | None = None
+    phase: Sequence[str] | None = None
+    compile: Sequence[bool] | None = None
+    channels_last: Sequence[bool] | None = None
+    tf32: Sequence[bool] | None = None
+    threads: int | None = None
+    budget: float | None = None
+    case_timeout: float | None = None
+
+    def change_cases(self) -> bool:
+        """Whether anything but the time limits is overridden."""
+        return replace(self, budget=None, case_timeout=None) != Overrides()
+
+    def applied_to(self, profile: Profile) -> Profile:
+        """The profile with the overridden settings, checked like a suite file's."""
+        changes = {
+            name: value for name in Profile.model_fields if (value := getattr(self, name)) is not None
+        }
+        return Profile.model_validate({**profile.model_dump(), **changes})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of one run, in order, and its limits in seconds."""
+
+    cases: tuple[Case, ...]
+    budget_s: float
+    case_timeout_s: float
+
+
+def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | None = None) -> Plan:
+    """All cases of a suite on one kind of device.
+
+    Cases run in order of resolution, so that an interrupted or exhausted run still compares every subject at the
+    resolutions that it reached.
+
+    Raises:
+        ValueError: if the suite has no profile for the device, or a subject or implementation is unknown.
+    """
+    overrides = overrides or Overrides()
+    profile = overrides.applied_to(suite.profile(device))
+    entries = _select_subjects(suite, overrides.subject)
+    subjects: list[tuple[str, str]] = []
+    offered: list[str] = []
+    for entry in entries:
+        implementations = resolve(entry.name, entry.implementations, device)
+        offered += implementations
+        subjects += [(entry.name, one) for one in implementations if _wanted(one, overrides.implementation)]
+    if not subjects:
+        wanted = one_of(overrides.implementation or ())
+        raise ValueError(f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}.")
+    # every other axis is crossed in the order of the profile; resolution is the outermost
+    others = [name for name in Axes.model_fields if name != "resolution"]
+    cases = [
+        Case(
+            subject=subject,
+            implementation=implementation,
+            resolution=resolution,
+            device=device,
+            threads=profile.threads if device is Device.cpu else 0,
+            **dict(zip(others, settings, strict=True)),
+        )
+        for resolution in sorted(profile.resolution)
+        for settings in product(*(getattr(profile, name) for name in others))
+        for subject, implementation in subjects
+    ]
+    return Plan(tuple(dict.fromkeys(cases)), profile.budget, profile.case_timeout)
+
+
+def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _select_subjects(suite: Suite, patterns: Sequence[str] | None) -> list[SubjectEntry]:
+    """The suite's subjects that match; an exact name that the suite lacks is added, so that any model can be asked for."""
+    if patterns is None:
+        return list(suite.subjects)
+    names = [entry.name for entry in suite.subjects]
+    chosen: list[SubjectEntry] = []
+    for pattern in patterns:
+        matching = [entry for entry in suite.subjects if fnmatchcase(entry.name, pattern)]
+        if not matching and any(character in pattern for character in "*?["):
+            raise ValueError(
+                f"No subject of suite {suite.name} matches {pattern!r}{did_you_mean(pattern, names)} "
+                f"Its subjects: {one_of(names)}."
+            )
+        chosen += matching or [SubjectEntry(name=pattern)]
+    return list({entry.name: entry for entry in chosen}.values())
+
+
+# Multiply-adds per second that one CPU thread, or one recent data-centre GPU, reaches on these models. Only the
+# estimate uses them; a run replaces them by what it sees.
+_CPU_GMACS_PER_S_PER_THREAD = 30.0
+_CUDA_GMACS_PER_S = {Precision.float32: 8_000.0, Precision.bfloat16: 40_000.0, Precision.float16: 40_000.0}
+_CASE_OVERHEAD_S = 3.0  # worker, model, counting
+_CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
+_CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
+
+
+def estimate_s(case: Case, gmacs_per_image: float, threads: int) -> float:
+    """Seconds that a case will take, give or take a factor of two. Nothing is measured.
+
+    Args:
+        case: what would run.
+        gmacs_per_image: 10^9 multiply-adds of one forward pass of one image.
+        threads: CPU threads that the case would use.
+    """
+    passes = 3 if case.phase is Phase.training else 1
+    rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
+    call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
+    compiling = 30.0 if case.compile else 0.0
+    return _CASE_OVERHEAD_S + compiling + _CALLS[case.device] * call

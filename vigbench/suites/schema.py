@@ -1,0 +1,111 @@
+"""The typed form of a suite file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from vigbench.suites.case import Device, Phase, Precision
+from vigbench.suites.duration import parse_duration
+
+PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _unique(value: Any) -> Any:
+    return list(dict.fromkeys(value)) if isinstance(value, list) else value
+
+
+def _precision(value: Any) -> Any:
+    return PRECISION_ALIASES.get(value, value) if isinstance(value, str) else value
+
+
+def _duration(value: Any) -> Any:
+    # bool is an int in Python; `budget: yes` is a mistake, not one second
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("write a duration such as 90s, 3m or 1h30m")
+    return parse_duration(value)
+
+
+Whole = Annotated[int, Field(ge=1, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+OneOrMore = BeforeValidator(_as_list)
+Seconds = Annotated[float, BeforeValidator(_duration)]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_unique), OneOrMore, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SubjectEntry(_Strict):
+    """A subject of a suite, and the implementations of its operator to measure (empty: the default one)."""
+
+    name: Annotated[str, Field(min_length=1)]
+    attention: Names | None = None
+    gla: Names | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_operator(self) -> SubjectEntry:
+        if self.attention and self.gla:
+            raise ValueError("name the implementations of one operator, attention or gla, not of both")
+        return self
+
+    @property
+    def implementations(self) -> list[str]:
+        """Implementations that the entry names; empty means the subject's default."""
+        return self.attention or self.gla or []
+
+
+class Axes(_Strict):
+    """The swept settings; every list is crossed with every other."""
+
+    resolution: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)]
+    batch_size: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [1]
+    precision: Annotated[
+        list[Annotated[Precision, BeforeValidator(_precision)]], BeforeValidator(_unique), OneOrMore, Field(min_length=1)
+    ] = [Precision.float32]
+    phase: Annotated[list[Phase], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [Phase.inference]
+    compile: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
+    channels_last: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
+    tf32: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
+
+
+class Profile(Axes):
+    """The axes for one kind of device, and the time they may take."""
+
+    threads: Annotated[int, Field(ge=0, strict=True)] = 0
+    budget: Seconds
+    case_timeout: Seconds = 300.0
+
+
+class Suite(_Strict):
+    """A named question: subjects x axes, one profile for each kind of device."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    question: Annotated[str, Field(min_length=1)]
+    subjects: Annotated[list[SubjectEntry], Field(min_length=1)]
+    profiles: Annotated[dict[Device, Profile], Field(min_length=1)]
+    version: Literal[1] = 1
+
+    def profile(self, device: Device) -> Profile:
+        """The profile for `device`.
+
+        Raises:
+            ValueError: if the suite has none for it.
+        """
+        if device not in self.profiles:
+            raise ValueError(
+                f"Suite {self.name} has no profile for {device}; it has one for {', '.join(self.profiles)}. "
+                f"Add `{device}:` under `profiles:` in its file, or choose another --device."
+            )
+        return self.profiles[device]
