@@ -1,0 +1,139 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vigbench.records.store import RunStore
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+
+
+def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vigbench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["frobnicate"], "No such command"),
+        (["run"], "Name a suite"),
+        (["run", "--suite", "resolution-scalin"], "did you mean 'resolution-scaling'"),
+        (["run", "--suite", "no/such/file.yaml"], "no suite file"),
+        (["run", "--suite", "smoke", "--resolutoin", "64"], "--resolution"),
+        (["run", "--suite", "smoke", "--resolution", "64,big"], "'big' is not a whole number"),
+        (["run", "--suite", "smoke", "--resolution", "0"], "above 0"),
+        (["run", "--suite", "smoke", "--precision", "bf61"], "did you mean 'bfloat16'"),
+        (["run", "--suite", "smoke", "--compile", "maybe"], "choose true or false"),
+        (["run", "--suite", "smoke", "--budget", "soon"], "90s, 3m or 1h30m"),
+        (["run", "--suite", "smoke", "--threads", "-1"], "--threads"),
+        (["run", "--suite", "smoke", "--device", "tpu"], "choose auto, cpu or cuda"),
+        (["run", "--suite", "smoke", "--device", "cpu", "--subject", "diet*"], "matches 'diet*'"),
+        (["run", "--suite", "smoke", "--device", "cpu", "--subject", "vig_tinny_patch16_224"], "vig_tiny_patch16_224"),
+        (["run", "--suite", "smoke", "--device", "cpu", "--implementation", "flash"], "They have: torch_chunk"),
+        (["run", "--resume", "/nowhere"], "is not a run"),
+        (["run", "--resume", "/nowhere", "--resolution", "64"], "beside it only --budget"),
+        (["run", "--suite", "smoke", "--device", "cpu", "--out", "/proc/x"], "Choose another folder with --out"),
+        (["report", "/nowhere"], "is not a run"),
+        (["report"], "RUN"),
+        (["list", "suits"], "did you mean 'suites'"),
+        (["list", "subjects", "no_such_*"], "No subjects match"),
+        (["plan", "--suite", "smok"], "did you mean 'smoke'"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:
+    result = vigbench(*arguments)
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert result.stderr.startswith("vigbench: ")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys, vigbench.cli; print('torch' in sys.modules, 'pandas' in sys.modules, 'pydantic' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert result.stdout.split() == ["False", "False", "False"]
+
+
+@pytest.mark.slow
+def test_help_is_there_within_half_a_second() -> None:
+    durations = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        assert vigbench("--help").returncode == 0
+        durations.append(time.perf_counter() - begin)
+    assert min(durations) <= 0.5  # the fastest: other processes share this machine
+
+
+def test_the_surface_of_the_command_line_is_frozen() -> None:
+    assert [word for word in ("run", "plan", "report", "list", "doctor") if word not in vigbench("--help").stdout] == []
+    text = vigbench("run", "--help").stdout
+    options = "suite device out resume subject implementation resolution batch-size precision phase compile"
+    options += " channels-last tf32 threads budget case-timeout plan quiet no-report"
+    assert [f"--{option}" for option in options.split() if f"--{option}" not in text] == []
+    assert "Exit codes: 0" in text.replace("\n", " ")
+
+
+def test_version() -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    result = vigbench("--version")
+    assert result.returncode == 0
+    try:
+        assert result.stdout.strip() == version("vigbench")
+    except PackageNotFoundError:
+        assert result.stdout.strip()
+
+
+def test_plan_prints_cases_and_time_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    for arguments in (["plan"], ["run", "--plan", "--out", str(out)]):
+        result = vigbench(*arguments, "--suite", "smoke", "--device", "cpu", "--resolution", "96", "--subject", "deit*")
+        assert result.returncode == 0, result.stderr
+        lines = result.stdout.splitlines()
+        assert len(lines) == 3
+        assert "deit_tiny_patch16_224 [eager] 96px" in lines[0]
+        assert "2 cases" in lines[-1]
+        assert "Nothing was measured" in lines[-1]
+    assert not out.exists()
+
+
+def test_lists() -> None:
+    assert "resolution-scaling" in vigbench("list", "suites").stdout
+    assert vigbench("list", "subjects", "vig_h*").stdout.split()[::2] == [
+        "vig_h_base_patch4_224",
+        "vig_h_small_patch4_224",
+        "vig_h_tiny_patch4_224",
+    ]
+    implementations = vigbench("list", "implementations").stdout
+    assert "gla/torch_chunk" in implementations
+    assert "attention/eager" in implementations
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it() -> None:
+    result = vigbench("doctor")
+    assert result.returncode == 0, result.stderr
+    for word in ("CPU: ", "Memory: ", "GPU: ", "flash-attn", "mamba-ssm", "vigbench[fla]", "gla/reference"):
+        assert word in result.stdout
+
+
+def test_a_run_from_the_shell_ends_with_records_and_a_report(tmp_path: Path) -> None:
+    result = vigbench(
+        "run", "--suite", "smoke", "--device", "cpu", "--resolution", "64", "--subject", "deit*", "--out", str(tmp_path)
+    )
+    assert result.returncode == 0, result.stderr
+    (folder,) = tmp_path.iterdir()
+    assert [record.status for record in RunStore.open(folder).records()] == ["ok", "ok"]
+    assert f"Records: {folder}/records.csv" in result.stdout
+    assert (folder / "report.html").is_file()
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
+    again = vigbench("report", str(folder), "--out", str(tmp_path / "elsewhere"))
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "elsewhere" / "report.html").is_file()

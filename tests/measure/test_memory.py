@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.memory import MIB, cpu_allocator_peak, measure_memory, process_peak_source
+
+
+class Allocates(nn.Module):
+    """Holds `weights` MiB; its forward pass peaks at `peak` MiB and returns next to nothing."""
+
+    def __init__(self, weights: int, peak: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(weights * MIB // 4))
+        self.peak = peak
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = torch.full((self.peak * MIB // 8,), 1.0)
+        second = torch.full((self.peak * MIB // 8,), 2.0)
+        small = first[:1] + second[:1]
+        del first, second
+        return small + torch.full((MIB // 4,), 3.0)[:1]
+
+
+@pytest.mark.parametrize("size", [64, 300])
+def test_a_known_allocation_is_found_within_5_percent(size: int) -> None:
+    model, inputs = Allocates(weights=16, peak=size), torch.ones(2 * MIB // 4)
+    memory = measure_memory(lambda: model(inputs), model, inputs)
+    assert memory.weights == 16 * MIB
+    assert memory.inputs == 2 * MIB
+    assert memory.activations == pytest.approx(size * MIB, rel=0.05)
+    assert memory.peak == memory.weights + memory.inputs + memory.activations
+    if "not available" not in process_peak_source():
+        assert memory.process_growth == pytest.approx(size * MIB, rel=0.05)
+        assert memory.process_peak is not None
+        assert memory.process_peak > memory.process_growth
+
+
+def test_an_earlier_larger_case_in_the_same_process_does_not_leak_into_the_next() -> None:
+    inputs = torch.ones(1)
+    for size in (256, 32):
+        model = Allocates(weights=1, peak=size)
+        memory = measure_memory(lambda model=model: model(inputs), model, inputs)  # type: ignore[misc]
+        assert memory.activations == pytest.approx(size * MIB, rel=0.05)
+        if memory.process_growth is not None:
+            assert memory.process_growth == pytest.approx(size * MIB, rel=0.15)
+
+
+def test_buffers_allocated_inside_an_operator_count() -> None:
+    query = torch.ones(1, 1, 512, 64)
+    rows = cpu_allocator_peak(lambda: torch.softmax(query @ query.mT, -1).sum())
+    assert rows >= 2 * 512 * 512 * 4
+
+
+def test_shared_weights_count_once() -> None:
+    model = nn.Sequential(nn.Linear(256, 256, bias=False), nn.Linear(256, 256, bias=False))
+    model[1].weight = model[0].weight
+    inputs = torch.ones(1, 256)
+    assert measure_memory(lambda: model(inputs), model, inputs).weights == 256 * 256 * 4

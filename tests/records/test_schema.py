@@ -1,0 +1,27 @@
+import re
+from collections.abc import Callable
+
+from vigbench.records.schema import Record, columns
+
+UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs)$")
+DIMENSIONLESS = {"samples", "warmup_iterations", "outliers", "params", "gmacs", "flop_coverage", "uncounted_operators"}
+DIMENSIONLESS |= {"output_error", "gate_resolution", "other_load", "rate_drop"}
+
+
+def test_every_column_is_described_and_every_quantity_names_its_unit() -> None:
+    described = columns()
+    assert all(described.values())
+    names = list(described)
+    metrics = names[names.index("latency_ms") : names.index("started_at")]
+    assert [name for name in metrics if not UNITS.search(name) and name not in DIMENSIONLESS] == []
+
+
+def test_a_row_has_exactly_the_columns(make_record: Callable[..., Record]) -> None:
+    row = make_record(64, marks=("contended", "not_converged")).row()
+    assert list(row) == list(columns())
+    assert row["marks"] == "contended;not_converged"
+
+
+def test_json_round_trip(make_record: Callable[..., Record]) -> None:
+    record = make_record(64, marks=("contended",))
+    assert Record.model_validate_json(record.model_dump_json()) == record

@@ -1,0 +1,43 @@
+"""Names are short where they stay unique, and whole where they do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from vigbench.report.names import labels, printable, short_name
+
+
+@pytest.mark.parametrize(
+    ("subject", "short"),
+    [
+        ("vig_tiny_patch16_224", "ViG-T"),
+        ("vig_h_small_patch4_224", "ViG-H-S"),
+        ("deit_base_patch16_224", "DeiT-B"),
+        ("swin_tiny_patch4_window7_224", "Swin-T"),
+        ("convnext_tiny", "ConvNeXt-T"),
+        ("convnext_tiny.fb_in1k", "ConvNeXt-T"),
+        ("resnet50", "ResNet-50"),
+        ("vim_tiny_patch16_224", "Vim-T"),
+        ("vrwkv_tiny", "VRWKV-T"),
+        ("deit_tiny_distilled_patch16_224", "deit_tiny_distilled_patch16_224"),  # another model than DeiT-T
+        ("package.module:factory", "package.module:factory"),
+    ],
+)
+def test_short_names(subject: str, short: str) -> None:
+    assert short_name(subject) == short
+
+
+def test_an_implementation_is_named_only_where_there_is_more_than_one() -> None:
+    keys = [("deit_tiny_patch16_224", "sdpa"), ("deit_tiny_patch16_224", "eager"), ("vig_tiny_patch16_224", "default")]
+    found = labels({"subject": subject, "implementation": implementation} for subject, implementation in keys)
+    assert found == dict(zip(keys, ["DeiT-T (sdpa)", "DeiT-T (eager)", "ViG-T"], strict=True))
+
+
+def test_two_subjects_never_share_a_label() -> None:
+    subjects = ("deit_base_patch16_224", "deit_base_patch16_384")
+    found = labels({"subject": subject, "implementation": "default"} for subject in subjects)
+    assert sorted(found.values()) == sorted(subjects)
+
+
+def test_control_characters_become_visible() -> None:
+    assert printable("a\x00b\nc") == "a\N{REPLACEMENT CHARACTER}b c"

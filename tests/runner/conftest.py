@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vigbench.runner.executor import run_in_worker
+from vigbench.runner.messages import Outcome
+from vigbench.suites.case import Case
+
+SUBJECTS = '''
+"""Subjects that misbehave, each in one way."""
+import ctypes, os, signal, subprocess, sys, time
+import torch
+from torch import nn
+
+
+class Misbehaves(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1000, 3))
+        self.act = act
+
+    def forward(self, x):
+        if x.device.type != "meta":
+            self.act(x)
+        return x.mean((2, 3)) @ self.weight.T
+
+
+def fine(): return Misbehaves(lambda x: None)
+def raises(): return Misbehaves(lambda x: 1 / 0)
+def hangs(): return Misbehaves(lambda x: time.sleep(3600))
+def segfaults(): return Misbehaves(lambda x: ctypes.string_at(0))
+def is_killed(): return Misbehaves(lambda x: os.kill(os.getpid(), signal.SIGKILL))
+def exits(): return Misbehaves(lambda x: (print("my last words", flush=True), os._exit(7)))
+def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range(10**6)])
+def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
+def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
+def allocates(): return Misbehaves(lambda x: torch.full((2**26,), 1.0))
+def no_module(): return 3
+
+
+def hangs_with_child():
+    def act(x):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+        with open("PID_FILE", "w") as file:
+            file.write(str(child.pid))
+        time.sleep(3600)
+    return Misbehaves(act)
+'''
+
+Measure = Callable[..., Outcome]
+
+
+@pytest.fixture
+def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on sys.path with the module `misbehaving`."""
+    (tmp_path / "misbehaving.py").write_text(SUBJECTS)
+    monkeypatch.syspath_prepend(str(tmp_path))  # workers inherit sys.path
+    return tmp_path
+
+
+@pytest.fixture
+def measure(subjects: Path) -> Measure:
+    """Measure `misbehaving:<name>` in a real worker."""
+
+    def run(name: str, *, budget_s: float = 0.5, timeout_s: float = 60.0, resolution: int = 32) -> Outcome:
+        case = Case(subject=f"misbehaving:{name}", resolution=resolution, threads=1)
+        return run_in_worker(case, budget_s=budget_s, timeout_s=timeout_s, on_stage=lambda stage: None)
+
+    return run

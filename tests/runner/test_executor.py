@@ -1,0 +1,109 @@
+"""Faults are injected for real: every one ends in exactly one status, with a reason to act on."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vigbench.runner.executor import run_in_worker
+from vigbench.runner.messages import Outcome
+from vigbench.suites.case import Case
+
+Measure = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("raises", "error", "ZeroDivisionError: division by zero"),
+        ("segfaults", "crashed", "SIGSEGV"),
+        ("is_killed", "crashed", "SIGKILL. Often that is the kernel's out-of-memory killer"),
+        ("exits", "crashed", "exit code 7 before it had a result. Its last words: my last words"),
+        ("is_nan", "wrong_result", "NaN"),
+        ("no_module", "error", "must return a torch.nn.Module"),
+        ("there_is_none", "error", "package.module:factory"),
+    ],
+)
+def test_a_fault_ends_in_one_status_with_a_reason(measure: Measure, name: str, status: str, reason: str) -> None:
+    outcome = measure(name)
+    assert outcome.status == status
+    assert reason in outcome.reason
+    assert outcome.metrics.latency_ms is None, "what failed is never timed"
+
+
+def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
+    begin = time.monotonic()
+    outcome = measure("hangs", timeout_s=6)
+    assert outcome.status == "timeout"
+    assert "--case-timeout" in outcome.reason
+    assert time.monotonic() - begin < 30
+
+
+def test_children_of_a_killed_worker_are_killed_too(
+    measure: Measure, tmp_path: Path, subjects: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    source = subjects / "misbehaving.py"
+    source.write_text(source.read_text().replace("PID_FILE", str(pid_file)))
+    assert measure("hangs_with_child", timeout_s=6).status == "timeout"
+    child = int(pid_file.read_text())
+    for _ in range(50):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.1)
+    os.kill(child, 9)
+    pytest.fail("the child of a killed worker lived on")
+
+
+def test_memory_beyond_what_is_free_is_an_out_of_memory_record(
+    measure: Measure, subjects: Path
+) -> None:
+    # a small cap stands for a small machine; the allocation that fails is real
+    source = subjects / "misbehaving.py"
+    cap = "import resource\nresource.setrlimit(resource.RLIMIT_DATA, (2**31, 2**31))\n"
+    source.write_text(source.read_text() + cap)
+    outcome = measure("eats_memory")
+    assert outcome.status == "out_of_memory", outcome.reason
+    assert "batch 1, 32 px" in outcome.reason
+
+
+def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measure) -> None:
+    slow = measure("sleeps", budget_s=3.0).metrics
+    assert slow.latency_ms == pytest.approx(100, rel=0.02)
+    assert slow.throughput_img_per_s == pytest.approx(10, rel=0.02)
+    large = measure("allocates").metrics
+    assert large.activation_memory_mib == pytest.approx(256, rel=0.05)
+    assert large.process_growth_mib is None or large.process_growth_mib == pytest.approx(256, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("subject", "implementation", "resolution"),
+    [("deit_tiny_patch16_224", "sdpa", 8), ("vig_tiny_patch16_224", "torch_chunk", 3)],
+)
+def test_a_model_that_cannot_take_a_resolution_is_unsupported(subject: str, implementation: str, resolution: int) -> None:
+    case = Case(subject=subject, implementation=implementation, resolution=resolution)
+    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    assert outcome.status == "unsupported", outcome.reason
+    assert f"{resolution} px" in outcome.reason
+
+
+def test_cuda_without_a_device_is_unsupported() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    case = Case(subject="resnet18", resolution=64, device="cuda")
+    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    assert outcome.status == "unsupported"
+    assert "vigbench doctor" in outcome.reason
+
+
+def test_stages_come_in_the_order_of_the_protocol(subjects: Path) -> None:
+    stages: list[str] = []
+    case = Case(subject="misbehaving:fine", resolution=32, threads=1)
+    outcome = run_in_worker(case, budget_s=0.2, timeout_s=60, on_stage=stages.append)
+    assert outcome.status == "ok"
+    assert stages == ["build", "cost", "check", "warm-up", "memory", "timing"]

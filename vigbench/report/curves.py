@@ -1,0 +1,137 @@
+"""Curves over resolution as plain data, made from the rows of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vigbench.report.metrics import Metric
+from vigbench.report.names import labels, size_of
+from vigbench.report.rows import Row, Setting, by_setting
+from vigbench.report.style import FAMILY_ORDER
+
+MAX_CURVES, MAX_PANELS = 30, 24  # more cannot be read in one picture; the table has them all
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value with its interval, where there is one."""
+
+    resolution: int
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One subject with one implementation in one setting."""
+
+    subject: str
+    implementation: str
+    family: str
+    label: str
+    points: tuple[Point, ...]
+    failed: tuple[tuple[int, str], ...] = ()  # (resolution, status) of each case without a value
+
+    @property
+    def size(self) -> str:
+        return size_of(self.subject)
+
+    @property
+    def end(self) -> tuple[int, str] | None:
+        """The first failure after the last value: why the curve ends."""
+        last = self.points[-1].resolution if self.points else 0
+        return next((failure for failure in self.failed if failure[0] > last), None)
+
+    def at(self, resolution: int) -> Point | None:
+        """The point at a resolution."""
+        return next((point for point in self.points if point.resolution == resolution), None)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All curves of one setting."""
+
+    setting: Setting
+    curves: tuple[Curve, ...]
+    title: str = ""
+    hidden: int = 0  # curves left out because there are too many
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        return tuple(sorted({point.resolution for curve in self.curves for point in curve.points}))
+
+
+def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
+    """One panel for each setting that has values of this metric."""
+    names = labels(rows)
+    result = []
+    for setting, group in by_setting(list(rows)).items():
+        series: dict[tuple[str, str], list[Row]] = {}
+        for row in sorted(group, key=lambda row: row["resolution"]):
+            series.setdefault((row["subject"], row["implementation"]), []).append(row)
+        curves = [_curve(names[key], members, metric) for key, members in series.items()]
+        if metric.counted:
+            curves = _merge_implementations(curves)
+        if any(curve.points for curve in curves):
+            curves.sort(key=_order)
+            result.append(Panel(setting, tuple(curves), setting.text()))
+    return _merge_equal(result) if metric.counted else result
+
+
+def readable(found: Sequence[Panel]) -> list[Panel]:
+    """What a picture can hold; a sentence is computed from all."""
+    return [
+        replace(panel, curves=panel.curves[:MAX_CURVES], hidden=max(0, len(panel.curves) - MAX_CURVES))
+        for panel in found[:MAX_PANELS]
+    ]
+
+
+def _curve(label: str, members: list[Row], metric: Metric) -> Curve:
+    points, failed = [], []
+    for row in members:
+        value = row[metric.column]
+        if value is not None and (row["status"] == "ok" or metric.counted):
+            low, high = (row[name] if name else None for name in (metric.low, metric.high))
+            interval = (low, high) if low is not None and high is not None else None
+            points.append(Point(row["resolution"], value, interval))
+        elif row["status"] != "ok" and not metric.counted:
+            failed.append((row["resolution"], row["status"]))
+    first = members[0]
+    return Curve(first["subject"], first["implementation"], first["family"], label, tuple(points), tuple(failed))
+
+
+def _order(curve: Curve) -> tuple[int, str, str]:
+    known = FAMILY_ORDER.index(curve.family) if curve.family in FAMILY_ORDER else len(FAMILY_ORDER)
+    return (known, curve.subject, curve.implementation)
+
+
+def _merge_implementations(curves: list[Curve]) -> list[Curve]:
+    """A count is the same for every implementation: draw it once, unless the values really differ."""
+    names = labels({"subject": curve.subject, "implementation": ""} for curve in curves)
+    by_subject: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_subject.setdefault(curve.subject, []).append(curve)
+    result: list[Curve] = []
+    for subject, own in by_subject.items():
+        values = {point.resolution: point for curve in own for point in curve.points}
+        if all(values[point.resolution] == point for curve in own for point in curve.points):
+            first = own[0]
+            points = tuple(values[resolution] for resolution in sorted(values))
+            result.append(Curve(subject, "default", first.family, names[subject, ""], points))
+        else:
+            result += own
+    return result
+
+
+def _merge_equal(found: list[Panel]) -> list[Panel]:
+    """Counts mostly do not depend on the setting: equal panels become one."""
+    groups: dict[tuple[Curve, ...], list[Panel]] = {}
+    for panel in found:
+        groups.setdefault(panel.curves, []).append(panel)
+    if len(groups) == 1 and len(found) > 1:
+        return [replace(found[0], title="the same in every setting")]
+    return [
+        replace(group[0], title=f"{group[0].title}, and {len(group) - 1} more") if len(group) > 1 else group[0]
+        for group in groups.values()
+    ]

@@ -1,0 +1,126 @@
+"""The page and the files beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from vigbench.report import summary
+from vigbench.report.curves import Panel, panels, readable
+from vigbench.report.finding import headline, metric_title
+from vigbench.report.metrics import METRICS, Metric
+from vigbench.report.plots import Heading, draw
+from vigbench.report.rows import Row, to_rows
+from vigbench.report.style import look, theme
+from vigbench.report.svg import inline, save
+from vigbench.report.tables import case_table, failures, flatten
+
+WIDE, NARROW, PAPER = 760.0, 300.0, 620.0  # points; the page shows one of the first two
+RUN_KEYS = ("run", "suite", "question", "note", "protocol", "started_at", "finished_at", "device", "device_name")
+OPEN_ROWS = 60  # a longer table starts closed
+
+
+def write(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
+    """See `vigbench.report.write_report`."""
+    rows = to_rows(frame)
+    found = {metric.column: panels(rows, metric) for metric in METRICS}
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in METRICS if found[metric.column]]
+    _remove_stale(folder, [metric for metric in METRICS if not found[metric.column]])
+    path = out / "report.html"
+    path.write_text(_page(rows, found, figures, run_info), encoding="utf-8")
+    return path
+
+
+def _figure(metric: Metric, every: Sequence[Panel], run_info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    shown = readable(every)
+    left_out = len(every) - len(shown)
+    title = metric_title(metric, every)
+    subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
+    notes = summary.notes(shown) + ([f"{left_out} more settings are in the table only."] if left_out else [])
+    with look(text_as_paths=True):
+        save(draw(metric, shown, PAPER, Heading(title, subtitle, notes)), folder, metric.column)
+    with look(text_as_paths=False):
+        sizes = {"wide": WIDE, "narrow": NARROW}
+        svg = "".join(inline(draw(metric, shown, width), name, metric.column) for name, width in sizes.items())
+    return {
+        "id": metric.column,
+        "title": title,
+        "subtitle": subtitle,
+        "notes": notes,
+        "alt": summary.alternative(metric, shown),
+        "svg": Markup(svg),  # noqa: S704 - matplotlib escapes text, and a test holds it to that
+    }
+
+
+def _remove_stale(folder: Path, metrics: Sequence[Metric]) -> None:
+    """A picture of an earlier report would contradict this one."""
+    for metric in metrics:
+        for ending in ("png", "svg"):
+            (folder / f"{metric.column}.{ending}").unlink(missing_ok=True)
+
+
+def _page(
+    rows: list[Row], found: Mapping[str, Sequence[Panel]], figures: list[dict[str, Any]], run_info: Mapping[str, Any]
+) -> str:
+    counts = summary.statuses(rows)
+    every = [panel for group in found.values() for panel in group]
+    environment = Environment(
+        loader=PackageLoader("vigbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["joined"] = _joined
+    script = _asset("sort.js")
+    command = run_info.get("command_line") or []
+    return environment.get_template("report.html.j2").render(
+        headline=headline(found, counts),
+        run={key: run_info.get(key) for key in RUN_KEYS},
+        state=summary.state(rows, run_info),
+        source=summary.source(run_info),
+        settings=summary.settings_text(every),
+        when=summary.when(run_info),
+        key_figures=summary.key_figures(found, counts, sum(bool(row["marks"]) for row in rows)) if rows else [],
+        figures=figures,
+        table=case_table(rows),
+        table_open=len(rows) <= OPEN_ROWS,
+        failures=failures(rows),
+        environment=flatten(run_info.get("environment") or {}),
+        command=shlex.join(str(part) for part in command),
+        css=Markup(_theme_css() + _asset("report.css")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _joined(text: str) -> Markup:
+    """Names such as `DeiT-T (sdpa)` stay on one line; splitting keeps them at the odd places."""
+    parts = re.split(r"(\S{1,12}-\S{1,4}(?: \(\w{1,16}\))?)", text)
+    wrapped = (
+        Markup('<span class="joined">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+    return Markup("").join(wrapped)
+
+
+def _asset(name: str) -> str:
+    return files("vigbench.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _theme_css() -> str:
+    """The colours of the pictures as variables, light and dark."""
+    light = "".join(f"{name}:{value};" for name, value, _ in theme().values())
+    dark = "".join(f"{name}:{value};" for name, _, value in theme().values())
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"

@@ -1,0 +1,60 @@
+"""The metrics that get a plot, and how their numbers are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One plotted column of the records."""
+
+    column: str
+    name: str
+    unit: str
+    quantity: str  # as in "needs 93% less <quantity>"
+    low: str | None = None
+    high: str | None = None
+    higher_is_better: bool = False
+    counted: bool = False  # counted from the model, not measured: valid for a case that failed later
+
+
+LATENCY = Metric("latency_ms", "Latency", "ms", "time", "latency_low_ms", "latency_high_ms")
+THROUGHPUT = Metric(
+    "throughput_img_per_s",
+    "Throughput",
+    "images/s",
+    "images per second",
+    "throughput_low_img_per_s",
+    "throughput_high_img_per_s",
+    higher_is_better=True,
+)
+ACTIVATIONS = Metric("activation_memory_mib", "Activation memory", "MiB", "activation memory")
+PEAK = Metric("peak_memory_mib", "Peak memory", "MiB", "peak memory")
+GMACS = Metric("gmacs", "Multiply-adds per image", "GMACs", "multiply-adds", counted=True)
+METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, thousands separated, no exponent."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    if abs(value) >= 9.995:
+        return f"{value:.1f}"
+    if abs(value) >= 0.9995:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if abs(value) >= 0.09995 else f"{value:.3g}"
+
+
+def times(ratio: float) -> str:
+    """A ratio as people write it: 1.04x, 2.6x, 58x."""
+    return f"{ratio:.2f}x" if ratio < 1.095 else f"{ratio:.1f}x" if ratio < 9.95 else f"{ratio:,.0f}x"
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage; close to 100% one decimal stays."""
+    return f"{100 * share:.1f}%" if 0.985 <= share < 1 else f"{100 * share:,.0f}%"

@@ -1,0 +1,94 @@
+"""A frame of records as plain rows: missing values are None, settings have their types."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from vigbench.records.schema import columns
+
+Row = Mapping[str, Any]
+
+FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
+FLAGS = ("compile", "channels_last", "tf32")
+COUNTS = ("resolution", "batch_size", "threads")
+NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "gmacs")))
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """Everything but subject, implementation and resolution: what one curve may never mix."""
+
+    run: str  # empty where the frame holds one run only
+    device: str
+    precision: str
+    batch_size: int
+    phase: str
+    compile: bool
+    channels_last: bool
+    tf32: bool
+    threads: int
+
+    def text(self) -> str:
+        """One line for people."""
+        parts = [self.precision, f"batch {self.batch_size}", self.phase]
+        parts += ["compiled"] * self.compile + ["channels last"] * self.channels_last + ["TF32"] * self.tf32
+        parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []
+        return ", ".join([*parts, *([self.run] if self.run else [])])
+
+
+def to_rows(frame: pd.DataFrame) -> list[Row]:
+    """One plain dictionary a case; a column that the frame lacks is None everywhere."""
+    names = [*FRONT, *columns()]
+    columns_of = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in names}
+    return [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
+
+
+def _tidy(raw: dict[str, Any]) -> Row:
+    row = {name: None if _missing(value) else value for name, value in raw.items()}
+    for name in NUMBERS:
+        value = row[name]
+        row[name] = float(value) if value is not None and math.isfinite(float(value)) else None
+    for name in COUNTS:
+        row[name] = int(row[name] or 0)
+    for name in FLAGS:
+        row[name] = str(row[name]).lower() == "true"  # a CSV file read without types holds "True"
+    for name in (
+        "subject",
+        "family",
+        "implementation",
+        "status",
+        "reason",
+        "precision",
+        "phase",
+        "device",
+        "marks",
+        "run",
+    ):
+        row[name] = str(row[name] or "")
+    return row
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def setting_of(row: Row, *, with_run: bool = False) -> Setting:
+    """The setting of one case."""
+    fields = {name: row[name] for name in Setting.__dataclass_fields__ if name != "run"}
+    return Setting(run=row["run"] if with_run else "", **fields)
+
+
+def by_setting(rows: list[Row]) -> dict[Setting, list[Row]]:
+    """Rows of each setting, the setting with the most results first."""
+    with_run = len({row["run"] for row in rows}) > 1
+    groups: dict[Setting, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(setting_of(row, with_run=with_run), []).append(row)
+    finished = Counter({setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()})
+    return {setting: groups[setting] for setting in sorted(groups, key=lambda one: (-finished[one], one))}

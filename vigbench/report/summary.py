@@ -1,0 +1,126 @@
+"""The words around the pictures: state of the run, settings, key figures, notes and alternative texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vigbench.report.curves import Curve, Panel
+from vigbench.report.finding import Panels, common_resolution, find_pair, level
+from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, PEAK, THROUGHPUT, Metric, number, percent, times
+from vigbench.report.names import printable
+from vigbench.report.rows import Row
+from vigbench.report.style import END_MARKS, OTHER_END
+
+MAX_SETTINGS = 4  # more are not named in a subtitle
+
+
+def statuses(rows: Sequence[Row]) -> Counter[str]:
+    """How many cases ended in each status."""
+    return Counter(row["status"] for row in rows)
+
+
+def state(rows: Sequence[Row], run_info: Mapping[str, Any]) -> str:
+    """What is missing from the run; empty when nothing is."""
+    planned = run_info.get("planned_cases") or 0
+    have = f"{len(rows)} of {planned} planned cases" if planned else f"{len(rows)} cases"
+    if not run_info.get("finished_at"):
+        return f"This run is not finished: {have} are recorded so far."
+    if planned > len(rows):
+        return f"This run ended early: {have} are recorded."
+    return ""
+
+
+def when(run_info: Mapping[str, Any]) -> str:
+    """The start, to the minute."""
+    started = str(run_info.get("started_at") or "")
+    return printable(started[:16].replace("T", " ") + " UTC") if started else "no date"
+
+
+def source(run_info: Mapping[str, Any]) -> str:
+    """Device and run, for every picture."""
+    device = run_info.get("device_name") or run_info.get("device") or "unknown device"
+    return printable(f"{device} · run {run_info.get('run', '')}")
+
+
+def settings_text(panels: Sequence[Panel]) -> str:
+    """The settings of a picture; many are counted, not named."""
+    names = list(dict.fromkeys(panel.setting.text() for panel in panels))
+    return "; ".join(names) if len(names) <= MAX_SETTINGS else f"{len(names)} settings, each named at its panel"
+
+
+def notes(panels: Sequence[Panel]) -> list[str]:
+    """Why lines end, in words: one note for each status, with the settings where they differ."""
+    found: dict[str, list[str]] = {}
+    for panel in panels:
+        ends: dict[str, list[str]] = {}
+        for curve in panel.curves:
+            if curve.end and len(panel.resolutions) > 1:  # dots carry their status in the picture
+                ends.setdefault(curve.end[1], []).append(f"{curve.label} at {curve.end[0]} px")
+        for status, names in ends.items():
+            sign = END_MARKS.get(status, OTHER_END)[1]
+            found.setdefault(f"{sign} {status.replace('_', ' ')}: {', '.join(names)}", []).append(panel.title)
+        if panel.hidden:
+            found.setdefault(f"{panel.hidden} more curves are in the table only", []).append(panel.title)
+    return [text if len(where) == len(panels) else f"{text} ({'; '.join(where)})" for text, where in found.items()]
+
+
+def alternative(metric: Metric, panels: Sequence[Panel]) -> str:
+    """The picture in one sentence with its numbers."""
+    parts = []
+    for panel in panels:
+        curves = "; ".join(_spoken(curve) for curve in panel.curves if curve.points)
+        parts.append(f"{panel.title}: {curves}" if len(panels) > 1 else curves)
+    return f"{metric.name} in {metric.unit} over resolution. {'. '.join(parts)}."
+
+
+def _spoken(curve: Curve) -> str:
+    first, last = curve.points[0], curve.points[-1]
+    text = f"{curve.label} {number(first.value)} at {first.resolution} px"
+    if last is not first:
+        text += f" to {number(last.value)} at {last.resolution} px"
+    return text + (f", then {curve.end[1].replace('_', ' ')}" if curve.end else "")
+
+
+def key_figures(panels: Panels, counts: Mapping[str, int], marked: int) -> list[tuple[str, str]]:
+    """Up to five (figure, what it is)."""
+    found = [
+        figure for metric in (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS) if (figure := _figure(metric, panels))
+    ]
+    total, ok = sum(counts.values()), counts.get("ok", 0)
+    failed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()) if status != "ok")
+    cases = f"cases ended well{'; ' + failed if failed else ''}{f'; {marked} marked' if marked else ''}"
+    return [*found[:4], (f"{ok:,} of {total:,}", cases)]
+
+
+def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
+    panels = by_metric.get(metric.column)
+    if not panels:
+        return None
+    pair = find_pair(panels, metric)
+    ours, theirs = (pair.ours.at(pair.resolution), pair.theirs.at(pair.resolution)) if pair else (None, None)
+    if not pair or not ours or not theirs or min(ours.value, theirs.value) <= 0:
+        return _plain_figure(metric, panels[0])
+    beside = f"{pair.ours.label} beside {pair.theirs.label}, {pair.resolution} px"
+    ratio = ours.value / theirs.value
+    name = metric.name.lower()
+    if level(ours, theirs):
+        return "equal", f"{name}, {beside}"
+    if metric is LATENCY:
+        return (times(1 / ratio), f"faster: {beside}") if ratio < 1 else (times(ratio), f"slower: {beside}")
+    if metric is THROUGHPUT or ratio >= 1.995:
+        return times(ratio) if ratio >= 1 else f"{ratio:.2f}x", f"{name}: {beside}"
+    if metric is GMACS and ratio < 1:
+        return times(1 / ratio), f"fewer multiply-adds: {beside}"
+    sign = "\N{MINUS SIGN}" if ratio < 1 else "+"
+    return f"{sign}{percent(abs(1 - ratio))}", f"{name}: {beside}"
+
+
+def _plain_figure(metric: Metric, panel: Panel) -> tuple[str, str]:
+    resolution, curves = common_resolution(panel)
+    values = {curve.label: point.value for curve in curves if (point := curve.at(resolution))}
+    label = (max if metric.higher_is_better else min)(values, key=lambda name: values[name])
+    kind = "highest" if metric.higher_is_better else "lowest"
+    which = f"{kind} {metric.name.lower()}: {label}" if len(values) > 1 else f"{metric.name.lower()}: {label}"
+    return f"{number(values[label])} {metric.unit}", f"{which}, {resolution} px"

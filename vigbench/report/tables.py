@@ -1,0 +1,94 @@
+"""The rows of the page's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vigbench.report.metrics import METRICS, Metric, number
+from vigbench.report.names import labels
+from vigbench.report.rows import Row, setting_of
+
+Cell = tuple[str, float | None, str]  # text, value to sort by, tooltip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Heads with their units, and cells."""
+
+    heads: list[tuple[str, str, bool]]  # name, unit, numeric
+    rows: list[list[Cell]]
+
+
+def case_table(rows: Sequence[Row]) -> Table:
+    """Every case; optional settings get a column only where they vary or are set."""
+    names = labels(rows)
+    extra = [name for name in ("phase", "device", "run") if len({row[name] for row in rows}) > 1]
+    extra += [name for name in ("compile", "channels_last", "tf32") if any(row[name] for row in rows)]
+    extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
+    metrics = [metric for metric in METRICS if any(row[metric.column] is not None for row in rows)]
+    marked = any(row["marks"] for row in rows)
+    heads = [("Model", "", False), ("Resolution", "px", True), ("Batch", "", True), ("Precision", "", False)]
+    heads += [(name.replace("_", " ").capitalize(), "", name == "threads") for name in extra]
+    heads += [("Status", "", False)]
+    heads += [(metric.name.replace(" per image", ""), metric.unit, True) for metric in metrics]
+    heads += [("Marks", "", False)] * marked
+    body = []
+    for row in rows:
+        cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, _whole_name(row))]
+        cells += [(str(row[name]), float(row[name]), "") for name in ("resolution", "batch_size")]
+        cells += [(row["precision"], None, "")]
+        cells += [_setting_cell(row[name]) for name in extra]
+        cells += [(row["status"].replace("_", " "), None, "")]
+        cells += [(number(row[metric.column]), row[metric.column], _interval(row, metric)) for metric in metrics]
+        cells += [(row["marks"].replace(";", ", ").replace("_", " "), None, "")] if marked else []
+        body.append(cells)
+    return Table(heads, body)
+
+
+def _whole_name(row: Row) -> str:
+    chosen = row["implementation"] not in ("", "default")
+    return f"{row['subject']} [{row['implementation']}]" if chosen else str(row["subject"])
+
+
+def _setting_cell(value: object) -> Cell:
+    if isinstance(value, bool):
+        return ("yes" if value else "no", None, "")
+    return (str(value), float(value), "") if isinstance(value, int) else (str(value), None, "")
+
+
+def _interval(row: Row, metric: Metric) -> str:
+    low, high = (row[name] if name else None for name in (metric.low, metric.high))
+    return f"95% interval {number(low)} to {number(high)} {metric.unit}" if low is not None and high is not None else ""
+
+
+def failures(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str]]:
+    """(label, whole name, setting, status, reason) of every case that is not ok."""
+    names = labels(rows)
+    return [
+        (
+            names[row["subject"], row["implementation"]],
+            _whole_name(row),
+            f"{row['resolution']} px, {setting_of(row, with_run=False).text()}",
+            row["status"].replace("_", " "),
+            row["reason"] or "no reason recorded",
+        )
+        for row in rows
+        if row["status"] != "ok"
+    ]
+
+
+def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested environment as (dotted name, text)."""
+    if isinstance(value, Mapping):
+        return [
+            pair for key, inner in value.items() for pair in flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if isinstance(value, list | tuple):
+        return [(prefix, ", ".join(_plain(item) for item in value))]
+    return [(prefix, _plain(value))]
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value)
