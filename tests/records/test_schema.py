@@ -1,6 +1,8 @@
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+from vigbench.records.document import document
 from vigbench.records.schema import Record, columns
 
 UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs)$")
@@ -25,3 +27,8 @@ def test_a_row_has_exactly_the_columns(make_record: Callable[..., Record]) -> No
 def test_json_round_trip(make_record: Callable[..., Record]) -> None:
     record = make_record(64, marks=("contended",))
     assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_the_documented_schema_is_the_code_s() -> None:
+    page = Path(__file__).parents[2] / "docs" / "result-schema.md"
+    assert page.read_text() == document() + "\n", "run: python -m vigbench.records.document > docs/result-schema.md"

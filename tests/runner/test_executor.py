@@ -42,9 +42,7 @@ def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     assert time.monotonic() - begin < 30
 
 
-def test_children_of_a_killed_worker_are_killed_too(
-    measure: Measure, tmp_path: Path, subjects: Path
-) -> None:
+def test_children_of_a_killed_worker_are_killed_too(measure: Measure, tmp_path: Path, subjects: Path) -> None:
     pid_file = tmp_path / "pid"
     source = subjects / "misbehaving.py"
     source.write_text(source.read_text().replace("PID_FILE", str(pid_file)))
@@ -58,9 +56,7 @@ def test_children_of_a_killed_worker_are_killed_too(
     pytest.fail("the child of a killed worker lived on")
 
 
-def test_memory_beyond_what_is_free_is_an_out_of_memory_record(
-    measure: Measure, subjects: Path
-) -> None:
+def test_memory_beyond_what_is_free_is_an_out_of_memory_record(measure: Measure, subjects: Path) -> None:
     # a small cap stands for a small machine; the allocation that fails is real
     source = subjects / "misbehaving.py"
     cap = "import resource\nresource.setrlimit(resource.RLIMIT_DATA, (2**31, 2**31))\n"
@@ -83,7 +79,9 @@ def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measu
     ("subject", "implementation", "resolution"),
     [("deit_tiny_patch16_224", "sdpa", 8), ("vig_tiny_patch16_224", "torch_chunk", 3)],
 )
-def test_a_model_that_cannot_take_a_resolution_is_unsupported(subject: str, implementation: str, resolution: int) -> None:
+def test_a_model_that_cannot_take_a_resolution_is_unsupported(
+    subject: str, implementation: str, resolution: int
+) -> None:
     case = Case(subject=subject, implementation=implementation, resolution=resolution)
     outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
     assert outcome.status == "unsupported", outcome.reason

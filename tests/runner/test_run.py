@@ -63,7 +63,9 @@ def test_killed_at_any_point_and_resumed_no_case_is_lost_or_measured_twice(suite
     (folder,) = out.iterdir()
     before = (folder / "journal.jsonl").read_text()
     assert 1 <= before.count("\n") < 3
-    done = subprocess.run([*command, "--resume", str(folder)], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [*command, "--resume", str(folder)], capture_output=True, text=True, env=environment, check=True
+    )
     after = (folder / "journal.jsonl").read_text()
     assert after.startswith(before[: before.rindex("\n") + 1]), "what was measured stays as it was"
     cases = [json.loads(line)["case_id"] for line in after.splitlines()]

@@ -53,7 +53,8 @@ def implementation_rows() -> list[tuple[str, str]]:
 
 def _print_devices(environment: dict[str, Any]) -> None:
     cpu, memory, gpu = environment["cpu"], environment["memory_gib"], environment["gpu"]
-    print(f"CPU: {cpu['name']}, {cpu['physical_cores']} cores, vigbench uses {cpu['threads_used']} threads ({cpu['capability']})")
+    cores, threads = cpu["physical_cores"], cpu["threads_used"]
+    print(f"CPU: {cpu['name']}, {cores} cores, vigbench uses {threads} threads ({cpu['capability']})")
     print(f"Memory: {memory['available']} GiB free of {memory['total']} GiB; load average {cpu['load_average_1min']}")
     if gpu is None:
         print("GPU: torch sees no CUDA device; suites run with their cpu profile")

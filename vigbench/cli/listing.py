@@ -29,7 +29,7 @@ def list_(kind: Kind, pattern: Pattern = "*") -> None:
 
         rows = [row for row in implementation_rows() if fnmatchcase(row[0], pattern)]
     else:
-        from vigbench.suites.nearest import did_you_mean
+        from vigbench.nearest import did_you_mean
 
         raise ValueError(f"list {kind!r}: choose {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     if not rows:

@@ -67,8 +67,8 @@ def overrides(
         channels_last=_split("--channels-last", channels_last, _flag),
         tf32=_split("--tf32", tf32, _flag),
         threads=threads,
-        budget=_one("--budget", budget, parse_duration),
-        case_timeout=_one("--case-timeout", case_timeout, parse_duration),
+        budget=None if budget is None else _one("--budget", budget, parse_duration),
+        case_timeout=None if case_timeout is None else _one("--case-timeout", case_timeout, parse_duration),
     )
 
 
@@ -78,9 +78,7 @@ def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] 
     return [_one(option, part.strip(), parse) for part in text.split(",")]
 
 
-def _one(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:  # type: ignore[misc]
-    if text is None:
-        return None
+def _one(option: str, text: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(text)
     except ValueError as error:
@@ -102,7 +100,7 @@ def _flag(text: str) -> bool:
 
 def _choice(allowed: list[str], normalise: Callable[[str], str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        from vigbench.suites.nearest import did_you_mean
+        from vigbench.nearest import did_you_mean
 
         name = normalise(text)
         if name not in allowed:

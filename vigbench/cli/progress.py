@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from vigbench.records.schema import Record, Status
 from vigbench.runner.coordinator import Progress as RunProgress
+from vigbench.runner.coordinator import Silent
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
 
@@ -34,15 +35,12 @@ def make_progress(quiet: bool) -> Iterator[RunProgress]:
         yield Bar(bar)
 
 
-class Lines:
+class Lines(Silent):
     """One line on stdout for each case that ends."""
 
-    def case_started(self, case: Case, number: int, total: int, remaining_s: float) -> None:
+    def case_started(self, case: Case, number: int, total: int, remaining_s: float) -> None:  # noqa: ARG002
         """Remember the position."""
         self.position = f"[{number}/{total}]"
-
-    def stage(self, stage: str) -> None:
-        """Not worth a line."""
 
     def case_ended(self, record: Record) -> None:
         """The case's line."""

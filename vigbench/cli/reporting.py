@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. results/smoke-cpu-20260101-120000.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. results/smoke-cpu-20260101-120000.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for report.html and figures/; default: the run's own.")]
 
 

@@ -57,7 +57,9 @@ def run(
         case_timeout=case_timeout,
     )
     if resume is not None and (suite or changes.change_cases()):
-        raise ValueError("--resume continues the cases of that run; beside it only --budget and --case-timeout can be set.")
+        raise ValueError(
+            "--resume continues the cases of that run; beside it only --budget and --case-timeout can be set."
+        )
     if resume is None and not suite:
         raise ValueError("Name a suite: vigbench run --suite resolution-scaling (vigbench list suites shows them all).")
 
@@ -79,7 +81,10 @@ def run(
         with make_progress(quiet) as progress:
             continue_run(store, planned, progress)
     except KeyboardInterrupt:
-        print(f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}", file=sys.stderr)
+        print(
+            f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}",
+            file=sys.stderr,
+        )
         return 130
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:

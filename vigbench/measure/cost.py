@@ -78,9 +78,8 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
         executed, _ = _count(model, state, image, EXECUTED_FLOPS)
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{type(model).__name__} did not run on an input of shape {tuple(input_shape)} on the meta device: {first_line}"
-        ) from error
+        name, shape = type(model).__name__, tuple(input_shape)
+        raise ValueError(f"{name} did not run on an input of shape {shape} on the meta device: {first_line}") from error
     finally:
         for module, training in was_training.items():
             module.training = training
@@ -125,7 +124,7 @@ class _CallCounter(TorchDispatchMode):
     """Counts calls; entered outside FlopCounterMode it sees what that mode's decomposition leaves."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.calls: Counter[OpOverload] = Counter()
 
     def __torch_dispatch__(

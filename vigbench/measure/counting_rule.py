@@ -39,7 +39,20 @@ _DATA_MOVEMENT = (
     "detach",
 )
 _UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "glu", "rrelu_with_noise")
-_CREATION = ("empty", "zeros", "ones", "full", "new_", "arange", "linspace", "eye", "scalar_tensor", "rand", "tril", "triu")
+_CREATION = (
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "new_",
+    "arange",
+    "linspace",
+    "eye",
+    "scalar_tensor",
+    "rand",
+    "tril",
+    "triu",
+)
 
 
 def is_zero_by_rule(operator: OpOverload) -> bool:
@@ -61,5 +74,6 @@ def is_zero_by_rule(operator: OpOverload) -> bool:
         or name in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
         or base in _DATA_MOVEMENT
         or any(base.startswith(prefix) for prefix in _CREATION)
-        or base in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "var", "var_mean", "std", "linalg_vector_norm")
+        or base
+        in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "var", "var_mean", "std", "linalg_vector_norm")
     )

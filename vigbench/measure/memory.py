@@ -99,8 +99,7 @@ def cpu_allocator_peak(call: Callable[[], object]) -> int:
 def _memory_events(profiler: Any) -> list[Any]:
     # The public event list adds allocations up by operator, which loses the moment of the peak.
     events = profiler.profiler.kineto_results.events()
-    on_cpu = torch.autograd.DeviceType.CPU
-    memory = [event for event in events if event.name() == "[memory]" and event.device_type() == on_cpu]
+    memory = [event for event in events if event.name() == "[memory]" and event.device_type().name == "CPU"]
     return sorted(memory, key=lambda event: event.start_ns())
 
 

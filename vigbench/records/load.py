@@ -31,7 +31,9 @@ def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     stores = [store for pattern in patterns for store in _find(str(pattern))]
     frames = [frame_of_run(store) for store in {store.folder.resolve(): store for store in stores}.values()]
     if not frames:
-        raise ValueError(f"No run matches {', '.join(map(str, patterns))}; a run is a folder with run.json and journal.jsonl.")
+        raise ValueError(
+            f"No run matches {', '.join(map(str, patterns))}; a run is a folder with run.json and journal.jsonl."
+        )
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
@@ -49,5 +51,5 @@ def frame_of_run(store: RunStore) -> pd.DataFrame:
 
 def _find(pattern: str) -> list[RunStore]:
     # an existing folder may hold glob characters in its name, so it is tried first
-    folders = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))
+    folders = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207  takes absolute patterns too
     return [RunStore.open(Path(folder)) for folder in folders if (Path(folder) / "run.json").is_file()]

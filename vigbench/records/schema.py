@@ -48,8 +48,12 @@ class Metrics(BaseModel):
     weights_mib: float | None = Field(None, description="parameters and buffers")
     inputs_mib: float | None = Field(None, description="the input batch")
     activation_memory_mib: float | None = Field(None, description="peak - weights - inputs, by torch's allocator")
-    peak_memory_mib: float | None = Field(None, description="allocator peak of one iteration, weights and inputs included")
-    reserved_memory_mib: float | None = Field(None, description="CUDA: memory that the caching allocator held at the peak")
+    peak_memory_mib: float | None = Field(
+        None, description="allocator peak of one iteration, weights and inputs included"
+    )
+    reserved_memory_mib: float | None = Field(
+        None, description="CUDA: memory that the caching allocator held at the peak"
+    )
     process_peak_memory_mib: float | None = Field(
         None, description="CPU: resident memory of the process at its peak during one iteration, torch itself included"
     )
@@ -59,10 +63,18 @@ class Metrics(BaseModel):
     # cost, for one image, forward
     params: int | None = Field(None, description="trainable parameters")
     gmacs: float | None = Field(None, description="10^9 multiply-adds per image, algorithmic (docs/measurement.md)")
-    executed_gmacs: float | None = Field(None, description="10^9 multiply-adds per image that the implementation executes")
-    operator_gmacs: float | None = Field(None, description="the share of gmacs in vigbench's own operators (GLA mixing)")
-    flop_coverage: float | None = Field(None, description="share of operator calls that the counting rule covers, 0 to 1")
-    uncounted_operators: str | None = Field(None, description="operators without a formula, `;`-separated; they count as 0")
+    executed_gmacs: float | None = Field(
+        None, description="10^9 multiply-adds per image that the implementation executes"
+    )
+    operator_gmacs: float | None = Field(
+        None, description="the share of gmacs in vigbench's own operators (GLA mixing)"
+    )
+    flop_coverage: float | None = Field(
+        None, description="share of operator calls that the counting rule covers, 0 to 1"
+    )
+    uncounted_operators: str | None = Field(
+        None, description="operators without a formula, `;`-separated; they count as 0"
+    )
     # correctness
     output_error: float | None = Field(
         None, description="largest output difference from the reference implementation / largest reference output"
@@ -72,9 +84,12 @@ class Metrics(BaseModel):
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
     case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
-    other_load: float | None = Field(None, description="share of the machine's CPU used by others before timing, 0 to 1")
+    other_load: float | None = Field(
+        None, description="share of the machine's CPU used by others before timing, 0 to 1"
+    )
     rate_drop: float | None = Field(
-        None, description="drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`"
+        None,
+        description="drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`",
     )
 
 
@@ -106,7 +121,9 @@ class Record(BaseModel):
 
 def columns() -> dict[str, str]:
     """Column names of `records.csv` in order, each with its description."""
-    own = {name: field.description or "" for name, field in Record.model_fields.items() if name not in ("case", "metrics")}
+    own = {
+        name: field.description or "" for name, field in Record.model_fields.items() if name not in ("case", "metrics")
+    }
     settings = {name: field.description or "" for name, field in Case.model_fields.items()}
     metrics = {name: field.description or "" for name, field in Metrics.model_fields.items()}
     head = {name: own.pop(name) for name in ("case_id", "family")}

@@ -38,7 +38,9 @@ class RunStore:
         try:
             (folder / "samples").mkdir(parents=True)
         except FileExistsError:
-            raise ValueError(f"{folder} exists already; continue it with --resume {folder}, or choose another --out.") from None
+            raise ValueError(
+                f"{folder} exists already; continue it with --resume {folder}, or choose another --out."
+            ) from None
         sync_folder(folder.parent)
         store = cls(folder)
         store.write_info(info)
@@ -55,7 +57,9 @@ class RunStore:
         """
         store = cls(folder)
         if not store.info_file.is_file():
-            raise ValueError(f"{folder} is not a run: it has no run.json. Runs are folders such as results/<suite>-<device>-<time>.")
+            raise ValueError(
+                f"{folder} is not a run: it has no run.json. Runs are folders such as results/<suite>-<device>-<time>."
+            )
         store.info()
         return store
 
@@ -99,7 +103,9 @@ class RunStore:
             try:
                 record = Record.model_validate_json(line)
             except ValidationError as error:
-                raise ValueError(f"{self.journal}, line {number}: this is not a record of this version of vigbench.") from error
+                raise ValueError(
+                    f"{self.journal}, line {number}: this is not a record of this version of vigbench."
+                ) from error
             found[record.case_id] = record
         return list(found.values())
 

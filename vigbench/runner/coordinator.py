@@ -99,9 +99,8 @@ def _reason_to_prune(case: Case, done: Sequence[Record]) -> str:
     for record in done:
         smaller = record.case.resolution <= case.resolution and record.case.batch_size <= case.batch_size
         if record.status in PRUNING and record.case.series == case.series and smaller:
-            return (
-                f"Not tried: {record.case.resolution} px at batch {record.case.batch_size} {PRUNING[record.status]} already."
-            )
+            size = f"{record.case.resolution} px at batch {record.case.batch_size}"
+            return f"Not tried: {size} {PRUNING[record.status]} already."
     return ""
 
 

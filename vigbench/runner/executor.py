@@ -94,5 +94,9 @@ def _crash_reason(process: BaseProcess, log_file: Path) -> str:
     if code is None or code >= 0:
         return f"The worker ended with exit code {code} before it had a result.{said}"
     name = signal.Signals(-code).name
-    cause = " Often that is the kernel's out-of-memory killer: use a smaller batch or resolution." if name == "SIGKILL" else ""
+    cause = (
+        " Often that is the kernel's out-of-memory killer: use a smaller batch or resolution."
+        if name == "SIGKILL"
+        else ""
+    )
     return f"The worker was killed by {name}.{cause}{said}"

@@ -9,12 +9,11 @@ from time import perf_counter
 import torch
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
-from vigbench.measure.correctness import TOLERANCE
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.latency import Timing, measure_timing, timed
 from vigbench.measure.memory import MIB, Memory, measure_memory
 from vigbench.measure.sampling import criterion_for, warm_up
-from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.gate import WrongResultError, check_output
@@ -42,7 +41,8 @@ def measure_case(case: Case, budget_s: float, on_stage: Callable[[str], None]) -
         return Outcome(status=Status.wrong_result, reason=str(error), operator=operator)
     except Exception as error:
         if _is_out_of_memory(error):
-            reason = f"{case.device} memory was used up at batch {case.batch_size}, {case.resolution} px: {_first_line(error)}"
+            size = f"batch {case.batch_size}, {case.resolution} px"
+            reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
             return Outcome(status=Status.out_of_memory, reason=reason, operator=operator)
         import traceback
 
@@ -100,18 +100,20 @@ def _measure(case: Case, operator: str | None, budget_s: float, on_stage: Callab
         marks.append("contended")
     if gate.unverified:
         marks.append("unverified")
-    metrics = Metrics(
-        **_latency_columns(timing),
-        **_throughput_columns(timing, case.batch_size),
-        **_memory_columns(memory),
-        **_cost_columns(cost, operator),
-        warmup_iterations=warmup_iterations,
-        output_error=gate.error,
-        gate_resolution=gate.resolution,
-        build_s=build_s,
-        compile_s=compile_s,
-        other_load=other_load,
-        rate_drop=rate_drop,
+    metrics = Metrics.model_validate(
+        {
+            **_latency_columns(timing),
+            **_throughput_columns(timing, case.batch_size),
+            **_memory_columns(memory),
+            **_cost_columns(cost, operator),
+            "warmup_iterations": warmup_iterations,
+            "output_error": gate.error,
+            "gate_resolution": gate.resolution,
+            "build_s": build_s,
+            "compile_s": compile_s,
+            "other_load": other_load,
+            "rate_drop": rate_drop,
+        }
     )
     samples = {"latency_ms": tuple(1e3 * one for one in timing.latency.durations_s)}
     if timing.throughput is not timing.latency:

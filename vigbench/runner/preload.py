@@ -1,3 +1,1 @@
 """Imported once by the fork server, so that a worker starts in milliseconds. Must not start threads or CUDA."""
-
-import vigbench.runner.worker

@@ -39,7 +39,9 @@ def choose_device(device: str) -> Device:
     if device not in Device.__members__:
         raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu.")
+        raise ValueError(
+            "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
+        )
     return Device(device)
 
 
@@ -144,9 +146,7 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
 def continue_run(store: RunStore, planned: Plan, progress: Progress | None = None) -> None:
     """Measure what is missing, then mark the run as finished."""
     budget = Budget(planned.budget_s, estimated_s, lambda case: case.batch_size * _gmacs(case))
-    run_cases(
-        store, planned.cases, budget=budget, case_timeout_s=planned.case_timeout_s, progress=progress or Silent()
-    )
+    run_cases(store, planned.cases, budget=budget, case_timeout_s=planned.case_timeout_s, progress=progress or Silent())
     store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 

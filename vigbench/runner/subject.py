@@ -20,8 +20,7 @@ def build_on_device(case: Case) -> nn.Module:
         fill_weights(model, SEED)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.channels_last:
-        # `nn.Module.to` has no typed overload for a memory format alone
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     return model.train(case.phase is Phase.training)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from vigbench.measure.environment import available_memory
 from vigbench.records.schema import Status
@@ -30,7 +31,9 @@ def worker_main(connection: Connection, job_json: str) -> None:
     try:
         outcome = measure_case(job.case, job.budget_s, lambda stage: say(Stage(stage=stage)))
     except MemoryError:
-        outcome = Outcome(status=Status.out_of_memory, reason="The CPU's memory was used up; use a smaller batch or resolution.")
+        outcome = Outcome(
+            status=Status.out_of_memory, reason="The CPU's memory was used up; use a smaller batch or resolution."
+        )
     say(outcome)
 
 
@@ -62,7 +65,7 @@ def _cap_memory() -> None:
         return
     import resource
 
-    with open("/proc/self/status", encoding="ascii") as status:
+    with Path("/proc/self/status").open(encoding="ascii") as status:
         used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
     limit = used + int(MEMORY_SHARE * available_memory())
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vigbench.suites.nearest import did_you_mean, one_of
+from vigbench.nearest import did_you_mean, one_of
 from vigbench.suites.schema import Profile, SubjectEntry, Suite
 
 _PACKAGE = Path(__file__).parent
@@ -89,6 +89,3 @@ def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:
     if location[0] == "subjects" and len(location) > 1:
         return SubjectEntry
     return Profile if location[0] == "profiles" and len(location) > 1 else Suite
-
-
-

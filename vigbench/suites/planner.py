@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
+from vigbench.nearest import did_you_mean, one_of
 from vigbench.suites.case import Case, Device, Phase, Precision
-from vigbench.suites.nearest import did_you_mean, one_of
 from vigbench.suites.schema import Axes, Profile, SubjectEntry, Suite
 
 Resolve = Callable[[str, Sequence[str], Device], list[str]]
@@ -38,9 +38,7 @@ class Overrides:
 
     def applied_to(self, profile: Profile) -> Profile:
         """The profile with the overridden settings, checked like a suite file's."""
-        changes = {
-            name: value for name in Profile.model_fields if (value := getattr(self, name)) is not None
-        }
+        changes = {name: value for name in Profile.model_fields if (value := getattr(self, name)) is not None}
         return Profile.model_validate({**profile.model_dump(), **changes})
 
 
@@ -73,7 +71,9 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         subjects += [(entry.name, one) for one in implementations if _wanted(one, overrides.implementation)]
     if not subjects:
         wanted = one_of(overrides.implementation or ())
-        raise ValueError(f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}.")
+        raise ValueError(
+            f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}."
+        )
     # every other axis is crossed in the order of the profile; resolution is the outermost
     others = [name for name in Axes.model_fields if name != "resolution"]
     cases = [
@@ -97,7 +97,7 @@ def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
 
 
 def _select_subjects(suite: Suite, patterns: Sequence[str] | None) -> list[SubjectEntry]:
-    """The suite's subjects that match; an exact name that the suite lacks is added, so that any model can be asked for."""
+    """The suite's subjects that match; an exact name that the suite lacks is added: any model can be asked for."""
     if patterns is None:
         return list(suite.subjects)
     names = [entry.name for entry in suite.subjects]

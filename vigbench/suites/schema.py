@@ -72,7 +72,10 @@ class Axes(_Strict):
     resolution: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)]
     batch_size: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [1]
     precision: Annotated[
-        list[Annotated[Precision, BeforeValidator(_precision)]], BeforeValidator(_unique), OneOrMore, Field(min_length=1)
+        list[Annotated[Precision, BeforeValidator(_precision)]],
+        BeforeValidator(_unique),
+        OneOrMore,
+        Field(min_length=1),
     ] = [Precision.float32]
     phase: Annotated[list[Phase], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [Phase.inference]
     compile: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]

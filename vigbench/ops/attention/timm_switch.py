@@ -23,4 +23,4 @@ def set_attention(model: nn.Module, implementation: str) -> None:
     if not modules:
         raise ValueError(f"{type(model).__name__} has no timm attention; measure it without `attention:`.")
     for module in modules:
-        module.fused_attn = implementation == "sdpa"
+        setattr(module, "fused_attn", implementation == "sdpa")  # noqa: B010  nn.Module types its attributes as tensors

@@ -1,0 +1,41 @@
+"""The project's checks, each by one name. They run in the environment that nox itself is installed in."""
+
+import sys
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """All tests that this machine can run: `nox -s tests -- -m "not slow"` for the quick core."""
+    session.run(sys.executable, "-m", "pytest", "--ignore=tests/benchmarks", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Style, and the direction of imports."""
+    session.run(sys.executable, "-m", "ruff", "check", ".")
+    session.run(sys.executable, "-m", "ruff", "format", "--check", ".")
+    session.run(
+        sys.executable, "-c", "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())"
+    )
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Strict types of the package."""
+    session.run(sys.executable, "-m", "mypy")
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Operator timings for developers (pytest-benchmark)."""
+    session.run(sys.executable, "-m", "pytest", "tests/benchmarks", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def smoke(session: nox.Session) -> None:
+    """The smoke suite, end to end, in under a minute."""
+    session.run(sys.executable, "-m", "vigbench", "run", "--suite", "smoke", *session.posargs)

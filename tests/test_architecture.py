@@ -1,0 +1,48 @@
+"""Imports go one way, and importing the package stays cheap."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True, cwd=ROOT).stdout
+
+
+def test_no_import_runs_backwards() -> None:
+    code = "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c(['--no-cache']))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_importing_vigbench_imports_neither_torch_nor_timm() -> None:
+    assert python("import sys, vigbench; print({'torch', 'timm', 'pandas'} & set(sys.modules))").strip() == "set()"
+
+
+def test_models_are_in_timm_whichever_is_imported_first() -> None:
+    for order in ("import vigbench, timm", "import timm, vigbench", "import vigbench, timm.layers, timm"):
+        assert python(f"{order}; print(timm.is_model('vig_tiny_patch16_224'))").strip() == "True"
+
+
+def test_triton_is_not_imported_before_it_is_used() -> None:
+    blocked = "import sys; sys.modules['triton'] = None; "
+    code = "import vigbench; m = vigbench.create_model('vig_tiny_patch16_224'); print(m.num_classes)"
+    assert python(blocked + code).strip() == "1000"
+
+
+def test_no_file_is_over_500_lines_and_the_median_is_small() -> None:
+    sizes = sorted(len(path.read_text().splitlines()) for path in (ROOT / "vigbench").rglob("*.py"))
+    assert sizes[-1] <= 500
+    assert sizes[len(sizes) // 2] <= 120
+
+
+def test_the_public_interface() -> None:
+    code = "import vigbench; print([n for n in vigbench.__all__ if not callable(getattr(vigbench, n))])"
+    assert python(code).strip() == "[]"
