@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from vigbench.suites.duration import format_duration, parse_duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("1.5m", 90), ("45", 45), (7, 7)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("1.5m", 90), ("45", 45), (7, 7)]
+)
 def test_durations_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 

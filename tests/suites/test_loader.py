@@ -32,8 +32,16 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("resolution:", "resolutoin:", ["profiles.cpu.resolutoin", "did you mean 'resolution'", "Allowed here: resolution"]),
-        ("bfloat16", "bfloat61", ["profiles.cuda.precision.1", "'bfloat61'", "did you mean 'bfloat16'", "float32, bfloat16"]),
+        (
+            "resolution:",
+            "resolutoin:",
+            ["profiles.cpu.resolutoin", "did you mean 'resolution'", "Allowed here: resolution"],
+        ),
+        (
+            "bfloat16",
+            "bfloat61",
+            ["profiles.cuda.precision.1", "'bfloat61'", "did you mean 'bfloat16'", "float32, bfloat16"],
+        ),
         ("[64, 128]", "[64, -1]", ["profiles.cpu.resolution.1", "greater than or equal to 1", "-1"]),
         ("[64, 128]", "[64, 1.5]", ["profiles.cpu.resolution.1", "integer", "1.5"]),
         ("[64, 128]", "[]", ["profiles.cpu.resolution", "empty"]),

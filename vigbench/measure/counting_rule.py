@@ -31,6 +31,8 @@ _DATA_MOVEMENT = (
     "repeat",
     "unfold",
     "im2col",
+    "col2im",
+    "unsafe_split",
     "sort",
     "topk",
     "bernoulli",
@@ -38,7 +40,7 @@ _DATA_MOVEMENT = (
     "_unsafe_view",
     "detach",
 )
-_UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "glu", "rrelu_with_noise")
+_UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "hardswish", "glu", "rrelu_with_noise")
 _CREATION = (
     "empty",
     "zeros",
@@ -72,7 +74,7 @@ def is_zero_by_rule(operator: OpOverload) -> bool:
     return (
         any(part in name for part in (*_NORMS, *_POOLING_AND_RESAMPLING))
         or name in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
-        or base in _DATA_MOVEMENT
+        or base in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
         or any(base.startswith(prefix) for prefix in _CREATION)
         or base
         in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "var", "var_mean", "std", "linalg_vector_norm")

@@ -122,7 +122,9 @@ def _build_timm(name: str, resolution: int) -> nn.Module:
         if "img_size" not in str(error):
             raise
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise UnsupportedError(f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out.") from error
+        raise UnsupportedError(
+            f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out."
+        ) from error
     model = create_model(name)  # fully convolutional models take no img_size
     config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     size = config.get("input_size", (3, resolution, resolution))[-1]
@@ -139,7 +141,9 @@ def _from_factory(name: str) -> nn.Module:
         raise ValueError(f"Subject {name!r}: {error}. Write package.module:factory, importable from here.") from error
     model = factory()
     if not isinstance(model, nn.Module):
-        raise ValueError(f"Subject {name!r} returned {type(model).__name__}; the factory must return a torch.nn.Module.")
+        raise ValueError(
+            f"Subject {name!r} returned {type(model).__name__}; the factory must return a torch.nn.Module."
+        )
     return model
 
 

@@ -21,7 +21,7 @@ def build_on_device(case: Case) -> nn.Module:
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model.train(case.phase is Phase.training)
+    return model.train(case.phase == Phase.training)
 
 
 def make_inputs(case: Case) -> Tensor:
@@ -49,7 +49,7 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
         run(inputs).float().square().mean().backward()
 
     synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
-    return (train if case.phase is Phase.training else infer), synchronize
+    return (train if case.phase == Phase.training else infer), synchronize
 
 
 def _nothing() -> None:

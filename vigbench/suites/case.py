@@ -69,7 +69,7 @@ class Case(BaseModel):
         if self.implementation != "default":
             parts.append(f"[{self.implementation}]")
         parts.append(f"{self.resolution}px b{self.batch_size} {self.precision}")
-        if self.phase is Phase.training:
+        if self.phase == Phase.training:
             parts.append("training")
         if self.compile:
             parts.append("compiled")

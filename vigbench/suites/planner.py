@@ -130,7 +130,7 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int) -> float:
         gmacs_per_image: 10^9 multiply-adds of one forward pass of one image.
         threads: CPU threads that the case would use.
     """
-    passes = 3 if case.phase is Phase.training else 1
+    passes = 3 if case.phase == Phase.training else 1
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     compiling = 30.0 if case.compile else 0.0

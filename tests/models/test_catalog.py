@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+import vigbench
+from vigbench.models.catalog import (
+    BASELINES,
+    UnsupportedError,
+    build_subject,
+    describe,
+    fill_weights,
+    resolve_implementations,
+)
+from vigbench.models.family import family_of
+
+OWN = [
+    "vig_base_patch16_224",
+    "vig_h_base_patch4_224",
+    "vig_h_small_patch4_224",
+    "vig_h_tiny_patch4_224",
+    "vig_small_patch16_224",
+    "vig_tiny_patch16_224",
+]
+
+
+def test_subjects_are_vigbench_s_models_the_baselines_and_any_timm_model() -> None:
+    assert sorted(vigbench.list_subjects("vig*")) == OWN
+    assert set(vigbench.list_subjects()) == {*OWN, *BASELINES}
+    assert "vit_small_patch16_224" in vigbench.list_subjects("vit_small*")
+    assert vigbench.list_subjects("there_is_none*") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "operator", "default"),
+    [
+        ("vig_tiny_patch16_224", "vig", "gla", "torch_chunk"),
+        ("deit_small_patch16_224", "deit", "attention", "sdpa"),
+        ("swin_tiny_patch4_window7_224", "windowed", "attention", "sdpa"),
+        ("convnext_tiny", "cnn", None, "default"),
+        ("resnet50", "cnn", None, "default"),
+        ("some.module:factory", "other", None, "default"),
+    ],
+)
+def test_describe_and_default(name: str, family: str, operator: str | None, default: str) -> None:
+    subject = describe(name)
+    assert (subject.family, subject.operator) == (family, operator)
+    assert resolve_implementations(name, [], "cpu") == [default]
+
+
+def test_implementations_are_checked_by_name() -> None:
+    assert resolve_implementations("deit_tiny_patch16_224", ["eager", "sdpa"], "cpu") == ["eager", "sdpa"]
+    assert resolve_implementations("vig_tiny_patch16_224", ["auto", "torch_chunk"], "cpu") == ["torch_chunk"]
+    with pytest.raises(ValueError, match="sdpa"):
+        resolve_implementations("deit_tiny_patch16_224", ["spda"], "cpu")
+    with pytest.raises(ValueError, match="no choice of implementation"):
+        resolve_implementations("resnet50", ["sdpa"], "cpu")
+    with pytest.raises(ValueError, match="vig_tiny_patch16_224"):
+        resolve_implementations("vig_tinny_patch16_224", [], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "implementation"),
+    [
+        ("vig_tiny_patch16_224", "torch_chunk"),
+        ("vig_h_tiny_patch4_224", "torch_chunk"),
+        ("deit_tiny_patch16_224", "eager"),
+        ("swin_tiny_patch4_window7_224", "sdpa"),
+        ("convnext_tiny", "default"),
+        ("resnet50", "default"),
+    ],
+)
+@pytest.mark.parametrize("resolution", [96, 320])
+def test_every_subject_of_the_main_suite_takes_other_resolutions(
+    name: str, implementation: str, resolution: int
+) -> None:
+    with torch.device("meta"):
+        model = build_subject(name, implementation, resolution).eval()
+        assert model(torch.empty(1, 3, resolution, resolution)).shape == (1, 1000)
+
+
+def test_what_cannot_be_built_for_a_resolution_is_unsupported() -> None:
+    with pytest.raises(UnsupportedError, match=r"250 px.*Leave this resolution out"):
+        build_subject("xcit_tiny_12_p16_224", "default", 250)
+
+
+def test_fill_weights_is_seeded_and_lets_the_gla_branch_matter() -> None:
+    model, twin = (build_subject("vig_tiny_patch16_224", "torch_chunk", 64).eval() for _ in range(2))
+    fill_weights(model, seed=0)
+    fill_weights(twin, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = model(image)
+        model.blocks[0].attn.gk_proj[1].bias.fill_(-1000)  # forgets everything at once
+        after = model(image)
+    assert before.isfinite().all()
+    assert (after - before).abs().max() > 1e-2 * before.abs().max()
+
+
+def test_families() -> None:
+    assert family_of("vim_tiny_patch16_224") == "vim"
+    assert family_of("xcit_tiny_12_p16_224") == "linear"
+    assert family_of("something_else") == "other"

@@ -1,0 +1,42 @@
+"""Models by name: vigbench's own, registered with timm on import, and every other timm model."""
+
+import os
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+from torch import nn
+
+from vigbench.models import vig, vig_h
+from vigbench.models.weights import load_weights
+
+__all__ = ["create_model", "vig", "vig_h"]
+
+
+def create_model(
+    name: str,
+    *,
+    implementation: str = "auto",
+    checkpoint_path: str | os.PathLike[str] | None = None,
+    **timm_kwargs: Any,
+) -> nn.Module:
+    """Build a model by its timm name; `timm_kwargs` are timm's (num_classes, in_chans, drop_path_rate, ...).
+
+    `implementation` says which code computes the model's own operator. A checkpoint is loaded strictly and never runs
+    pickled code (`timm.create_model(checkpoint_path=...)` promises the same only in versions that load weights only).
+    ValueError for an unknown name, an implementation the model does not have, or a checkpoint that cannot be loaded.
+    """
+    if not timm.is_model(name):
+        names = timm.list_models()
+        matches = [each for each in names if name in each][:3] or get_close_matches(name, names, cutoff=0.5)
+        nearest = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench.list_subjects() for the names"
+        raise ValueError(f"unknown model {name!r}: {nearest}")
+    model: nn.Module = timm.create_model(name, **timm_kwargs)
+    if checkpoint_path is not None:
+        load_weights(model, checkpoint_path)
+    set_implementation = getattr(model, "set_implementation", None)
+    if set_implementation is not None:
+        set_implementation(implementation)
+    elif implementation != "auto":
+        raise ValueError(f"{name} has no implementations to choose from: leave implementation at 'auto'")
+    return model

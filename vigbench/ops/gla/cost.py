@@ -1,0 +1,84 @@
+"""Multiply-adds of gated linear attention (1 MAC = 2 FLOPs), from shapes (batch, length, heads, dim).
+
+Functions take the operator's arguments as FlopCounterMode gives them, tensors as shapes; those of a backward begin
+with the gradient.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from vigbench.ops.gla.chunks import chunk_size
+
+Shape = Sequence[int]
+
+
+class Sizes(NamedTuple):
+    """Sequences in the batch and heads together, their length, and K and V of a head."""
+
+    rows: int
+    length: int
+    key_dim: int
+    value_dim: int
+    directions: int
+
+
+def _sizes(q: Shape, k: Shape, v: Shape, g_fwd: Shape | None, g_bwd: Shape | None, *_: Any) -> Sizes:
+    assert tuple(q) == tuple(k)
+    batch, length, heads, key_dim = q
+    return Sizes(batch * heads, length, key_dim, v[-1], sum(g is not None for g in (g_fwd, g_bwd)))
+
+
+def gla_macs(*shapes: Any, **_: Any) -> int:
+    """3 L H K V per image and direction: decay, outer product and read of the recurrence as defined."""
+    s = _sizes(*shapes)
+    return 3 * s.directions * s.rows * s.length * s.key_dim * s.value_dim
+
+
+def gla_macs_backward(*shapes: Any, **_: Any) -> int:
+    """Twice the forward: each product has two gradients. What an implementation recomputes does not count."""
+    return 2 * gla_macs(*shapes[1:])
+
+
+def recurrent_macs_backward(*shapes: Any, **_: Any) -> int:
+    """10 K V per token: states twice (decay, outer product), their gradient (the same), reads for q, k, v, and g."""
+    return gla_macs(*shapes[1:]) * 10 // 3
+
+
+def chunk_products(*shapes: Any, **_: Any) -> int:
+    """Matrix products of the chunkwise forward on the padded length, where no chunk has strong decays.
+
+    A pair of tokens costs K a direction (scores) and V once; a token K V twice a direction (states written, read).
+    """
+    s, tokens, chunk = _padded(*shapes)
+    return tokens * (chunk * (s.directions * s.key_dim + s.value_dim) + 2 * s.directions * s.key_dim * s.value_dim)
+
+
+def chunk_products_backward(*shapes: Any, **_: Any) -> int:
+    """Matrix products of the chunkwise backward, which computes states and scores anew.
+
+    A pair of tokens costs K three times a direction (scores, gradients of q and k) and V twice (gradients of v and of
+    the scores); a token K V five times a direction (states, their gradients, and what q, k and v get from them).
+    """
+    s, tokens, chunk = _padded(*shapes[1:])
+    pair = 3 * s.directions * s.key_dim + 2 * s.value_dim
+    return tokens * (chunk * pair + 5 * s.directions * s.key_dim * s.value_dim)
+
+
+def chunk_macs(*shapes: Any, **_: Any) -> int:
+    """The products, two decay factors each on q and k of a direction, and the decay of a state once a chunk."""
+    s, tokens, chunk = _padded(*shapes)
+    return chunk_products(*shapes) + s.directions * s.key_dim * (4 * tokens + tokens // chunk * s.value_dim)
+
+
+def chunk_macs_backward(*shapes: Any, **_: Any) -> int:
+    """The products, the decay factors on inputs and gradients, the products that give the gradient of g, the states."""
+    s, tokens, chunk = _padded(*shapes[1:])
+    return chunk_products_backward(*shapes) + s.directions * s.key_dim * (
+        16 * tokens + 3 * tokens // chunk * s.value_dim
+    )
+
+
+def _padded(*shapes: Any) -> tuple[Sizes, int, int]:
+    s = _sizes(*shapes)
+    chunk = chunk_size(s.length)
+    return s, s.rows * -(-s.length // chunk) * chunk, chunk

@@ -1,0 +1,101 @@
+"""Gated linear attention for users: checks, defaults and the choice of implementation."""
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from vigbench.ops.gla.operator import Operator
+from vigbench.ops.registry import select_implementation
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def bidirectional_gla(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g_fwd: Tensor,
+    g_bwd: Tensor,
+    scale: float | None = None,
+    implementation: str = "auto",
+) -> Tensor:
+    """Mean of gated linear attention from the first token to the last and from the last to the first.
+
+    Forward: S_t = diag(exp(g_fwd_t)) S_(t-1) + k_t v_t^T, o_t = scale q_t S_t (GLA, arXiv 2312.06635, equation 3);
+    backward: the same from the last token, with g_bwd_t applied where the state arrives (ViG, arXiv 2405.18425).
+    The current token counts once in each direction. Differentiable.
+
+    Args:
+        q, k: queries and keys, (batch, length, heads, key_dim).
+        v: values, (batch, length, heads, value_dim), dtype of q.
+        g_fwd, g_bwd: log-decays <= 0 per key channel, -inf included, shape of q, dtype of q or float32.
+        scale: factor on the scores, by default key_dim ** -0.5.
+        implementation: a name from `list_implementations("gla")`, or "auto" for the first one the device supports.
+
+    Returns:
+        Like v. Sums are kept in float32 for half precision.
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
+    """
+    q, k, v = _check(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale / 2)
+
+
+def gla(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    scale: float | None = None,
+    reverse: bool = False,
+    implementation: str = "auto",
+) -> Tensor:
+    """Gated linear attention in one direction, from the last token to the first if `reverse`.
+
+    Arguments, result and errors as in `bidirectional_gla`, with `g` the log-decays of the one direction.
+    """
+    q, k, v = _check(q, k, v, {"g": g})
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    g_fwd, g_bwd = (None, g) if reverse else (g, None)
+    return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale)
+
+
+def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
+    tensors = [x for x in inputs if x is not None]
+    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    operator: Operator = getattr(torch.ops.vigbench, _operator_name(implementation, tensors[0].device.type, training))
+    return operator
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
+def _operator_name(implementation: str, device: str, training: bool) -> str:
+    target = select_implementation("gla", implementation, device, training).load()  # defines the operator
+    assert isinstance(target, OpOverload)
+    return str(target._schema.name).removeprefix("vigbench::")
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    if q.ndim != 4 or 0 in q.shape[1:] or v.shape[-1:] == (0,):
+        raise ValueError(
+            f"q is {tuple(q.shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
+        )
+    for name, x in {"k": k, **gates}.items():
+        if x.shape != q.shape:
+            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(q.shape)}: they must have the same shape")
+    if v.ndim != 4 or v.shape[:3] != q.shape[:3]:
+        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(q.shape)}: only the last dimension may differ")
+    kind = q.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    for name, x in {"q": q, "k": k, "v": v, **gates}.items():
+        if x.device != q.device:
+            raise ValueError(f"{name} is on {x.device} but q is on {q.device}: move them to one device")
+        if x.dtype not in DTYPES or (x.dtype != q.dtype and (name not in gates or x.dtype != torch.float32)):
+            allowed = (
+                "q's dtype or float32" if name in gates else "q's dtype, one of float16, bfloat16, float32, float64"
+            )
+            raise ValueError(f"{name} is {x.dtype} but q is {q.dtype}: give it {allowed}")
+    return q, k, v

@@ -1,0 +1,106 @@
+"""One registry for the implementations of every operator, whatever the operator is."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Code that computes an operator, and what it needs to run.
+
+    `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
+    `devices` are torch device types; empty means any. `training` says whether it has a backward.
+    """
+
+    operator: str
+    name: str
+    description: str
+    target: str
+    requires: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    training: bool = True
+
+    def unsupported_reason(self, device: str | torch.device) -> str | None:
+        """Why it cannot run on this device, in words a person can act on; None where it can. "meta" always can."""
+        kind = torch.device(device).type
+        missing = [package for package in self.requires if find_spec(package) is None]
+        if kind == "meta":
+            return None
+        if self.devices and kind not in self.devices:
+            return (
+                f"{self.name} runs on {', '.join(self.devices)}, not on {kind}: choose another device or implementation"
+            )
+        if missing:
+            names = " ".join(missing)
+            return f"{', '.join(missing)} is not installed: pip install {names.replace('_', '-')}"
+        if kind == "cuda" and not torch.cuda.is_available():
+            return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        return None
+
+    def load(self) -> Callable[..., Any]:
+        """The function itself, imported now."""
+        module, _, function = self.target.partition(":")
+        loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return loaded
+
+
+_IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {}
+
+
+def register(implementation: Implementation) -> Implementation:
+    """Add an implementation; within an operator the first registered one that is supported is what "auto" means."""
+    names = _IMPLEMENTATIONS.setdefault(implementation.operator, {})
+    assert implementation.name not in names, f"{implementation.operator}/{implementation.name} is registered twice"
+    assert implementation.name != "auto", "'auto' is a choice among implementations, not one of them"
+    names[implementation.name] = implementation
+    return implementation
+
+
+def list_implementations(operator: str | None = None) -> list[Implementation]:
+    """Implementations of one operator, or of all, in order of preference. ValueError for an unknown operator."""
+    if operator is None:
+        return [each for names in _IMPLEMENTATIONS.values() for each in names.values()]
+    _check(operator, _IMPLEMENTATIONS, "operator")
+    return list(_IMPLEMENTATIONS[operator].values())
+
+
+def get_implementation(operator: str, name: str) -> Implementation:
+    """The implementation of that name. ValueError, with the allowed names, where there is none."""
+    _check(operator, _IMPLEMENTATIONS, "operator")
+    _check(name, _IMPLEMENTATIONS[operator], f"implementation of {operator}")
+    return _IMPLEMENTATIONS[operator][name]
+
+
+def select_implementation(operator: str, name: str, device: str, training: bool = False) -> Implementation:
+    """The named implementation, or for "auto" the first supported one, if it can run on this device type.
+
+    `training` asks for one with a backward. ValueError, with the reason, where nothing fits.
+    """
+    if name != "auto":
+        chosen = get_implementation(operator, name)
+        if reason := _reason(chosen, device, training):
+            raise ValueError(f"{operator} implementation {name!r} cannot run: {reason}")
+        return chosen
+    for each in list_implementations(operator):
+        if _reason(each, device, training) is None:
+            return each
+    raise ValueError(f"no implementation of {operator} runs on {device!r}; see list_implementations({operator!r})")
+
+
+def _reason(implementation: Implementation, device: str, training: bool) -> str | None:
+    if training and not implementation.training:
+        return f"{implementation.name} has no backward: use torch.no_grad() or another implementation"
+    return implementation.unsupported_reason(device)
+
+
+def _check(name: str, allowed: dict[str, Any], what: str) -> None:
+    if name not in allowed:
+        matches = get_close_matches(name, allowed, n=1, cutoff=0.4)
+        nearest = f"did you mean {matches[0]!r}? " if matches else ""
+        raise ValueError(f"unknown {what} {name!r}: {nearest}choose from {', '.join(sorted(allowed))}")
