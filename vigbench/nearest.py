@@ -6,9 +6,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def nearest(wrong: str, allowed: Iterable[str], most: int = 1) -> list[str]:
+    """The names in `allowed` that `wrong` resembles, best first; empty where none is near."""
+    return get_close_matches(wrong, list(allowed), n=most, cutoff=0.5)
+
+
 def did_you_mean(wrong: str, allowed: Iterable[str]) -> str:
     """The end of a sentence: `; did you mean 'x'?` for the nearest of `allowed`, or `.` where none is near."""
-    near = get_close_matches(wrong, list(allowed), n=1, cutoff=0.5)
+    near = nearest(wrong, allowed)
     return f"; did you mean {near[0]!r}?" if near else "."
 
 

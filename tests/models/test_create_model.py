@@ -1,5 +1,8 @@
 import pickle
+import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import safetensors.torch
@@ -57,7 +60,7 @@ def test_unknown_names_get_help() -> None:
         create_model("vig_base_patch16_24")
     with pytest.raises(ValueError, match="for the names"):
         create_model("qqqqqqqqqqqq")
-    with pytest.raises(ValueError, match="unknown implementation of gla 'torch_chunks': did you mean 'torch_chunk'"):
+    with pytest.raises(ValueError, match="unknown implementation of gla 'torch_chunks'; did you mean 'torch_chunk'"):
         create_model(NAME, implementation="torch_chunks", **TINY)
 
 
@@ -66,6 +69,30 @@ def test_other_timm_models() -> None:
         assert create_model("deit_tiny_patch16_224", num_classes=5).num_classes == 5
         with pytest.raises(ValueError, match="resnet18 has no implementations"):
             create_model("resnet18", implementation="torch_chunk")
+
+
+def test_a_training_configuration_beside_the_weights_is_read_as_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CfgNode(dict[str, object]):
+        """As yacs pickles it: a dict with attributes, one of them a set."""
+
+        def __init__(self, content: dict[str, object]) -> None:
+            super().__init__(content)
+            self.__dict__["__deprecated_keys__"] = set()
+
+    module = ModuleType("yacs.config")
+    CfgNode.__module__, CfgNode.__qualname__ = module.__name__, "CfgNode"
+    module.CfgNode = CfgNode  # type: ignore[attr-defined]
+    trained = timm.create_model(NAME, **TINY).eval()
+    path = tmp_path / "released.pth"
+    with monkeypatch.context() as with_yacs:
+        with_yacs.setitem(sys.modules, "yacs", ModuleType("yacs"))
+        with_yacs.setitem(sys.modules, "yacs.config", module)
+        config = CfgNode({"TRAIN": CfgNode({"EPOCHS": 300, "BETAS": (0.9, 0.999)})})
+        torch.save({"model": trained.state_dict(), "config": config, "args": Namespace(lr=0.1), "epoch": 299}, path)
+    for create in (create_model, timm.create_model):
+        assert torch.equal(create(NAME, checkpoint_path=str(path), **TINY).eval()(IMAGE), trained(IMAGE))
 
 
 @pytest.mark.parametrize("layout", ["released", "plain", "safetensors"])

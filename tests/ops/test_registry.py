@@ -26,7 +26,7 @@ def test_lists_in_order_of_preference() -> None:
 
 @pytest.mark.parametrize("name", ["torch_chnk", "reference ", "zzz"])
 def test_unknown_name_lists_allowed_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=r"choose from .*reference.*torch_chunk") as error:
+    with pytest.raises(ValueError, match=r"Choose from .*reference.*torch_chunk") as error:
         get_implementation("gla", name)
     assert ("did you mean" in str(error.value)) == (name != "zzz")
 

@@ -1,7 +1,6 @@
 """Models by name: vigbench's own, registered with timm on import, and every other timm model."""
 
 import os
-from difflib import get_close_matches
 from typing import Any
 
 import timm
@@ -9,6 +8,7 @@ from torch import nn
 
 from vigbench.models import vig, vig_h
 from vigbench.models.weights import load_weights
+from vigbench.nearest import nearest
 
 __all__ = ["create_model", "vig", "vig_h"]
 
@@ -28,9 +28,9 @@ def create_model(
     """
     if not timm.is_model(name):
         names = timm.list_models()
-        matches = [each for each in names if name in each][:3] or get_close_matches(name, names, cutoff=0.5)
-        nearest = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench.list_subjects() for the names"
-        raise ValueError(f"unknown model {name!r}: {nearest}")
+        matches = [each for each in names if name in each][:3] or nearest(name, names, most=3)
+        advice = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench list subjects for the names"
+        raise ValueError(f"unknown model {name!r}: {advice}")
     model: nn.Module = timm.create_model(name, **timm_kwargs)
     if checkpoint_path is not None:
         load_weights(model, checkpoint_path)

@@ -93,8 +93,8 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
 def _auto(operator: str, device: str) -> str:
     try:
         return select_implementation(operator, "auto", device).name
-    except ValueError:  # planning for a device that this machine lacks: prefer the portable implementation
-        return list_implementations(operator)[-1].name
+    except ValueError:  # planning for a device that this machine lacks
+        return next(one.name for one in list_implementations(operator) if not one.devices)
 
 
 def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:

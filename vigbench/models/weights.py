@@ -3,10 +3,17 @@
 import os
 import pickle
 import sys
+from argparse import Namespace
+from collections import OrderedDict
 from pathlib import Path
 
 import timm.models
+import torch
 from torch import nn
+
+# Released checkpoints carry their training configuration beside the weights. Reading it as plain data runs no code, and
+# lets torch's weights-only unpickler, which timm uses too, accept the file without yacs being installed.
+torch.serialization.add_safe_globals([(OrderedDict, "yacs.config.CfgNode"), set, Namespace])
 
 
 def load_weights(model: nn.Module, checkpoint_path: str | os.PathLike[str]) -> None:

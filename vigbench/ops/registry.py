@@ -3,11 +3,12 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+
+from vigbench.nearest import did_you_mean, one_of
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,4 @@ def _reason(implementation: Implementation, device: str, training: bool) -> str 
 
 def _check(name: str, allowed: dict[str, Any], what: str) -> None:
     if name not in allowed:
-        matches = get_close_matches(name, allowed, n=1, cutoff=0.4)
-        nearest = f"did you mean {matches[0]!r}? " if matches else ""
-        raise ValueError(f"unknown {what} {name!r}: {nearest}choose from {', '.join(sorted(allowed))}")
+        raise ValueError(f"unknown {what} {name!r}{did_you_mean(name, allowed)} Choose from {one_of(sorted(allowed))}.")

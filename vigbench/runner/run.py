@@ -28,8 +28,8 @@ from vigbench.suites.planner import Overrides, Plan, estimate_s, plan
 UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
 
 
-def choose_device(device: str) -> Device:
-    """`auto` is cuda where torch sees a device, else cpu.
+def choose_device(device: str, *, planning: bool = False) -> Device:
+    """`auto` is cuda where torch sees a device, else cpu; planning for a device that is not here is fine.
 
     Raises:
         ValueError: for another name, or cuda where there is none.
@@ -38,7 +38,7 @@ def choose_device(device: str) -> Device:
         return Device.cuda if torch.cuda.is_available() else Device.cpu
     if device not in Device.__members__:
         raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not planning and not torch.cuda.is_available():
         raise ValueError(
             "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
         )
@@ -47,7 +47,7 @@ def choose_device(device: str) -> Device:
 
 def plan_suite(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> Plan:
     """The cases of a suite on this machine; measures nothing. Raises ValueError for anything unknown."""
-    return plan(load_suite(suite), choose_device(device), resolve_implementations, overrides)
+    return plan(load_suite(suite), choose_device(device, planning=True), resolve_implementations, overrides)
 
 
 @lru_cache(maxsize=1024)
