@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -26,6 +28,7 @@ def test_importing_vigbench_imports_neither_torch_nor_timm() -> None:
     assert python("import sys, vigbench; print({'torch', 'timm', 'pandas'} & set(sys.modules))").strip() == "set()"
 
 
+@pytest.mark.slow
 def test_models_are_in_timm_whichever_is_imported_first() -> None:
     for order in ("import vigbench, timm", "import timm, vigbench", "import vigbench, timm.layers, timm"):
         assert python(f"{order}; print(timm.is_model('vig_tiny_patch16_224'))").strip() == "True"
@@ -35,6 +38,13 @@ def test_triton_is_not_imported_before_it_is_used() -> None:
     blocked = "import sys; sys.modules['triton'] = None; "
     code = "import vigbench; m = vigbench.create_model('vig_tiny_patch16_224'); print(m.num_classes)"
     assert python(blocked + code).strip() == "1000"
+
+
+@pytest.mark.slow
+def test_the_fork_server_preloads_everything_heavy_and_starts_no_thread() -> None:
+    code = "import sys, psutil, vigbench.runner.preload; m = {'torch', 'timm', 'vigbench.models.vig'}; "
+    assert python(code + "print(m <= set(sys.modules))").strip() == "True"
+    assert python(code + "import torch; print(torch.cuda.is_initialized())").strip() == "False"
 
 
 def test_no_file_is_over_500_lines_and_the_median_is_small() -> None:

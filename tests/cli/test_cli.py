@@ -1,16 +1,42 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line as a user meets it: in a process of its own where that matters, else in this one for speed."""
 
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from vigbench.cli import main
 from vigbench.records.store import RunStore
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+
+
+@dataclass(frozen=True)
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["vigbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Result(ended.value.code, captured.out, captured.err)
+
+    return run
 
 
 def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,14 +72,23 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["plan", "--suite", "smok"], "did you mean 'smoke'"),
     ],
 )
-def test_wrong_input_ends_in_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:
-    result = vigbench(*arguments)
+def test_wrong_input_ends_in_one_line_and_exit_code_2(invoke: Invoke, arguments: list[str], expected: str) -> None:
+    result = invoke(*arguments)
     assert result.returncode == 2
     assert expected in result.stderr
     assert result.stderr.startswith("vigbench: ")
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_wrong_input_is_the_same_from_a_shell() -> None:
+    result = vigbench("run", "--suite", "smok")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert (
+        result.stderr
+        == "vigbench: There is no suite 'smok'; did you mean 'smoke'? Suites: resolution-scaling, smoke.\n"
+    )
 
 
 def test_help_does_not_import_torch() -> None:
@@ -92,10 +127,10 @@ def test_version() -> None:
         assert result.stdout.strip()
 
 
-def test_plan_prints_cases_and_time_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_plan_prints_cases_and_time_and_leaves_nothing_behind(invoke: Invoke, tmp_path: Path) -> None:
     out = tmp_path / "results"
     for arguments in (["plan"], ["run", "--plan", "--out", str(out)]):
-        result = vigbench(*arguments, "--suite", "smoke", "--device", "cpu", "--resolution", "96", "--subject", "deit*")
+        result = invoke(*arguments, "--suite", "smoke", "--device", "cpu", "--resolution", "96", "--subject", "deit*")
         assert result.returncode == 0, result.stderr
         lines = result.stdout.splitlines()
         assert len(lines) == 3
@@ -105,25 +140,32 @@ def test_plan_prints_cases_and_time_and_leaves_nothing_behind(tmp_path: Path) ->
     assert not out.exists()
 
 
-def test_lists() -> None:
-    assert "resolution-scaling" in vigbench("list", "suites").stdout
-    assert vigbench("list", "subjects", "vig_h*").stdout.split()[::2] == [
+def test_a_plan_for_cuda_needs_no_cuda_device(invoke: Invoke) -> None:
+    result = invoke("plan", "--suite", "smoke", "--device", "cuda", "--resolution", "64", "--subject", "vig*")
+    assert result.returncode == 0, result.stderr
+    assert "vig_tiny_patch16_224 [torch_chunk] 64px b1 bfloat16" in result.stdout
+
+
+def test_lists(invoke: Invoke) -> None:
+    assert "resolution-scaling" in invoke("list", "suites").stdout
+    assert invoke("list", "subjects", "vig_h*").stdout.split()[::2] == [
         "vig_h_base_patch4_224",
         "vig_h_small_patch4_224",
         "vig_h_tiny_patch4_224",
     ]
-    implementations = vigbench("list", "implementations").stdout
+    implementations = invoke("list", "implementations").stdout
     assert "gla/torch_chunk" in implementations
     assert "attention/eager" in implementations
 
 
-def test_doctor_says_what_is_missing_and_how_to_get_it() -> None:
-    result = vigbench("doctor")
+def test_doctor_says_what_is_missing_and_how_to_get_it(invoke: Invoke) -> None:
+    result = invoke("doctor")
     assert result.returncode == 0, result.stderr
     for word in ("CPU: ", "Memory: ", "GPU: ", "flash-attn", "mamba-ssm", "vigbench[fla]", "gla/reference"):
         assert word in result.stdout
 
 
+@pytest.mark.slow
 def test_a_run_from_the_shell_ends_with_records_and_a_report(tmp_path: Path) -> None:
     result = vigbench(
         "run", "--suite", "smoke", "--device", "cpu", "--resolution", "64", "--subject", "deit*", "--out", str(tmp_path)

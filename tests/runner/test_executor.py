@@ -81,7 +81,7 @@ def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measu
         ("deit_tiny_patch16_224", "sdpa", 8),
         ("vig_tiny_patch16_224", "torch_chunk", 3),
         ("xcit_tiny_12_p16_224", "default", 250),
-        ("crossvit_tiny_240", "default", 224),
+        ("crossvit_tiny_240", "sdpa", 224),
     ],
 )
 def test_a_model_that_cannot_take_a_resolution_is_unsupported(

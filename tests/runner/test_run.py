@@ -48,6 +48,17 @@ def test_a_run_leaves_everything_that_the_design_promises(suite: Path, tmp_path:
     assert len(vigbench.load_results(tmp_path / "results" / "*")) == 3
 
 
+@pytest.mark.slow
+def test_a_script_needs_no_main_guard(suite: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    call = f"run = vigbench.run({str(suite)!r}, out={str(tmp_path / 'results')!r}, device='cpu')"
+    script.write_text(f"import vigbench\n{call}\nprint([record.status.value for record in run.store.records()])\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout == "['ok', 'ok', 'ok']\n"
+
+
+@pytest.mark.slow
 def test_killed_at_any_point_and_resumed_no_case_is_lost_or_measured_twice(suite: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
     command = [sys.executable, "-m", "vigbench", "run", "--quiet", "--no-report"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from vigbench.records.schema import Record, Status
 from vigbench.runner.coordinator import Progress as RunProgress
@@ -29,7 +28,8 @@ def make_progress(quiet: bool) -> Iterator[RunProgress]:
         MofNCompleteColumn(),
         BarColumn(bar_width=24),
         TextColumn("{task.description}"),
-        TextColumn("{task.fields[clock]}", style="dim"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", style="dim"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield Bar(bar)
@@ -52,18 +52,16 @@ class Bar:
 
     def __init__(self, bar: Progress) -> None:
         self.bar = bar
-        self.begin = monotonic()
         self.task: TaskID | None = None
         self.case = ""
 
     def case_started(self, case: Case, number: int, total: int, remaining_s: float) -> None:
         """Show the case and the time left."""
         self.case = escape(case.label())
-        elapsed = format_duration(monotonic() - self.begin)
-        clock = f"{elapsed} elapsed, about {format_duration(remaining_s)} left"
+        left = f"about {format_duration(remaining_s)} left"
         if self.task is None:
-            self.task = self.bar.add_task(self.case, total=total, clock=clock)
-        self.bar.update(self.task, completed=number - 1, description=self.case, clock=clock)
+            self.task = self.bar.add_task(self.case, total=total, left=left)
+        self.bar.update(self.task, completed=number - 1, description=self.case, left=left)
 
     def stage(self, stage: str) -> None:
         """Show the stage."""

@@ -9,7 +9,7 @@ from vigbench.records.schema import Record, Status
 from vigbench.suites.case import Case
 
 MINIMUM_CALLS = 14  # gate, memory, warm-up and the floor of samples; MINIMUM_CALLS calls make a record
-FIXED_S = 3.0  # worker, model, counting
+FIXED_S = 1.5  # worker, model, counting
 LEAST_S = 1.0  # of sampling for every case that runs at all
 MOST_S = 20.0  # of sampling for one case: beyond it a noisy machine does not get quieter
 

@@ -6,14 +6,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 
 from vigbench.records.schema import Status
 from vigbench.runner.messages import Job, Outcome, Stage, decode
@@ -47,7 +49,8 @@ def run_in_worker(case: Case, *, budget_s: float, timeout_s: float, on_stage: Ca
         job = Job(case=case, budget_s=budget_s, log_file=str(log_file))
         here, there = _context().Pipe(duplex=True)
         process = _context().Process(target=worker_main, args=(there, job.model_dump_json()), daemon=True)  # type: ignore[attr-defined]
-        process.start()
+        with _without_main():
+            process.start()
         there.close()
         try:
             outcome = _wait(here, monotonic() + timeout_s, on_stage)
@@ -60,6 +63,17 @@ def run_in_worker(case: Case, *, budget_s: float, timeout_s: float, on_stage: Ca
         finally:
             here.close()
             _kill(process)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep the worker from importing the user's script, which may call `vigbench.run` outside a `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _wait(connection: Connection, deadline: float, on_stage: Callable[[str], None]) -> Outcome | None:

@@ -117,7 +117,7 @@ def _select_subjects(suite: Suite, patterns: Sequence[str] | None) -> list[Subje
 # estimate uses them; a run replaces them by what it sees.
 _CPU_GMACS_PER_S_PER_THREAD = 30.0
 _CUDA_GMACS_PER_S = {Precision.float32: 8_000.0, Precision.bfloat16: 40_000.0, Precision.float16: 40_000.0}
-_CASE_OVERHEAD_S = 3.0  # worker, model, counting
+_CASE_OVERHEAD_S = 1.5  # worker, model, counting
 _CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
 _CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
 
