@@ -80,7 +80,7 @@ def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measu
     [
         ("deit_tiny_patch16_224", "sdpa", 8),
         ("vig_tiny_patch16_224", "torch_chunk", 3),
-        ("xcit_tiny_12_p16_224", "default", 250),
+        ("xcit_tiny_12_p16_224", "sdpa", 250),
         ("crossvit_tiny_240", "sdpa", 224),
     ],
 )
@@ -91,6 +91,13 @@ def test_a_model_that_cannot_take_a_resolution_is_unsupported(
     outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
     assert outcome.status == "unsupported", outcome.reason
     assert f"{resolution} px" in outcome.reason
+
+
+def test_an_implementation_that_cannot_run_here_is_unsupported() -> None:
+    case = Case(subject="vig_tiny_patch16_224", implementation="triton_recurrent", resolution=64, threads=1)
+    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    assert outcome.status == "unsupported"
+    assert "runs on cuda, not on cpu" in outcome.reason
 
 
 def test_cuda_without_a_device_is_unsupported() -> None:

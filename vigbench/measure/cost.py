@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vigbench.measure.counting_rule import is_zero_by_rule
 from vigbench.ops.cost import EXECUTED_FLOPS
-from vigbench.ops.registry import list_implementations
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
+        _forward(model, state, image)  # operators that register their formulas on first use do so now
         algorithmic, calls = _count(model, state, image, {})
         executed, _ = _count(model, state, image, EXECUTED_FLOPS)
     except Exception as error:
@@ -111,13 +111,15 @@ def _count(
     model: nn.Module, state: Mapping[str, Tensor], image: Tensor, formulas: Mapping[Any, Any]
 ) -> tuple[dict[Any, int], Counter[OpOverload]]:
     """FLOPs by operator, and the calls of every operator that is left after decomposition."""
-    for implementation in list_implementations():
-        if implementation.unsupported_reason("meta") is None and implementation.operator != "attention":
-            implementation.load()  # an operator's formulas are registered by its import
     counter = FlopCounterMode(display=False, custom_mapping=dict(formulas))
-    with torch.no_grad(), _CallCounter() as calls, counter:
-        torch.func.functional_call(model, dict(state), (image,))
+    with _CallCounter() as calls, counter:
+        _forward(model, state, image)
     return counter.get_flop_counts().get("Global", {}), calls.calls
+
+
+@torch.no_grad()
+def _forward(model: nn.Module, state: Mapping[str, Tensor], image: Tensor) -> None:
+    torch.func.functional_call(model, dict(state), (image,))
 
 
 class _CallCounter(TorchDispatchMode):

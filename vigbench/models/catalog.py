@@ -97,6 +97,15 @@ def _auto(operator: str, device: str) -> str:
         return next(one.name for one in list_implementations(operator) if not one.devices)
 
 
+def require_supported(subject: Subject, implementation: str, device: str, training: bool) -> None:
+    """Raise UnsupportedError, with the reason, if the implementation cannot run on the device (or lacks a backward)."""
+    if subject.operator is not None:
+        try:
+            select_implementation(subject.operator, implementation, device, training)
+        except ValueError as error:
+            raise UnsupportedError(str(error)) from error
+
+
 def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
     """Build a subject for square inputs of `resolution` px, on the current default device.
 

@@ -14,13 +14,13 @@ from vigbench.measure.latency import Timing, measure_timing, timed
 from vigbench.measure.memory import MIB, Memory, measure_memory
 from vigbench.measure.sampling import criterion_for, warm_up
 from vigbench.measure.settings import apply_settings
-from vigbench.models.catalog import UnsupportedError, describe
+from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.gate import WrongResultError, check_output
 from vigbench.runner.messages import Outcome
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.stats.order import count_outliers, median_interval, percentile
-from vigbench.suites.case import Case
+from vigbench.suites.case import Case, Phase
 
 
 def measure_case(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Outcome:
@@ -33,7 +33,9 @@ def measure_case(case: Case, budget_s: float, on_stage: Callable[[str], None]) -
     """
     operator: str | None = None
     try:
-        operator = describe(case.subject).operator
+        subject = describe(case.subject)
+        operator = subject.operator
+        require_supported(subject, case.implementation, case.device, case.phase == Phase.training)
         return _measure(case, operator, budget_s, on_stage)
     except UnsupportedError as error:
         return Outcome(status=Status.unsupported, reason=str(error), operator=operator)
