@@ -5,6 +5,7 @@ import vigbench
 from vigbench.models.catalog import (
     BASELINES,
     UnsupportedError,
+    build_on_meta,
     build_subject,
     describe,
     fill_weights,
@@ -72,9 +73,8 @@ def test_implementations_are_checked_by_name() -> None:
 def test_every_subject_of_the_main_suite_takes_other_resolutions(
     name: str, implementation: str, resolution: int
 ) -> None:
-    with torch.device("meta"):
-        model = build_subject(name, implementation, resolution).eval()
-        assert model(torch.empty(1, 3, resolution, resolution)).shape == (1, 1000)
+    model = build_on_meta(lambda: build_subject(name, implementation, resolution)).eval().to("meta")
+    assert model(torch.empty(1, 3, resolution, resolution, device="meta")).shape == (1, 1000)
 
 
 def test_what_cannot_be_built_for_a_resolution_is_unsupported() -> None:

@@ -23,7 +23,7 @@ def create_model(
     """Build a model by its timm name; `timm_kwargs` are timm's (num_classes, in_chans, drop_path_rate, ...).
 
     `implementation` says which code computes the model's own operator. A checkpoint is loaded strictly and never runs
-    pickled code (`timm.create_model(checkpoint_path=...)` promises the same only in versions that load weights only).
+    pickled code (nor does timm's own `create_model` since 1.0.26).
     ValueError for an unknown name, an implementation the model does not have, or a checkpoint that cannot be loaded.
     """
     if not timm.is_model(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -60,11 +60,7 @@ def describe(name: str) -> Subject:
     """
     if ":" in name:
         return Subject(name, "other", None)
-    try:
-        with torch.device("meta"):
-            model = create_model(name)
-    except NotImplementedError:  # a constructor that computes with tensors, which meta ones do not hold
-        model = create_model(name)
+    model = build_on_meta(lambda: create_model(name))
     operator = "gla" if hasattr(model, "set_implementation") else "attention" if attention_modules(model) else None
     return Subject(name, family_of(name), operator)
 
@@ -95,6 +91,15 @@ def _auto(operator: str, device: str) -> str:
         return select_implementation(operator, "auto", device).name
     except ValueError:  # planning for a device that this machine lacks
         return next(one.name for one in list_implementations(operator) if not one.devices)
+
+
+def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build without weights; for real where a constructor computes with tensors, which meta ones do not hold."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (RuntimeError, UnsupportedError):
+        return build()
 
 
 def require_supported(subject: Subject, implementation: str, device: str, training: bool) -> None:

@@ -16,7 +16,7 @@ import torch
 from vigbench.measure.cost import count_cost
 from vigbench.measure.environment import describe_environment, device_name
 from vigbench.measure.settings import default_threads
-from vigbench.models.catalog import build_subject, resolve_implementations
+from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
 from vigbench.records.schema import PROTOCOL
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
@@ -54,11 +54,7 @@ def plan_suite(suite: str | Path, device: str = "auto", overrides: Overrides | N
 def gmacs_per_image(subject: str, implementation: str, resolution: int) -> float:
     """10^9 multiply-adds of one forward pass, for estimates; a guess where the subject cannot be counted."""
     try:
-        try:
-            with torch.device("meta"):
-                model = build_subject(subject, implementation, resolution)
-        except NotImplementedError:  # a constructor that computes with tensors
-            model = build_subject(subject, implementation, resolution)
+        model = build_on_meta(lambda: build_subject(subject, implementation, resolution))
         return count_cost(model, (1, 3, resolution, resolution)).macs / 1e9
     except Exception:  # the worker will say what is wrong with it; an estimate must not stop the plan
         return UNKNOWN_GMACS
