@@ -65,7 +65,7 @@ def relation(metric: Metric, ours: Point, theirs: Point) -> str:
     close = level(ours, theirs)
     if metric is LATENCY:
         if close:
-            return "is as fast as"
+            return "is, within the noise, as fast as"
         return f"is {times(1 / ratio)} faster than" if ratio < 1 else f"is {times(ratio)} slower than"
     verb = "processes" if metric is THROUGHPUT else "needs"
     few = "fewer" if metric in (THROUGHPUT, GMACS) else "less"
