@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import Tensor, nn
 
 from vigbench.runner.gate import WrongResultError, check_output
@@ -29,6 +30,28 @@ def test_a_wrong_implementation_is_caught_and_the_mode_is_restored() -> None:
     with pytest.raises(WrongResultError, match=r"torch_chunk differs from the reference by 1\.0e-01"):
         check_output(model, VIG, "gla", make_inputs(VIG))
     assert model.training
+
+
+def test_a_reference_that_does_not_fit_leaves_the_case_unverified() -> None:
+    gate = check_output(_TooLarge(build_on_device(VIG)), VIG, "gla", make_inputs(VIG))
+    assert gate.unverified
+    assert gate.error is None
+
+
+class _TooLarge(nn.Module):
+    """Runs, but its reference needs more memory than there is."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.elements = model, 1
+
+    def set_implementation(self, name: str) -> None:
+        self.elements = 2**50
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.empty(self.elements)
+        out: Tensor = self.model(x)
+        return out
 
 
 class _Broken(nn.Module):

@@ -84,6 +84,11 @@ def _measure_cuda(call: Callable[[], object], weights: int, inputs: int) -> Memo
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed for lack of memory, on a GPU or a CPU (which has no exception type of its own)."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def cpu_allocator_peak(call: Callable[[], object]) -> int:
     """Largest sum of live bytes that torch's CPU allocator handed out during `call`, exact to the byte."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

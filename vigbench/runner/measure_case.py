@@ -11,7 +11,7 @@ import torch
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.latency import Timing, measure_timing, timed
-from vigbench.measure.memory import MIB, Memory, measure_memory
+from vigbench.measure.memory import MIB, Memory, is_out_of_memory, measure_memory
 from vigbench.measure.sampling import criterion_for, warm_up
 from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
@@ -42,7 +42,7 @@ def measure_case(case: Case, budget_s: float, on_stage: Callable[[str], None]) -
     except WrongResultError as error:
         return Outcome(status=Status.wrong_result, reason=str(error), operator=operator)
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             size = f"batch {case.batch_size}, {case.resolution} px"
             reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
             return Outcome(status=Status.out_of_memory, reason=reason, operator=operator)
@@ -172,10 +172,6 @@ def _cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | s
         "flop_coverage": cost.coverage,
         "uncounted_operators": ";".join(cost.uncounted) or None,
     }
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _first_line(error: BaseException) -> str:
