@@ -41,6 +41,12 @@ def test_missing_package_says_how_to_install() -> None:
     assert NEEDS_NOTHING.unsupported_reason("cpu") is None
 
 
+def test_a_missing_package_is_named_even_on_the_wrong_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
+    reason = get_implementation("gla", "triton_recurrent").unsupported_reason("cpu")
+    assert reason == "triton is not installed: pip install triton"
+
+
 def test_wrong_device_names_the_right_ones() -> None:
     assert "runs on cuda, not on cpu" in str(CUDA_ONLY.unsupported_reason("cpu"))
 

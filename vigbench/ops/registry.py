@@ -33,13 +33,13 @@ class Implementation:
         missing = [package for package in self.requires if find_spec(package) is None]
         if kind == "meta":
             return None
+        if missing:
+            names = " ".join(missing)
+            return f"{', '.join(missing)} is not installed: pip install {names.replace('_', '-')}"
         if self.devices and kind not in self.devices:
             return (
                 f"{self.name} runs on {', '.join(self.devices)}, not on {kind}: choose another device or implementation"
             )
-        if missing:
-            names = " ".join(missing)
-            return f"{', '.join(missing)} is not installed: pip install {names.replace('_', '-')}"
         if kind == "cuda" and not torch.cuda.is_available():
             return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
         return None
