@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import median
 from time import perf_counter
 
 import torch
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
-from vigbench.measure.cost import Cost, count_cost
+from vigbench.measure.cost import count_cost
 from vigbench.measure.latency import Timing, measure_timing, timed
-from vigbench.measure.memory import MIB, Memory, is_out_of_memory, measure_memory
+from vigbench.measure.memory import is_out_of_memory, measure_memory
 from vigbench.measure.sampling import criterion_for, warm_up
 from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.records.schema import Metrics, Status
+from vigbench.runner.columns import cost_columns, latency_columns, memory_columns, throughput_columns
 from vigbench.runner.gate import WrongResultError, check_output
 from vigbench.runner.messages import Outcome
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
-from vigbench.stats.order import count_outliers, median_interval, percentile
 from vigbench.suites.case import Case, Phase
 
 
@@ -96,19 +95,12 @@ def _measure(case: Case, operator: str | None, budget_s: float, on_stage: Callab
     )
     rate_drop = max(0.0, 1 - workload_rate(inputs.device) / rate_before)
 
-    marks: list[str] = []
-    if not (timing.latency.converged and timing.throughput.converged):
-        marks.append("not_converged")
-    if rate_drop > CONTENDED_DROP or other_load > CONTENDED_LOAD:
-        marks.append("contended")
-    if gate.unverified:
-        marks.append("unverified")
     metrics = Metrics.model_validate(
         {
-            **_latency_columns(timing),
-            **_throughput_columns(timing, case.batch_size),
-            **_memory_columns(memory),
-            **_cost_columns(cost, operator),
+            **latency_columns(timing),
+            **throughput_columns(timing, case.batch_size),
+            **memory_columns(memory),
+            **cost_columns(cost, operator),
             "warmup_iterations": warmup_iterations,
             "output_error": gate.error,
             "gate_resolution": gate.resolution,
@@ -118,60 +110,24 @@ def _measure(case: Case, operator: str | None, budget_s: float, on_stage: Callab
             "rate_drop": rate_drop,
         }
     )
+    marks = _marks(timing, other_load, rate_drop, gate.unverified)
+    return Outcome(status=Status.ok, operator=operator, marks=marks, metrics=metrics, samples=_samples(timing))
+
+
+def _marks(timing: Timing, other_load: float, rate_drop: float, unverified: bool) -> tuple[str, ...]:
+    found = {
+        "not_converged": not (timing.latency.converged and timing.throughput.converged),
+        "contended": rate_drop > CONTENDED_DROP or other_load > CONTENDED_LOAD,
+        "unverified": unverified,
+    }
+    return tuple(mark for mark, holds in found.items() if holds)
+
+
+def _samples(timing: Timing) -> dict[str, tuple[float, ...]]:
     samples = {"latency_ms": tuple(1e3 * one for one in timing.latency.durations_s)}
     if timing.throughput is not timing.latency:
         samples["queued_call_ms"] = tuple(1e3 * one for one in timing.throughput.durations_s)
-    return Outcome(status=Status.ok, operator=operator, marks=tuple(marks), metrics=metrics, samples=samples)
-
-
-def _latency_columns(timing: Timing) -> dict[str, float | int | None]:
-    samples_ms = [1e3 * one for one in timing.latency.durations_s]
-    interval = median_interval(samples_ms)
-    return {
-        "latency_ms": interval.median,
-        "latency_low_ms": interval.low,
-        "latency_high_ms": interval.high,
-        "latency_p90_ms": percentile(samples_ms, 90),
-        "latency_p95_ms": percentile(samples_ms, 95),
-        "latency_p99_ms": percentile(samples_ms, 99),
-        "samples": len(samples_ms),
-        "outliers": count_outliers(samples_ms),
-    }
-
-
-def _throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
-    interval = median_interval(timing.throughput.durations_s)
-    return {
-        "throughput_img_per_s": batch_size / median(timing.throughput.durations_s),
-        "throughput_low_img_per_s": batch_size / interval.high,
-        "throughput_high_img_per_s": batch_size / interval.low,
-    }
-
-
-def _memory_columns(memory: Memory) -> dict[str, float | None]:
-    def mib(size: int | None) -> float | None:
-        return None if size is None else size / MIB
-
-    return {
-        "weights_mib": mib(memory.weights),
-        "inputs_mib": mib(memory.inputs),
-        "activation_memory_mib": mib(memory.activations),
-        "peak_memory_mib": mib(memory.peak),
-        "reserved_memory_mib": mib(memory.reserved),
-        "process_peak_memory_mib": mib(memory.process_peak),
-        "process_growth_mib": mib(memory.process_growth),
-    }
-
-
-def _cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | str | None]:
-    return {
-        "params": cost.params,
-        "gmacs": cost.macs / 1e9,
-        "executed_gmacs": cost.executed_macs / 1e9,
-        "operator_gmacs": cost.operator_macs / 1e9 if operator == "gla" else None,
-        "flop_coverage": cost.coverage,
-        "uncounted_operators": ";".join(cost.uncounted) or None,
-    }
+    return samples
 
 
 def _first_line(error: BaseException) -> str:

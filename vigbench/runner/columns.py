@@ -1,0 +1,65 @@
+"""Inside the worker: from measurements to the columns of a record, with their units."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from vigbench.measure.cost import Cost
+from vigbench.measure.latency import Timing
+from vigbench.measure.memory import MIB, Memory
+from vigbench.stats.order import count_outliers, median_interval, percentile
+
+
+def latency_columns(timing: Timing) -> dict[str, float | int | None]:
+    """Median, interval and what else the samples can bear."""
+    samples_ms = [1e3 * one for one in timing.latency.durations_s]
+    interval = median_interval(samples_ms)
+    return {
+        "latency_ms": interval.median,
+        "latency_low_ms": interval.low,
+        "latency_high_ms": interval.high,
+        "latency_p90_ms": percentile(samples_ms, 90),
+        "latency_p95_ms": percentile(samples_ms, 95),
+        "latency_p99_ms": percentile(samples_ms, 99),
+        "samples": len(samples_ms),
+        "outliers": count_outliers(samples_ms),
+    }
+
+
+def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
+    """Images per second, from the calls of one block each."""
+    interval = median_interval(timing.throughput.durations_s)
+    return {
+        "throughput_img_per_s": batch_size / median(timing.throughput.durations_s),
+        "throughput_low_img_per_s": batch_size / interval.high,
+        "throughput_high_img_per_s": batch_size / interval.low,
+    }
+
+
+def memory_columns(memory: Memory) -> dict[str, float | None]:
+    """Bytes as MiB; empty where there is no source."""
+
+    def mib(size: int | None) -> float | None:
+        return None if size is None else size / MIB
+
+    return {
+        "weights_mib": mib(memory.weights),
+        "inputs_mib": mib(memory.inputs),
+        "activation_memory_mib": mib(memory.activations),
+        "peak_memory_mib": mib(memory.peak),
+        "reserved_memory_mib": mib(memory.reserved),
+        "process_peak_memory_mib": mib(memory.process_peak),
+        "process_growth_mib": mib(memory.process_growth),
+    }
+
+
+def cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | str | None]:
+    """Multiply-adds of one image in units of 10^9, and what they cover."""
+    return {
+        "params": cost.params,
+        "gmacs": cost.macs / 1e9,
+        "executed_gmacs": cost.executed_macs / 1e9,
+        "operator_gmacs": cost.operator_macs / 1e9 if operator == "gla" else None,
+        "flop_coverage": cost.coverage,
+        "uncounted_operators": ";".join(cost.uncounted) or None,
+    }
