@@ -6,8 +6,8 @@ from pathlib import Path
 from vigbench.measure import sampling
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.measure.correctness import TOLERANCE
-from vigbench.runner.budget import MOST_S
 from vigbench.runner.worker import MEMORY_SHARE
+from vigbench.suites.planner import MOST_SAMPLING_S
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENT = " ".join((ROOT / "docs" / "measurement.md").read_text().split())
@@ -22,7 +22,7 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"It may take {cpu.warmup_share:.0%} of the case's time",
         f"within {cpu.half_width:.0%} of the median on a CPU ({cuda.half_width:.0%} on CUDA)",
         f"with at least {cpu.min_samples} ({cuda.min_samples}) samples",
-        f"at most {MOST_S:.0f} s, is spent",
+        f"at most {MOST_SAMPLING_S:.0f} s, is spent",
         f"(at least {cpu.floor_samples} samples)",
         f"at most {MEMORY_SHARE:.0%} of the memory",
         f"dropped by more than {CONTENDED_DROP:.0%}",

@@ -1,8 +1,9 @@
 import pytest
 
 from vigbench.records.schema import Metrics, Record, Status
-from vigbench.runner.budget import FIXED_S, LEAST_S, MOST_S, Budget
+from vigbench.runner.budget import FIXED_S, LEAST_S, Budget
 from vigbench.suites.case import Case
+from vigbench.suites.planner import MOST_SAMPLING_S
 
 
 def case(resolution: int, subject: str = "a") -> Case:
@@ -33,7 +34,7 @@ def test_a_series_predicts_its_larger_cases_and_no_other_series(budget: Budget) 
 
 def test_sampling_time_is_shared_and_bounded(budget: Budget) -> None:
     later = [case(200), case(300), case(400)]
-    assert budget.sampling_s(case(100), later, left_s=1e6) == MOST_S
+    assert budget.sampling_s(case(100), later, left_s=1e6) == MOST_SAMPLING_S
     assert budget.sampling_s(case(100), later, left_s=0) == LEAST_S
     fair = budget.sampling_s(case(100), later, left_s=52)
     assert fair == pytest.approx((52 - 4 * FIXED_S) / 4)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from vigbench.records.schema import Record, Status
 from vigbench.suites.case import Case
+from vigbench.suites.planner import MINIMUM_CALLS, MOST_SAMPLING_S
 
-MINIMUM_CALLS = 14  # gate, memory, warm-up and the floor of samples; MINIMUM_CALLS calls make a record
 FIXED_S = 1.5  # worker, model, counting
 LEAST_S = 1.0  # of sampling for every case that runs at all
-MOST_S = 20.0  # of sampling for one case: beyond it a noisy machine does not get quieter
 
 
 @dataclass
@@ -57,4 +56,4 @@ class Budget:
         slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
         share = slack / (1 + len(later))
         minimum = self.least_s(case) - FIXED_S
-        return min(MOST_S, max(LEAST_S, share, minimum))
+        return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
