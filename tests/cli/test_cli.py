@@ -161,7 +161,7 @@ def test_lists(invoke: Invoke) -> None:
 def test_doctor_says_what_is_missing_and_how_to_get_it(invoke: Invoke) -> None:
     result = invoke("doctor")
     assert result.returncode == 0, result.stderr
-    for word in ("CPU: ", "Memory: ", "GPU: ", "flash-attn", "mamba-ssm", "vigbench[fla]", "gla/reference"):
+    for word in ("CPU: ", "Memory: ", "GPU: ", "flash-attn", "mamba-ssm", "flash-linear-attention", "gla/reference"):
         assert word in result.stdout
 
 

@@ -1,9 +1,9 @@
 import pytest
 
 from vigbench.records.schema import Metrics, Record, Status
-from vigbench.runner.budget import FIXED_S, LEAST_S, Budget
+from vigbench.runner.budget import LEAST_S, Budget
 from vigbench.suites.case import Case
-from vigbench.suites.planner import MOST_SAMPLING_S
+from vigbench.suites.planner import CASE_OVERHEAD_S, MOST_SAMPLING_S
 
 
 def case(resolution: int, subject: str = "a") -> Case:
@@ -29,7 +29,7 @@ def test_the_estimate_follows_what_the_run_has_seen(budget: Budget) -> None:
 def test_a_series_predicts_its_larger_cases_and_no_other_series(budget: Budget) -> None:
     budget.learn(finished(case(100), latency_ms=100, case_s=3))
     assert budget.least_s(case(1000)) > 14 * 10
-    assert budget.least_s(case(1000, "b")) == FIXED_S
+    assert budget.least_s(case(1000, "b")) == CASE_OVERHEAD_S
 
 
 def test_sampling_time_is_shared_and_bounded(budget: Budget) -> None:
@@ -37,4 +37,4 @@ def test_sampling_time_is_shared_and_bounded(budget: Budget) -> None:
     assert budget.sampling_s(case(100), later, left_s=1e6) == MOST_SAMPLING_S
     assert budget.sampling_s(case(100), later, left_s=0) == LEAST_S
     fair = budget.sampling_s(case(100), later, left_s=52)
-    assert fair == pytest.approx((52 - 4 * FIXED_S) / 4)
+    assert fair == pytest.approx((52 - 4 * CASE_OVERHEAD_S) / 4)

@@ -7,10 +7,10 @@ from typing import Any
 
 OPTIONAL_PACKAGES = {
     "triton": ("Triton kernels", "pip install triton"),
-    "flash-attn": ("FlashAttention-2", "pip install 'vigbench[flash]'"),
-    "mamba-ssm": ("Mamba's CUDA selective scan", "pip install 'vigbench[mamba]'"),
-    "causal-conv1d": ("Mamba's CUDA convolution", "pip install 'vigbench[mamba]'"),
-    "flash-linear-attention": ("fla's GLA kernels", "pip install 'vigbench[fla]'"),
+    "flash-attn": ("FlashAttention-2", "pip install flash-attn"),
+    "mamba-ssm": ("Mamba's CUDA selective scan", "pip install mamba-ssm"),
+    "causal-conv1d": ("Mamba's CUDA convolution", "pip install causal-conv1d"),
+    "flash-linear-attention": ("fla's GLA kernels", "pip install flash-linear-attention"),
 }
 
 

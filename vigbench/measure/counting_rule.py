@@ -13,13 +13,13 @@ _DATA_MOVEMENT = (
     "stack",
     "clone",
     "contiguous",
-    "_to_copy",
+    "to_copy",
     "copy",
     "lift_fresh",
     "constant_pad_nd",
     "reflection_pad2d",
     "replication_pad2d",
-    "as_strided_",
+    "as_strided",
     "roll",
     "flip",
     "index",
@@ -37,7 +37,7 @@ _DATA_MOVEMENT = (
     "topk",
     "bernoulli",
     "dropout",
-    "_unsafe_view",
+    "unsafe_view",
     "detach",
 )
 _UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "hardswish", "glu", "rrelu_with_noise")
@@ -73,7 +73,6 @@ def is_zero_by_rule(operator: OpOverload) -> bool:
     base = name.strip("_")
     return (
         any(part in name for part in (*_NORMS, *_POOLING_AND_RESAMPLING))
-        or name in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
         or base in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
         or any(base.startswith(prefix) for prefix in _CREATION)
         or base

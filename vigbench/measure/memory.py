@@ -115,9 +115,9 @@ def _process_peak(call: Callable[[], object]) -> tuple[int | None, int | None]:
         _CLEAR_REFS.write_text("5")  # resets the high-water mark of resident memory
     except OSError:
         return None, None
-    before = _status_bytes("VmRSS")
+    before = status_bytes("VmRSS")
     result = call()
-    peak = _status_bytes("VmHWM")
+    peak = status_bytes("VmHWM")
     del result
     return peak, max(0, peak - before)
 
@@ -134,7 +134,8 @@ def _trim_heap() -> None:
             trim(0)
 
 
-def _status_bytes(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """A size of this process from Linux's /proc/self/status, for example VmRSS, in bytes."""
     match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
     assert match is not None, f"/proc/self/status has no {field}"
     return int(match[1]) * 1024

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from vigbench.records.schema import Record, Status
 from vigbench.suites.case import Case
-from vigbench.suites.planner import MINIMUM_CALLS, MOST_SAMPLING_S
+from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S
 
-FIXED_S = 1.5  # worker, model, counting
 LEAST_S = 1.0  # of sampling for every case that runs at all
 
 
@@ -49,11 +48,11 @@ class Budget:
     def least_s(self, case: Case) -> float:
         """The least time in which a case can end in a record: certain only once its series has one."""
         rate = self._seconds_per_gmac.get(case.series)
-        return FIXED_S if rate is None else FIXED_S + MINIMUM_CALLS * rate * self.gmacs(case)
+        return CASE_OVERHEAD_S if rate is None else CASE_OVERHEAD_S + MINIMUM_CALLS * rate * self.gmacs(case)
 
     def sampling_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
         """Seconds of warm-up and sampling for `case`, so that `later` cases still fit in what is left."""
         slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
         share = slack / (1 + len(later))
-        minimum = self.least_s(case) - FIXED_S
+        minimum = self.least_s(case) - CASE_OVERHEAD_S
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))

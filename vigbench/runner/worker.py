@@ -6,10 +6,9 @@ import os
 import sys
 import threading
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from vigbench.measure.environment import available_memory
-from vigbench.records.schema import Status
+from vigbench.measure.memory import status_bytes
 from vigbench.runner.measure_case import measure_case
 from vigbench.runner.messages import Job, Outcome, Stage
 
@@ -28,13 +27,7 @@ def worker_main(connection: Connection, job_json: str) -> None:
     def say(message: Stage | Outcome) -> None:
         connection.send_bytes(message.model_dump_json().encode())
 
-    try:
-        outcome = measure_case(job.case, job.budget_s, lambda stage: say(Stage(stage=stage)))
-    except MemoryError:
-        outcome = Outcome(
-            status=Status.out_of_memory, reason="The CPU's memory was used up; use a smaller batch or resolution."
-        )
-    say(outcome)
+    say(measure_case(job.case, job.budget_s, lambda stage: say(Stage(stage=stage))))
 
 
 def _redirect_output(log_file: str) -> None:
@@ -65,9 +58,7 @@ def _cap_memory() -> None:
         return
     import resource
 
-    with Path("/proc/self/status").open(encoding="ascii") as status:
-        used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
-    limit = used + int(MEMORY_SHARE * available_memory())
+    limit = status_bytes("VmData") + int(MEMORY_SHARE * available_memory())
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

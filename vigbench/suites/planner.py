@@ -117,7 +117,7 @@ def _select_subjects(suite: Suite, patterns: Sequence[str] | None) -> list[Subje
 # estimate uses them; a run replaces them by what it sees.
 _CPU_GMACS_PER_S_PER_THREAD = 30.0
 _CUDA_GMACS_PER_S = {Precision.float32: 8_000.0, Precision.bfloat16: 40_000.0, Precision.float16: 40_000.0}
-_CASE_OVERHEAD_S = 1.5  # worker, model, counting
+CASE_OVERHEAD_S = 1.5  # worker, model, counting
 _CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
 _CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
 MINIMUM_CALLS = 14  # gate, memory, warm-up and the floor of samples: what a record costs at least
@@ -136,4 +136,4 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int) -> float:
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     compiling = 30.0 if case.compile else 0.0
-    return _CASE_OVERHEAD_S + compiling + max(MINIMUM_CALLS * call, min(_CALLS[case.device] * call, MOST_SAMPLING_S))
+    return CASE_OVERHEAD_S + compiling + max(MINIMUM_CALLS * call, min(_CALLS[case.device] * call, MOST_SAMPLING_S))
