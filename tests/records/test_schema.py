@@ -5,9 +5,11 @@ from pathlib import Path
 from vigbench.records.document import document
 from vigbench.records.schema import Record, columns
 
-UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs)$")
+UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs|j_per_img|w|mhz|c)$")
 DIMENSIONLESS = {"samples", "warmup_iterations", "outliers", "params", "gmacs", "flop_coverage", "uncounted_operators"}
-DIMENSIONLESS |= {"output_error", "gate_resolution", "other_load", "rate_drop"}
+DIMENSIONLESS |= {"output_error", "gradient_error", "gate_resolution", "other_load", "other_load_after", "rate_drop"}
+DIMENSIONLESS |= {"effective_samples", "calibrated_latency", "processes", "device_busy_share", "largest_batch"}
+DIMENSIONLESS |= {"energy_source", "throttle_reasons", "operator_calls", "kernel_launches", "sdpa_backend"}
 
 
 def test_every_column_is_described_and_every_quantity_names_its_unit() -> None:

@@ -40,6 +40,22 @@ class Metrics(BaseModel):
     samples: int | None = Field(None, description="timed calls behind the latency columns")
     warmup_iterations: int | None = Field(None, description="calls before the first timed one")
     outliers: int | None = Field(None, description="timed calls outside the far Tukey fences; kept in every figure")
+    effective_samples: float | None = Field(
+        None, description="independent samples that `samples` are worth, after their autocorrelation"
+    )
+    calibrated_latency: float | None = Field(
+        None, description="latency / duration of a fixed workload run in the same blocks; comparable between moments"
+    )
+    processes: int | None = Field(None, description="worker processes behind the samples")
+    # CUDA: the device's own time
+    kernel_ms: float | None = Field(
+        None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
+    )
+    kernel_low_ms: float | None = Field(None, description="lower end of kernel_ms's 95% interval")
+    kernel_high_ms: float | None = Field(None, description="upper end of kernel_ms's 95% interval")
+    device_busy_share: float | None = Field(
+        None, description="CUDA: time with a kernel running / latency, 0 to 1; below 0.8 marks `launch_bound`"
+    )
     # throughput: queued calls, one synchronisation a block
     throughput_img_per_s: float | None = Field(None, description="images per second, median over blocks")
     throughput_low_img_per_s: float | None = Field(None, description="lower end of the throughput's 95% interval")
@@ -54,11 +70,29 @@ class Metrics(BaseModel):
     reserved_memory_mib: float | None = Field(
         None, description="CUDA: memory that the caching allocator held at the peak"
     )
+    allocator_slack_mib: float | None = Field(
+        None, description="CUDA: reserved_memory_mib - peak_memory_mib: cached or lost to fragmentation at the peak"
+    )
+    saved_for_backward_mib: float | None = Field(
+        None, description="training: what autograd keeps from the forward for the backward pass, weights and inputs out"
+    )
     process_peak_memory_mib: float | None = Field(
         None, description="CPU: resident memory of the process at its peak during one iteration, torch itself included"
     )
     process_growth_mib: float | None = Field(
         None, description="CPU: growth of resident memory from just before that iteration to its peak"
+    )
+    largest_batch: int | None = Field(
+        None, description="with --max-batch: largest batch that fits, by bisection in fresh processes"
+    )
+    # energy and the state of the device during timing
+    energy_j_per_img: float | None = Field(None, description="joules per image while timing, by energy_source")
+    energy_source: str | None = Field(None, description="counter behind the energy, or why there is none")
+    power_w: float | None = Field(None, description="CUDA: median board power while timing")
+    sm_clock_mhz: float | None = Field(None, description="CUDA: median SM clock while timing")
+    temperature_c: float | None = Field(None, description="CUDA: highest GPU temperature while timing")
+    throttle_reasons: str | None = Field(
+        None, description="CUDA: reasons for lowered clocks seen while timing, `;`-separated"
     )
     # cost, for one image, forward
     params: int | None = Field(None, description="trainable parameters")
@@ -79,7 +113,16 @@ class Metrics(BaseModel):
     output_error: float | None = Field(
         None, description="largest output difference from the reference implementation / largest reference output"
     )
+    gradient_error: float | None = Field(
+        None, description="training: the same for gradients, the largest over all parameters and the input"
+    )
     gate_resolution: int | None = Field(None, description="resolution at which that was checked, px")
+    # the path that ran
+    operator_calls: int | None = Field(None, description="torch operators that one call dispatches")
+    kernel_launches: int | None = Field(None, description="CUDA: kernels that one call launches")
+    sdpa_backend: str | None = Field(
+        None, description="backend of scaled_dot_product_attention that ran: flash, efficient, cudnn, math"
+    )
     # bookkeeping
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
@@ -87,6 +130,7 @@ class Metrics(BaseModel):
     other_load: float | None = Field(
         None, description="share of the machine's CPU used by others before timing, 0 to 1"
     )
+    other_load_after: float | None = Field(None, description="the same after timing")
     rate_drop: float | None = Field(
         None,
         description="drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`",
@@ -104,7 +148,7 @@ class Record(BaseModel):
     operator: str | None = Field(None, description="operator that `implementation` computes: gla, attention, or empty")
     status: Status = Field(description="how the case ended")
     reason: str = Field("", description="why the status is not ok, and what to do")
-    marks: tuple[str, ...] = Field((), description="warnings on an ok record: not_converged, contended; `;`-separated")
+    marks: tuple[str, ...] = Field((), description="warnings on an ok record (docs/measurement.md), `;`-separated")
     started_at: str = Field(description="UTC, ISO 8601")
     metrics: Metrics = Field(default_factory=Metrics)
 

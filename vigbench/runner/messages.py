@@ -39,6 +39,8 @@ class Outcome(_Message):
     marks: tuple[str, ...] = ()
     metrics: Metrics = Metrics()
     samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    operators: dict[str, int] = Field(default_factory=dict)  # name -> calls in one iteration
+    kernels: dict[str, int] = Field(default_factory=dict)  # name -> launches in one iteration
 
 
 _ADAPTER: TypeAdapter[Stage | Outcome] = TypeAdapter(Stage | Outcome)

@@ -47,14 +47,15 @@ class Case(BaseModel):
     phase: Phase = Field(default=Phase.inference, description="inference (forward) or training (forward + backward)")
     device: Device = Field(default=Device.cpu, description="cpu or cuda")
     compile: bool = Field(default=False, description="whether the model goes through torch.compile")
+    cuda_graph: bool = Field(default=False, description="whether calls are replays of one captured CUDA graph")
     channels_last: bool = Field(default=False, description="memory layout of weights and inputs")
     tf32: bool = Field(default=False, description="whether float32 matrix products may use TF32 (CUDA)")
     threads: Annotated[int, Field(ge=0, description="CPU threads of torch; 0 = one per physical core available")] = 0
 
     @property
     def case_id(self) -> str:
-        """Hash of the content: 12 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of the content: 12 hexadecimal digits. Defaults are left out: a new setting changes no id."""
+        content = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
@@ -73,4 +74,6 @@ class Case(BaseModel):
             parts.append("training")
         if self.compile:
             parts.append("compiled")
+        if self.cuda_graph:
+            parts.append("graph")
         return " ".join(parts)

@@ -26,9 +26,12 @@ class Overrides:
     precision: Sequence[str] | None = None
     phase: Sequence[str] | None = None
     compile: Sequence[bool] | None = None
+    cuda_graph: Sequence[bool] | None = None
     channels_last: Sequence[bool] | None = None
     tf32: Sequence[bool] | None = None
     threads: int | None = None
+    processes: int | None = None
+    calibrate: bool | None = None
     budget: float | None = None
     case_timeout: float | None = None
 
@@ -44,11 +47,18 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases of one run, in order, and its limits in seconds."""
+    """The cases of one run, in order, its limits in seconds, and how each case is sampled.
+
+    Attributes:
+        processes: fresh worker processes for each case, so that the spread between processes is seen.
+        calibrate: whether a fixed workload takes turns with the case, so that runs of different moments compare.
+    """
 
     cases: tuple[Case, ...]
     budget_s: float
     case_timeout_s: float
+    processes: int = 1
+    calibrate: bool = False
 
 
 def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | None = None) -> Plan:
@@ -89,7 +99,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         for settings in product(*(getattr(profile, name) for name in others))
         for subject, implementation in subjects
     ]
-    return Plan(tuple(dict.fromkeys(cases)), profile.budget, profile.case_timeout)
+    return Plan(tuple(dict.fromkeys(cases)), profile.budget, profile.case_timeout, profile.processes, profile.calibrate)
 
 
 def _wanted(name: str, patterns: Sequence[str] | None) -> bool:

@@ -79,6 +79,7 @@ class Axes(_Strict):
     ] = [Precision.float32]
     phase: Annotated[list[Phase], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [Phase.inference]
     compile: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
+    cuda_graph: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
     channels_last: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
     tf32: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
 
@@ -87,6 +88,8 @@ class Profile(Axes):
     """The axes for one kind of device, and the time they may take."""
 
     threads: Annotated[int, Field(ge=0, strict=True)] = 0
+    processes: Whole = 1
+    calibrate: Flag = False
     budget: Seconds
     case_timeout: Seconds = 300.0
 

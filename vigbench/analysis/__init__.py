@@ -1,0 +1,1 @@
+"""From records to answers: comparison. Works on files and frames, measures nothing."""
