@@ -19,11 +19,19 @@ def ramp(start: float, factor: float, floor: float) -> Iterator[float]:
 
 
 def test_steady_calls_need_only_the_minimum() -> None:
-    calls = warm_up(stream(ramp(1.0, 1.0, 1.0)), CUDA, budget_s=60)
-    assert calls == max(CUDA.min_warmup, 2 * CUDA.warmup_window)
-    samples = sample(stream(ramp(1.0, 1.0, 1.0)), CUDA, budget_s=60)
+    calls = warm_up(stream(ramp(1.0, 1.0, 1.0)), CPU, budget_s=60)
+    assert calls == 2 * CPU.min_window + CPU.warmup_looks - 1
+    samples = sample(stream(ramp(1.0, 1.0, 1.0)), CPU, budget_s=60)
     assert samples.converged
-    assert len(samples.durations_s) == CUDA.min_samples
+    assert len(samples.durations_s) == CPU.min_samples
+
+
+def test_a_device_is_warmed_up_for_its_time_however_short_the_calls() -> None:
+    from time import perf_counter
+
+    begin = perf_counter()
+    assert warm_up(stream(ramp(1.0, 1.0, 1.0)), CUDA, budget_s=60) > CUDA.max_warmup
+    assert perf_counter() - begin >= CUDA.min_warmup_s
 
 
 def test_warm_up_goes_on_inside_a_ramp_and_is_bounded() -> None:

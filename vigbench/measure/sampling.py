@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from vigbench.stats.order import median_interval
+from vigbench.stats.order import MedianInterval, median_interval
+from vigbench.stats.series import effective_size, level_change, trend
 
 
 @dataclass(frozen=True)
@@ -16,36 +17,34 @@ class Criterion:
 
     min_warmup: int
     max_warmup: int
-    warmup_agreement: float  # two successive windows' medians differ by less than this share
-    warmup_share: float  # of the time budget; beyond it warm-up ends after min_warmup calls
+    min_window: int  # calls in a warm-up window; windows grow to a third of the calls made
+    min_warmup_s: float  # clocks rise from idle over this time, however short the calls are
     min_samples: int  # before the interval may stop the sampling
-    floor_samples: int  # before the budget may stop it
     max_samples: int
     half_width: float  # relative half-width of the median's 95% interval
-
-    @property
-    def warmup_window(self) -> int:
-        """Calls in one window."""
-        return max(2, self.min_warmup // 2)
+    warmup_agreement: float = 0.01  # two successive windows' medians differ by less than this share
+    warmup_trend: float = 0.2  # Kendall's tau over both windows is no farther from 0
+    warmup_looks: int = 2  # calls in a row at which both hold
+    warmup_share: float = 0.2  # of the time budget; beyond it warm-up ends after min_warmup calls
+    min_effective: float = 10.0  # independent samples, before the interval may stop the sampling
+    floor_samples: int = 5  # before the budget may stop it
 
 
 CPU = Criterion(
     min_warmup=3,
-    max_warmup=20,
-    warmup_agreement=0.01,
-    warmup_share=0.2,
+    max_warmup=50,
+    min_window=3,
+    min_warmup_s=0.0,
     min_samples=10,
-    floor_samples=5,
     max_samples=500,
     half_width=0.03,
 )
 CUDA = Criterion(
     min_warmup=10,
     max_warmup=200,
-    warmup_agreement=0.01,
-    warmup_share=0.2,
+    min_window=10,
+    min_warmup_s=0.3,
     min_samples=30,
-    floor_samples=5,
     max_samples=2000,
     half_width=0.01,
 )
@@ -58,14 +57,33 @@ def criterion_for(device: str) -> Criterion:
 
 @dataclass(frozen=True)
 class Samples:
-    """Raw durations in seconds, in the order they were taken."""
+    """Raw durations in seconds, in the order they were taken.
+
+    Attributes:
+        durations_s: every one that was taken.
+        converged: whether the interval became narrow enough before the budget was spent.
+        unsteady: whether the level moved while sampling, by more than the criterion and the interval allow.
+    """
 
     durations_s: tuple[float, ...]
     converged: bool
+    unsteady: bool = False
+
+    def interval(self) -> MedianInterval:
+        """Median and 95% interval in seconds, widened for correlation between neighbours."""
+        return robust_interval(self.durations_s)
+
+
+def robust_interval(durations_s: tuple[float, ...] | list[float]) -> MedianInterval:
+    """The order-statistic interval of the median for as many independent samples as the series is worth."""
+    return median_interval(durations_s, effective=effective_size(durations_s))
 
 
 def warm_up(timed_call: Callable[[], float], criterion: Criterion, budget_s: float) -> int:
-    """Call until two successive windows agree, at least `min_warmup` and at most `max_warmup` times.
+    """Call until the durations are steady, at least `min_warmup` and at most `max_warmup` times.
+
+    Steady: the medians of the last two windows agree and no trend runs through them, twice in a row. Windows grow
+    with the calls made, so that a slow ramp cannot pass for a level by being slow.
 
     Args:
         timed_call: runs one iteration and returns its duration in seconds.
@@ -74,20 +92,30 @@ def warm_up(timed_call: Callable[[], float], criterion: Criterion, budget_s: flo
     Returns:
         The number of calls made.
     """
-    window = criterion.warmup_window
     durations: list[float] = []
-    end = perf_counter() + criterion.warmup_share * budget_s
-    while len(durations) < criterion.max_warmup:
+    begin = perf_counter()
+    steady_looks = 0
+    while len(durations) < criterion.max_warmup or perf_counter() - begin < criterion.min_warmup_s:
         durations.append(timed_call())
-        if len(durations) < criterion.min_warmup:
+        elapsed = perf_counter() - begin
+        if len(durations) < criterion.min_warmup or elapsed < criterion.min_warmup_s:
             continue
-        if perf_counter() >= end:
+        if elapsed >= criterion.warmup_share * budget_s:
             break
-        if len(durations) >= 2 * window:
-            before, last = median(durations[-2 * window : -window]), median(durations[-window:])
-            if abs(last - before) <= criterion.warmup_agreement * before:
-                break
+        steady_looks = steady_looks + 1 if _is_steady(durations, criterion) else 0
+        if steady_looks >= criterion.warmup_looks:
+            break
     return len(durations)
+
+
+def _is_steady(durations: list[float], criterion: Criterion) -> bool:
+    window = max(criterion.min_window, len(durations) // 3)
+    if len(durations) < 2 * window:
+        return False
+    recent = durations[-2 * window :]
+    before, last = median(recent[:window]), median(recent[window:])
+    agree = abs(last - before) <= criterion.warmup_agreement * before
+    return agree and abs(trend(recent)) <= criterion.warmup_trend
 
 
 def sample(timed_call: Callable[[], float], criterion: Criterion, budget_s: float) -> Samples:
@@ -107,9 +135,12 @@ def sample(timed_call: Callable[[], float], criterion: Criterion, budget_s: floa
         at_end = count >= criterion.max_samples or (count >= criterion.floor_samples and perf_counter() >= end)
         if count < next_check and not at_end:
             continue
-        narrow = median_interval(durations).relative_half_width <= criterion.half_width
-        if at_end or narrow:
-            return Samples(tuple(durations), converged=narrow and count >= criterion.min_samples)
+        enough = count >= criterion.min_samples and effective_size(durations) >= criterion.min_effective
+        width = robust_interval(durations).relative_half_width
+        converged = enough and width <= criterion.half_width
+        if at_end or converged:
+            moved = abs(level_change(durations)) > 2 * max(criterion.half_width, width)
+            return Samples(tuple(durations), converged, moved)
         next_check = next(checks)
 
 

@@ -43,8 +43,15 @@ def median_ranks(n: int, confidence: float = 0.95) -> tuple[int, int] | None:
     return (rank, n + 1 - rank) if rank >= 1 else None
 
 
-def median_interval(samples: Sequence[float], confidence: float = 0.95) -> MedianInterval:
+def median_interval(
+    samples: Sequence[float], confidence: float = 0.95, effective: float | None = None
+) -> MedianInterval:
     """Median and its order-statistic interval; with fewer than 6 samples the interval is their whole range.
+
+    Args:
+        samples: any order.
+        confidence: of the interval.
+        effective: how many independent samples they are worth; the interval is as wide, in ranks, as one of that many.
 
     Raises:
         ValueError: without samples.
@@ -52,8 +59,11 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Media
     if not samples:
         raise ValueError("No samples: a median needs at least one.")
     ordered = sorted(samples)
-    low, high = median_ranks(len(ordered), confidence) or (1, len(ordered))
-    return MedianInterval(median(ordered), ordered[low - 1], ordered[high - 1])
+    n = len(ordered)
+    independent = n if effective is None else max(1, min(n, int(effective)))
+    ranks = median_ranks(independent, confidence)
+    outside = 0 if ranks is None else (ranks[0] - 1) * n // independent  # samples left out at either end
+    return MedianInterval(median(ordered), ordered[outside], ordered[n - 1 - outside])
 
 
 def percentile(samples: Sequence[float], percent: int) -> float | None:
