@@ -8,7 +8,14 @@ from vigbench.records.schema import Record, columns
 UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs|j_per_img|w|mhz|c)$")
 DIMENSIONLESS = {"samples", "warmup_iterations", "outliers", "params", "gmacs", "flop_coverage", "uncounted_operators"}
 DIMENSIONLESS |= {"output_error", "gradient_error", "gate_resolution", "other_load", "other_load_after", "rate_drop"}
-DIMENSIONLESS |= {"effective_samples", "calibrated_latency", "processes", "device_busy_share", "largest_batch"}
+DIMENSIONLESS |= {
+    "effective_samples",
+    "calibrated_latency",
+    "processes",
+    "attempts",
+    "device_busy_share",
+    "largest_batch",
+}
 DIMENSIONLESS |= {"energy_source", "throttle_reasons", "operator_calls", "kernel_launches", "sdpa_backend"}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Outcome
+from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case
 
 SUBJECTS = '''
@@ -37,15 +37,43 @@ def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
 def allocates(): return Misbehaves(lambda x: torch.full((2**26,), 1.0))
 def no_module(): return 3
+def needs_a_package(): import no_such_package
+def prints_gigabytes(): return Misbehaves(lambda x: [os.write(1, b"noise " * 2**20) for _ in range(350)])
 
 
-def hangs_with_child():
+def start_sleeper(number, **options):
+    code = "import os, time; time.sleep(3600)"
+    child = subprocess.Popen([sys.executable, "-c", code], **options)
+    with open(f"PID_FOLDER/{number}", "w") as file:
+        file.write(str(child.pid))
+
+
+def leaves_children():
     def act(x):
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-        with open("PID_FILE", "w") as file:
-            file.write(str(child.pid))
+        start_sleeper(0)  # in the worker's process group
+        start_sleeper(1, start_new_session=True)  # outside of it
+        if os.fork() == 0:  # an orphan outside of it: a daemon
+            os.setsid()
+            start_sleeper(2, start_new_session=True)
+            os._exit(0)
+    return Misbehaves(act)
+
+
+def leaves_children_and_crashes():
+    def act(x):
+        leaves_children().act(x)
+        time.sleep(0.5)
+        ctypes.string_at(0)
+    return Misbehaves(act)
+
+
+def leaves_children_and_hangs():
+    def act(x):
+        leaves_children().act(x)
         time.sleep(3600)
     return Misbehaves(act)
+
+
 '''
 
 Measure = Callable[..., Outcome]
@@ -54,7 +82,8 @@ Measure = Callable[..., Outcome]
 @pytest.fixture
 def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on sys.path with the module `misbehaving`."""
-    (tmp_path / "misbehaving.py").write_text(SUBJECTS)
+    (tmp_path / "pids").mkdir()
+    (tmp_path / "misbehaving.py").write_text(SUBJECTS.replace("PID_FOLDER", str(tmp_path / "pids")))
     monkeypatch.syspath_prepend(str(tmp_path))  # workers inherit sys.path
     return tmp_path
 
@@ -65,6 +94,6 @@ def measure(subjects: Path) -> Measure:
 
     def run(name: str, *, budget_s: float = 0.5, timeout_s: float = 60.0, resolution: int = 32) -> Outcome:
         case = Case(subject=f"misbehaving:{name}", resolution=resolution, threads=1)
-        return run_in_worker(case, budget_s=budget_s, timeout_s=timeout_s, on_stage=lambda stage: None)
+        return run_in_worker(Job(case=case, budget_s=budget_s), timeout_s=timeout_s, on_stage=lambda stage: None)
 
     return run

@@ -9,10 +9,14 @@ import psutil
 import pytest
 
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Outcome
+from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case
 
 Measure = Callable[..., Outcome]
+
+
+def run(case: Case) -> Outcome:
+    return run_in_worker(Job(case=case, budget_s=0.5), timeout_s=60, on_stage=lambda stage: None)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,7 @@ Measure = Callable[..., Outcome]
         ("is_nan", "wrong_result", "NaN"),
         ("no_module", "error", "must return a torch.nn.Module"),
         ("there_is_none", "error", "package.module:factory"),
+        ("needs_a_package", "unsupported", "pip install no_such_package"),
     ],
 )
 def test_a_fault_ends_in_one_status_with_a_reason(measure: Measure, name: str, status: str, reason: str) -> None:
@@ -42,18 +47,52 @@ def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     assert time.monotonic() - begin < 30
 
 
-def test_children_of_a_killed_worker_are_killed_too(measure: Measure, tmp_path: Path, subjects: Path) -> None:
-    pid_file = tmp_path / "pid"
-    source = subjects / "misbehaving.py"
-    source.write_text(source.read_text().replace("PID_FILE", str(pid_file)))
-    assert measure("hangs_with_child", timeout_s=6).status == "timeout"
-    child = int(pid_file.read_text())
-    for _ in range(50):
-        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.1)
-    os.kill(child, 9)
-    pytest.fail("the child of a killed worker lived on")
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("leaves_children", "ok"),
+        ("leaves_children_and_hangs", "timeout"),
+        ("leaves_children_and_crashes", "crashed"),
+    ],
+)
+def test_no_child_outlives_its_worker(measure: Measure, subjects: Path, name: str, status: str) -> None:
+    assert measure(name, timeout_s=8).status == status
+    children = [int(file.read_text()) for file in (subjects / "pids").iterdir()]
+    assert len(children) == 3
+    deadline = time.monotonic() + 5
+    while left := [pid for pid in children if is_running(pid)]:
+        if time.monotonic() > deadline:
+            for pid in left:
+                os.kill(pid, 9)
+            pytest.fail(f"{len(left)} of 3 children lived on")
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.slow
+def test_gigabytes_of_output_cost_neither_disk_nor_memory(measure: Measure) -> None:
+    before = psutil.Process().memory_info().rss
+    outcome = measure("prints_gigabytes")  # 2 GB a call
+    assert outcome.status == "ok", outcome.reason
+    assert psutil.Process().memory_info().rss - before < 100 * 2**20
+
+
+def test_a_case_starts_within_0_3_seconds() -> None:
+    run(Case(subject="resnet18", resolution=32, threads=1))  # starts the fork server
+    starts = []
+    for _ in range(5):
+        begin = time.monotonic()
+        first_stage: list[float] = []
+        job = Job(case=Case(subject="nowhere:factory", resolution=32, threads=1))
+        run_in_worker(job, timeout_s=60, on_stage=lambda stage, seen=first_stage: seen.append(time.monotonic()))  # type: ignore[misc]
+        starts.append(first_stage[0] - begin)
+    assert min(starts) <= 0.3
 
 
 def test_memory_beyond_what_is_free_is_an_out_of_memory_record(measure: Measure, subjects: Path) -> None:
@@ -88,14 +127,14 @@ def test_a_model_that_cannot_take_a_resolution_is_unsupported(
     subject: str, implementation: str, resolution: int
 ) -> None:
     case = Case(subject=subject, implementation=implementation, resolution=resolution)
-    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    outcome = run(case)
     assert outcome.status == "unsupported", outcome.reason
     assert f"{resolution} px" in outcome.reason
 
 
 def test_an_implementation_that_cannot_run_here_is_unsupported() -> None:
     case = Case(subject="vig_tiny_patch16_224", implementation="triton_recurrent", resolution=64, threads=1)
-    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    outcome = run(case)
     assert outcome.status == "unsupported"
     assert "runs on cuda, not on cpu" in outcome.reason
 
@@ -106,7 +145,7 @@ def test_cuda_without_a_device_is_unsupported() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     case = Case(subject="resnet18", resolution=64, device="cuda")
-    outcome = run_in_worker(case, budget_s=0.5, timeout_s=60, on_stage=lambda stage: None)
+    outcome = run(case)
     assert outcome.status == "unsupported"
     assert "vigbench doctor" in outcome.reason
 
@@ -114,6 +153,6 @@ def test_cuda_without_a_device_is_unsupported() -> None:
 def test_stages_come_in_the_order_of_the_protocol(subjects: Path) -> None:
     stages: list[str] = []
     case = Case(subject="misbehaving:fine", resolution=32, threads=1)
-    outcome = run_in_worker(case, budget_s=0.2, timeout_s=60, on_stage=stages.append)
+    outcome = run_in_worker(Job(case=case, budget_s=0.2), timeout_s=60, on_stage=stages.append)
     assert outcome.status == "ok"
-    assert stages == ["build", "cost", "check", "warm-up", "memory", "timing"]
+    assert stages == ["build", "cost", "check", "warm-up", "path", "memory", "timing"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -21,9 +22,14 @@ BatchSize = Annotated[str | None, typer.Option(help="Images per iteration, e.g. 
 Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
 Phase = Annotated[str | None, typer.Option(help="inference, training.")]
 Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
+CudaGraph = Annotated[str | None, typer.Option(help="Replay one captured CUDA graph (CUDA): true, false.")]
 ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]
 Tf32 = Annotated[str | None, typer.Option(help="TF32 for float32 matrix products on CUDA: true, false.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
+Processes = Annotated[int | None, typer.Option(help="Fresh worker processes for each case.", min=1)]
+Calibrate = Annotated[
+    bool | None, typer.Option("--calibrate", help="A fixed workload takes turns with each case, so that runs compare.")
+]
 Budget = Annotated[str | None, typer.Option(help="Time for the whole run, e.g. 90s, 3m, 1h.")]
 CaseTimeout = Annotated[str | None, typer.Option(help="Time after which a case is stopped, e.g. 60s.")]
 
@@ -37,9 +43,12 @@ def overrides(
     precision: str | None,
     phase: str | None,
     compile: str | None,  # noqa: A002  the axis is called so
+    cuda_graph: str | None,
     channels_last: str | None,
     tf32: str | None,
     threads: int | None,
+    processes: int | None,
+    calibrate: bool | None,
     budget: str | None,
     case_timeout: str | None,
 ) -> Overrides:
@@ -64,12 +73,23 @@ def overrides(
         precision=_split("--precision", precision, _choice([one.value for one in Precision], precision_name)),
         phase=_split("--phase", phase, _choice([one.value for one in Phase], str)),
         compile=_split("--compile", compile, _flag),
+        cuda_graph=_split("--cuda-graph", cuda_graph, _flag),
         channels_last=_split("--channels-last", channels_last, _flag),
         tf32=_split("--tf32", tf32, _flag),
         threads=threads,
+        processes=processes,
+        calibrate=calibrate,
         budget=None if budget is None else _one("--budget", budget, parse_duration),
         case_timeout=None if case_timeout is None else _one("--case-timeout", case_timeout, parse_duration),
     )
+
+
+def memory_mib(option: str, text: str) -> float:
+    """MiB in a size such as 8GiB or 512MiB. ValueError, naming the option, for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MiB|GiB)", text.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]) > 0:
+        raise ValueError(f"{option}: {text!r} is not a size; write for example 8GiB or 512MiB.")
+    return float(match[1]) * (1024 if match[2].lower() == "gib" else 1)
 
 
 def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] | None:

@@ -20,9 +20,12 @@ def plan(
     precision: options.Precision = None,
     phase: options.Phase = None,
     compile: options.Compile = None,  # noqa: A002  the axis is called so
+    cuda_graph: options.CudaGraph = None,
     channels_last: options.ChannelsLast = None,
     tf32: options.Tf32 = None,
     threads: options.Threads = None,
+    processes: options.Processes = None,
+    calibrate: options.Calibrate = None,
     budget: options.Budget = None,
     case_timeout: options.CaseTimeout = None,
 ) -> None:
@@ -35,9 +38,12 @@ def plan(
         precision=precision,
         phase=phase,
         compile=compile,
+        cuda_graph=cuda_graph,
         channels_last=channels_last,
         tf32=tf32,
         threads=threads,
+        processes=processes,
+        calibrate=calibrate,
         budget=budget,
         case_timeout=case_timeout,
     )
@@ -54,7 +60,7 @@ def print_plan(planned: Plan) -> None:
     total = 0.0
     width = max(len(case.label()) for case in planned.cases)
     for case in planned.cases:
-        seconds = estimated_s(case)
+        seconds = estimated_s(case, planned.processes)
         total += seconds
         print(f"{case.case_id}  {case.label():{width}}  about {format_duration(seconds)}")
     print(

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vigbench.cli import options
 
+if TYPE_CHECKING:
+    from vigbench.records.schema import Record
+
 Out = Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue this run's folder; measures only what is missing.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Print the cases and the estimated time; measure nothing.")]
+MaxBatch = Annotated[
+    bool, typer.Option("--max-batch", help="Also find the largest batch that fits, by bisection in fresh processes.")
+]
+MemoryLimit = Annotated[
+    str | None, typer.Option(help="With --max-batch: memory to fit into, e.g. 8GiB; default: the device's.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One plain line a case, for logs.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave the HTML report out.")]
 
@@ -29,11 +39,16 @@ def run(
     precision: options.Precision = None,
     phase: options.Phase = None,
     compile: options.Compile = None,  # noqa: A002  the axis is called so
+    cuda_graph: options.CudaGraph = None,
     channels_last: options.ChannelsLast = None,
     tf32: options.Tf32 = None,
     threads: options.Threads = None,
+    processes: options.Processes = None,
+    calibrate: options.Calibrate = None,
     budget: options.Budget = None,
     case_timeout: options.CaseTimeout = None,
+    max_batch: MaxBatch = False,
+    memory_limit: MemoryLimit = None,
     plan_only: PlanOnly = False,
     quiet: Quiet = False,
     no_report: NoReport = False,
@@ -50,9 +65,12 @@ def run(
         precision=precision,
         phase=phase,
         compile=compile,
+        cuda_graph=cuda_graph,
         channels_last=channels_last,
         tf32=tf32,
         threads=threads,
+        processes=processes,
+        calibrate=calibrate,
         budget=budget,
         case_timeout=case_timeout,
     )
@@ -60,6 +78,9 @@ def run(
         raise ValueError(
             "--resume continues the cases of that run; beside it only --budget and --case-timeout can be set."
         )
+    if memory_limit is not None and not max_batch:
+        raise ValueError("--memory-limit belongs to --max-batch; add that.")
+    limit_mib = None if memory_limit is None else options.memory_mib("--memory-limit", memory_limit)
     if resume is None and not suite:
         raise ValueError("Name a suite: vigbench run --suite resolution-scaling (vigbench list suites shows them all).")
 
@@ -76,16 +97,23 @@ def run(
         store, planned = start_run(suite, out=out, device=device, overrides=changes, command_line=_command_line())
 
     from vigbench.cli.progress import make_progress
+    from vigbench.runner.interrupt import StopRequest
+    from vigbench.runner.max_batch import BatchLimits
 
+    limits = BatchLimits(limit_mib, planned.case_timeout_s) if max_batch else None
     try:
-        with make_progress(quiet) as progress:
-            continue_run(store, planned, progress)
+        with StopRequest() as stop, make_progress(quiet) as progress:
+            finished = continue_run(store, planned, progress, stop=stop, batch_limits=limits)
     except KeyboardInterrupt:
+        finished = False
+    if not finished:
         print(
             f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}",
             file=sys.stderr,
         )
         return 130
+    if max_batch:
+        print_largest_batches(store.records())
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:
         from vigbench.cli.reporting import report_on
@@ -96,3 +124,18 @@ def run(
 
 def _command_line() -> list[str]:
     return ["vigbench", *sys.argv[1:]]
+
+
+def print_largest_batches(records: Sequence[Record]) -> None:
+    """The table of the largest batches that fit: a line for each series, a column for each resolution."""
+    found = {
+        (record.case.label_without_size(), record.case.resolution): record.metrics.largest_batch
+        for record in records
+        if record.metrics.largest_batch is not None
+    }
+    sides = sorted({side for _, side in found})
+    width = max((len(label) for label, _ in found), default=0)
+    print("Largest batch that fits")
+    print(" " * width + "".join(f"{f'{side} px':>10}" for side in sides))
+    for label in dict.fromkeys(label for label, _ in found):
+        print(f"{label:{width}}" + "".join(f"{found.get((label, side), ''):>10}" for side in sides))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from torch import Tensor
 
 # Largest difference / largest reference value, of the output of a whole model against float32 with the reference code.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 1e-1, "float16": 2e-2}
+# The same for gradients, which pass through every layer twice.
+GRADIENT_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 1e-1}
+# A parameter whose gradient is below this share of the largest one is judged on that scale: some are zero but for
+# rounding (a bias before a norm), and rounding has no relative error.
+SMALLEST_GRADIENT_SCALE = 1e-2
 
 
 def relative_error(output: Tensor, reference: Tensor) -> float:
@@ -21,13 +29,42 @@ def relative_error(output: Tensor, reference: Tensor) -> float:
     if output.shape != reference.shape:
         raise ValueError(f"The output has shape {tuple(output.shape)}, the reference {tuple(reference.shape)}.")
     if not is_finite(output):
-        return float("inf")
+        return math.inf
     wide = reference.double()
-    largest = wide.abs().max().item()
-    difference = (output.double() - wide).abs().max().item()
+    largest = float(wide.abs().max())
+    difference = float((output.double() - wide).abs().max())
     return difference / largest if largest > 0 else difference
+
+
+def gradient_error(gradients: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> tuple[float, str]:
+    """The largest ||gradient - reference|| / ||reference|| over all gradients, and the name of the tensor that has it.
+
+    Norms, not maxima: a gradient sums over the whole image, so that single entries of small ones are mostly rounding.
+
+    Args:
+        gradients: name -> gradient, any float dtype.
+        reference: the same names and shapes.
+
+    Raises:
+        ValueError: if a gradient is missing on one side.
+    """
+    if gradients.keys() != reference.keys():
+        only = sorted(gradients.keys() ^ reference.keys())
+        raise ValueError(f"Only one of subject and reference has a gradient for {', '.join(only[:3])}.")
+    floor = SMALLEST_GRADIENT_SCALE * max(map(_rms, reference.values()), default=0.0)
+    errors = {}
+    for name, gradient in gradients.items():
+        scale = max(floor, _rms(reference[name]))
+        difference = _rms(gradient.double() - reference[name].double()) if is_finite(gradient) else math.inf
+        errors[name] = difference / scale if scale > 0 else difference
+    worst = max(errors, key=errors.__getitem__)
+    return errors[worst], worst
 
 
 def is_finite(output: Tensor) -> bool:
     """Whether no value is NaN or infinite."""
     return bool(output.isfinite().all())
+
+
+def _rms(tensor: Tensor) -> float:
+    return float(tensor.detach().double().square().mean().sqrt()) if tensor.numel() else 0.0

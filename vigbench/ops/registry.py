@@ -17,6 +17,8 @@ class Implementation:
 
     `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
     `devices` are torch device types; empty means any. `training` says whether it has a backward.
+    `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
+    has to show or must not show: the proof that the label is what ran.
     """
 
     operator: str
@@ -26,6 +28,8 @@ class Implementation:
     requires: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     training: bool = True
+    must_run: tuple[str, ...] = ()
+    must_not_run: tuple[str, ...] = ()
 
     def unsupported_reason(self, device: str | torch.device) -> str | None:
         """Why it cannot run on this device, in words a person can act on; None where it can. "meta" always can."""

@@ -47,6 +47,9 @@ class Metrics(BaseModel):
         None, description="latency / duration of a fixed workload run in the same blocks; comparable between moments"
     )
     processes: int | None = Field(None, description="worker processes behind the samples")
+    attempts: int | None = Field(
+        None, description="times the case was measured; 2 if the first was `contended`, and the quieter one is kept"
+    )
     # CUDA: the device's own time
     kernel_ms: float | None = Field(
         None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"

@@ -20,11 +20,13 @@ class Budget:
         total_s: for the run.
         estimate_s: the plan's guess for a case.
         gmacs: 10^9 multiply-adds of one call of a case.
+        processes: worker processes for each case.
     """
 
     total_s: float
     estimate_s: Callable[[Case], float]
     gmacs: Callable[[Case], float]
+    processes: int = 1
     _seconds_per_gmac: dict[str, float] = field(default_factory=dict)
     _estimated_s: float = 0.0
     _actual_s: float = 0.0
@@ -48,11 +50,16 @@ class Budget:
     def least_s(self, case: Case) -> float:
         """The least time in which a case can end in a record: certain only once its series has one."""
         rate = self._seconds_per_gmac.get(case.series)
-        return CASE_OVERHEAD_S if rate is None else CASE_OVERHEAD_S + MINIMUM_CALLS * rate * self.gmacs(case)
+        once = CASE_OVERHEAD_S if rate is None else CASE_OVERHEAD_S + MINIMUM_CALLS * rate * self.gmacs(case)
+        return self.processes * once
 
     def sampling_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
-        """Seconds of warm-up and sampling for `case`, so that `later` cases still fit in what is left."""
+        """Seconds of warm-up and sampling in each process of `case`; `later` cases still fit in what is left."""
         slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
-        share = slack / (1 + len(later))
-        minimum = self.least_s(case) - CASE_OVERHEAD_S
+        share = slack / (1 + len(later)) / self.processes
+        minimum = self.least_s(case) / self.processes - CASE_OVERHEAD_S
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
+
+    def can_repeat(self, later: Sequence[Case], left_s: float, spent_s: float) -> bool:
+        """Whether a case that took `spent_s` can be measured again and `later` cases are still expected to fit."""
+        return spent_s + sum(max(self.expected_s(other), self.least_s(other)) for other in later) <= left_s

@@ -5,28 +5,31 @@ from __future__ import annotations
 from vigbench.measure.cost import Cost
 from vigbench.measure.latency import Timing
 from vigbench.measure.memory import MIB, Memory
-from vigbench.stats.order import count_outliers, median_interval, percentile
+from vigbench.measure.path import Path
+from vigbench.stats.order import count_outliers, percentile
+from vigbench.stats.series import effective_size
 
 
 def latency_columns(timing: Timing) -> dict[str, float | int | None]:
     """Median, interval and what else the samples can bear."""
     samples_ms = [1e3 * one for one in timing.latency.durations_s]
-    interval = median_interval(samples_ms)
+    interval = timing.latency.interval()
     return {
-        "latency_ms": interval.median,
-        "latency_low_ms": interval.low,
-        "latency_high_ms": interval.high,
+        "latency_ms": 1e3 * interval.median,
+        "latency_low_ms": 1e3 * interval.low,
+        "latency_high_ms": 1e3 * interval.high,
         "latency_p90_ms": percentile(samples_ms, 90),
         "latency_p95_ms": percentile(samples_ms, 95),
         "latency_p99_ms": percentile(samples_ms, 99),
         "samples": len(samples_ms),
+        "effective_samples": effective_size(samples_ms),
         "outliers": count_outliers(samples_ms),
     }
 
 
 def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
     """Images per second, from the calls of one block each."""
-    interval = median_interval(timing.throughput.durations_s)
+    interval = timing.throughput.interval()
     return {
         "throughput_img_per_s": batch_size / interval.median,
         "throughput_low_img_per_s": batch_size / interval.high,
@@ -60,4 +63,13 @@ def cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | st
         "operator_gmacs": cost.operator_macs / 1e9 if operator == "gla" else None,
         "flop_coverage": cost.coverage,
         "uncounted_operators": ";".join(cost.uncounted) or None,
+    }
+
+
+def path_columns(path: Path) -> dict[str, float | int | str | None]:
+    """How much ran in one call; the names are in the run's operators/ folder."""
+    return {
+        "operator_calls": sum(path.operators.values()),
+        "kernel_launches": sum(path.kernels.values()) if path.kernels else None,
+        "sdpa_backend": path.sdpa_backend,
     }

@@ -1,8 +1,9 @@
-"""The loop over a run's cases: one worker, one record at a time, each kept before the next starts."""
+"""The loop over a run's cases: fresh workers, one record at a time, each kept before the next starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
@@ -11,12 +12,15 @@ from vigbench.models.family import family_of
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
-from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Outcome
+from vigbench.runner.interrupt import StopRequest
+from vigbench.runner.max_batch import BatchLimits
+from vigbench.runner.repeat import Measured, measure_in_processes
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
+from vigbench.suites.planner import Plan
 
 PRUNING = {Status.out_of_memory: "ran out of memory", Status.timeout: "took too long"}
+CONTENDED = "contended"
 
 
 class Progress(Protocol):
@@ -45,52 +49,91 @@ class Silent:
         """Nothing."""
 
 
-def run_cases(
-    store: RunStore, cases: Sequence[Case], *, budget: Budget, case_timeout_s: float, progress: Progress
-) -> None:
-    """Measure every case that the store does not hold yet, or holds as pruned.
+@dataclass(frozen=True)
+class Coordinator:
+    """Measures the cases of a plan into a store.
 
-    A case whose series ran out of memory or time at a smaller size is `pruned`, and so is one that the budget no
-    longer allows; a smaller batch or resolution is never substituted.
+    Attributes:
+        stop: asked between two cases whether the user wants to stop.
+        batch_limits: finds the largest batch of a case; None: not asked for.
     """
-    store.drop_torn_line()
-    # a pruned case was never tried: a resumed run, with more budget perhaps, tries it
-    done = {record.case_id: record for record in store.records() if record.status is not Status.pruned}
-    store.write_csv(store.records())
-    for record in done.values():
-        budget.learn(record)
-    pending = [case for case in cases if case.case_id not in done]
-    end = monotonic() + budget.total_s
-    for index, case in enumerate(pending):
-        later = pending[index + 1 :]
-        remaining_s = sum(budget.expected_s(other) for other in pending[index:])
-        progress.case_started(case, len(cases) - len(pending) + index + 1, len(cases), remaining_s)
+
+    store: RunStore
+    planned: Plan
+    budget: Budget
+    progress: Progress
+    stop: StopRequest
+    batch_limits: BatchLimits | None = None
+
+    def run(self) -> None:
+        """Measure every case that the store does not hold yet, or holds as pruned.
+
+        A case whose series ran out of memory or time at a smaller size is `pruned`, and so is one that the budget no
+        longer allows; a smaller batch or resolution is never substituted. Stops early at a `StopRequest`.
+        """
+        # a pruned case was never tried: a resumed run, with more budget perhaps, tries it
+        done = {record.case_id: record for record in self.store.records() if record.status is not Status.pruned}
+        for record in done.values():
+            self.budget.learn(record)
+        cases = self.planned.cases
+        pending = [case for case in cases if case.case_id not in done]
+        end = monotonic() + self.budget.total_s
+        for index, case in enumerate(pending):
+            if self.stop.requested:
+                return
+            remaining_s = sum(self.budget.expected_s(other) for other in pending[index:])
+            self.progress.case_started(case, len(cases) - len(pending) + index + 1, len(cases), remaining_s)
+            record = self._end_in_a_record(case, pending[index + 1 :], list(done.values()), end)
+            done[case.case_id] = record
+            self.budget.learn(record)
+            self.progress.case_ended(record)
+
+    def _end_in_a_record(self, case: Case, later: Sequence[Case], done: Sequence[Record], end: float) -> Record:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         begin = monotonic()
-        reason = _reason_to_prune(case, list(done.values())) or _reason_to_stop(case, budget, end - begin)
+        reason = _reason_to_prune(case, done) or self._reason_to_stop(case, end - begin)
         if reason:
-            outcome = Outcome(status=Status.pruned, reason=reason)
-        else:
-            sampling_s = budget.sampling_s(case, later, end - begin)
-            outcome = run_in_worker(case, budget_s=sampling_s, timeout_s=case_timeout_s, on_stage=progress.stage)
-        record = _record(case, outcome, started_at, None if reason else monotonic() - begin)
-        store.append(record, outcome.samples)
-        done[case.case_id] = record
-        budget.learn(record)
-        progress.case_ended(record)
+            record = _record(case, Measured.failed(Status.pruned, reason), started_at, {})
+            self.store.append(record, ())
+            return record
+        sampling_s = self.budget.sampling_s(case, later, end - begin)
+        measured = self._measure(case, sampling_s)
+        attempts = 1
+        if CONTENDED in measured.marks and self.budget.can_repeat(later, end - monotonic(), monotonic() - begin):
+            self.progress.stage("again, since other processes disturbed it")
+            repeated = self._measure(case, sampling_s)
+            attempts = 2
+            less, more = sorted((measured, repeated), key=Measured.disturbance)
+            self.store.discard(case.case_id, more.samples, attempt=1 if more is measured else 2)
+            measured = less
+        extra: dict[str, float | int | None] = {"attempts": attempts, "case_s": monotonic() - begin}
+        if self.batch_limits is not None and measured.status is Status.ok:
+            extra["largest_batch"] = self.batch_limits.of(case, self.progress.stage)
+        record = _record(case, measured, started_at, extra)
+        self.store.append(record, measured.samples, measured.operators, measured.kernels)
+        return record
+
+    def _measure(self, case: Case, sampling_s: float) -> Measured:
+        return measure_in_processes(case, self.planned, sampling_s=sampling_s, on_stage=self.progress.stage)
+
+    def _reason_to_stop(self, case: Case, left_s: float) -> str:
+        if self.budget.least_s(case) <= left_s:
+            return ""
+        budget = format_duration(self.budget.total_s)
+        return f"Not tried: the run's budget of {budget} is spent; continue with --resume."
 
 
-def _record(case: Case, outcome: Outcome, started_at: str, case_s: float | None) -> Record:
+def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, float | int | None]) -> Record:
     return Record(
         case_id=case.case_id,
         case=case,
         family=family_of(case.subject),
-        operator=outcome.operator,
-        status=outcome.status,
-        reason=outcome.reason,
-        marks=outcome.marks,
+        operator=measured.operator,
+        status=measured.status,
+        reason=measured.reason,
+        marks=measured.marks,
         started_at=started_at,
-        metrics=Metrics.model_validate({**outcome.metrics.model_dump(), "case_s": case_s}),
+        metrics=Metrics.model_validate({**measured.metrics.model_dump(), **extra}),
     )
 
 
@@ -102,9 +145,3 @@ def _reason_to_prune(case: Case, done: Sequence[Record]) -> str:
             size = f"{record.case.resolution} px at batch {record.case.batch_size}"
             return f"Not tried: {size} {PRUNING[record.status]} already."
     return ""
-
-
-def _reason_to_stop(case: Case, budget: Budget, left_s: float) -> str:
-    if budget.least_s(case) <= left_s:
-        return ""
-    return f"Not tried: the run's budget of {format_duration(budget.total_s)} is spent; continue with --resume."

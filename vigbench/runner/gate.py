@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.correctness import TOLERANCE, is_finite, relative_error
+from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, is_finite, relative_error
 from vigbench.measure.memory import is_out_of_memory
+from vigbench.measure.path import Path
 from vigbench.ops.attention import set_attention
-from vigbench.suites.case import Case, Precision
+from vigbench.runner.subject import build_on_device, make_inputs
+from vigbench.suites.case import Case, Phase, Precision
 
-# The token-by-token reference takes seconds beyond this; the operator's own tests cover longer sequences.
+# The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
 LARGEST_GLA_GATE_PX = 1024
-
+LARGEST_GLA_GRADIENT_GATE_PX = 256
+SMALLEST_GATE_PX = 64  # below it there is nothing left to compare
 
 REFERENCES = {"gla": "reference", "attention": "eager"}
 
 
 class WrongResultError(Exception):
-    """The subject's output is not what its reference implementation computes."""
+    """The subject's output is not what its reference implementation computes, or not by the code that it names.
+
+    Attributes:
+        path: what ran, where that is what is wrong.
+    """
+
+    def __init__(self, reason: str, path: Path | None = None) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 @dataclass(frozen=True)
@@ -29,13 +41,15 @@ class Gate:
     """What the gate found; `unverified` where the reference itself did not fit in memory."""
 
     error: float | None = None
+    gradient_error: float | None = None
     resolution: int | None = None
     unverified: bool = False
 
 
-@torch.inference_mode()
-def check_output(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) -> Gate:
-    """Compare one image's output with the reference implementation in float32 on the same weights.
+def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) -> Gate:
+    """Compare one image's output, and in training the gradients, with the reference in float32 on the same weights.
+
+    The comparison is made at the case's resolution, or at the largest one below it at which the reference fits.
 
     Args:
         model: the case's model on its device; left as it was.
@@ -43,36 +57,115 @@ def check_output(model: nn.Module, case: Case, operator: str | None, inputs: Ten
         inputs: (batch, 3, height, width); the first image is used.
 
     Raises:
-        WrongResultError: if the output is not finite, or farther from the reference than the precision allows.
+        WrongResultError: if a value is not finite, or farther from the reference than the precision allows.
     """
     training = model.training
-    model.eval()
+    model.eval()  # dropout and stochastic depth are random in training mode; the operators are the same
     try:
-        side = min(case.resolution, LARGEST_GLA_GATE_PX) if operator == "gla" else case.resolution
-        image = inputs[:1, :, :side, :side]
-        output = model(image)
-        if not is_finite(output):
-            raise WrongResultError("The output holds NaN or infinite values; nothing was timed.")
+        image = inputs[:1]
+        _require_finite(_run(model, image, case))
         if operator is None:
             return Gate()
-        if case.precision == Precision.float32 and case.implementation == REFERENCES[operator]:
-            return Gate(0.0, side)  # it is the reference
-        try:
-            reference = _reference(model, operator)(image.float())
-        except (RuntimeError, MemoryError) as failure:
-            if not is_out_of_memory(failure):
-                raise
-            return Gate(unverified=True)
-        error = relative_error(output, reference)
+        side = min(case.resolution, _largest_px(operator, case))
+        while side >= min(SMALLEST_GATE_PX, case.resolution):
+            try:
+                return _compare(*_at_resolution(model, image, case, operator, side), case, operator, side)
+            except (RuntimeError, MemoryError) as failure:
+                if not is_out_of_memory(failure):
+                    raise
+            side //= 2
+        return Gate(unverified=True)
     finally:
+        model.zero_grad(set_to_none=True)
         model.train(training)
-    allowed = TOLERANCE[case.precision]
-    if error > allowed:
+
+
+def check_call(call: Callable[[], object], model: nn.Module, case: Case, inputs: Tensor) -> None:
+    """Compare what a compiled or captured call computes, on the whole batch, with the plain model.
+
+    Raises:
+        WrongResultError: if it differs by more than the precision allows.
+    """
+    what = "compiled" if case.compile else "captured"
+    if case.phase != Phase.training:
+        output = call()
+        assert isinstance(output, Tensor)
+        with torch.inference_mode():
+            error, allowed = relative_error(output.clone(), model(inputs)), TOLERANCE[case.precision]
+    else:
+        call()
+        found = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+        model.zero_grad(set_to_none=True)
+        model(inputs).float().square().mean().backward()
+        expected = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+        (error, _), allowed = gradient_error(found, expected), GRADIENT_TOLERANCE[case.precision]
+    if not error <= allowed:
         raise WrongResultError(
-            f"{case.implementation} differs from the reference by {error:.1e} of the largest output at {side} px; "
-            f"{allowed:.0e} is allowed in {case.precision}. Nothing was timed."
+            f"The {what} model differs from the plain one by {error:.1e}; {allowed:.0e} is allowed in "
+            f"{case.precision}. Nothing was timed."
         )
-    return Gate(error, side)
+
+
+def _largest_px(operator: str, case: Case) -> int:
+    if operator != "gla":
+        return case.resolution
+    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase == Phase.training else LARGEST_GLA_GATE_PX
+
+
+def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
+    """The model and an image of `side` px; a model that is built for one size is built anew, with the same weights."""
+    if side == case.resolution:
+        return model, image
+    if operator == "gla":
+        return model, image[:, :, :side, :side]
+    smaller = case.model_copy(update={"resolution": side, "batch_size": 1})
+    return build_on_device(smaller).eval(), make_inputs(smaller)
+
+
+def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
+    if case.precision == Precision.float32 and case.implementation == REFERENCES[operator]:
+        return Gate(0.0, 0.0 if case.phase == Phase.training else None, side)  # it is the reference
+    output, gradients = _run(model, image, case)
+    model.zero_grad(set_to_none=True)
+    expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
+    error = relative_error(output, expected)
+    _require(error, TOLERANCE[case.precision], "The output", case, side)
+    if case.phase != Phase.training:
+        return Gate(error, None, side)
+    worst, name = gradient_error(gradients, expected_gradients)
+    _require(worst, GRADIENT_TOLERANCE[case.precision], f"The gradient of {name}", case, side)
+    return Gate(error, worst, side)
+
+
+def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str, Tensor]]:
+    """Output and, in training, the gradients of the mean square of the output: by parameter, and `input`."""
+    if case.phase != Phase.training:
+        with torch.inference_mode():
+            return model(image), {}
+    image = image.detach().clone().requires_grad_()
+    model.zero_grad(set_to_none=True)
+    output: Tensor = model(image)
+    output.float().square().mean().backward()  # type: ignore[no-untyped-call, unused-ignore]
+    gradients = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    assert image.grad is not None
+    return output.detach(), {**gradients, "input": image.grad}
+
+
+def _require_finite(result: tuple[Tensor, dict[str, Tensor]]) -> None:
+    output, gradients = result
+    if not is_finite(output):
+        raise WrongResultError("The output holds NaN or infinite values; nothing was timed.")
+    for name, gradient in gradients.items():
+        if not is_finite(gradient):
+            raise WrongResultError(f"The gradient of {name} holds NaN or infinite values; nothing was timed.")
+
+
+def _require(error: float, allowed: float, what: str, case: Case, side: int) -> None:
+    if not error <= allowed:
+        raise WrongResultError(
+            f"{what} with {case.implementation} differs from the reference by {error:.1e} of its largest value at "
+            f"{side} px; {allowed:.0e} is allowed in {case.precision}. Nothing was timed."
+        )
 
 
 def _reference(model: nn.Module, operator: str) -> nn.Module:

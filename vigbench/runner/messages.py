@@ -1,8 +1,9 @@
-"""What coordinator and worker say to each other: JSON lines over a pipe, never pickles."""
+"""What coordinator and worker say to each other: JSON over a pipe, never pickles."""
 
 from __future__ import annotations
 
-from typing import Literal
+from enum import StrEnum
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -14,12 +15,32 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Task(StrEnum):
+    """What a worker is started for."""
+
+    measure = "measure"  # one case, one outcome
+    fit = "fit"  # one iteration: does the case fit in memory?
+    contest = "contest"  # timed blocks on command, in turns with another worker
+
+
 class Job(_Message):
-    """Coordinator to worker: measure this case."""
+    """Coordinator to worker, at its start."""
 
     case: Case
-    budget_s: float
-    log_file: str
+    task: Task = Task.measure
+    budget_s: float = 1.0
+    calibrate: bool = False
+    memory_limit_mib: float | None = None
+
+    def to_json(self) -> str:
+        """Without defaults, so that an older build in another environment knows every key."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+class Block(_Message):
+    """Coordinator to a contestant: time that many calls now."""
+
+    calls: int
 
 
 class Stage(_Message):
@@ -29,8 +50,22 @@ class Stage(_Message):
     stage: str
 
 
+class Ready(_Message):
+    """Contestant to coordinator: checked and warm; one call takes about `call_s` seconds."""
+
+    kind: Literal["ready"] = "ready"
+    call_s: float
+
+
+class Durations(_Message):
+    """Contestant to coordinator: seconds of the calls of one block, in order."""
+
+    kind: Literal["durations"] = "durations"
+    seconds: tuple[float, ...]
+
+
 class Outcome(_Message):
-    """Worker to coordinator: how the case ended."""
+    """Worker to coordinator: how the job ended."""
 
     kind: Literal["outcome"] = "outcome"
     status: Status
@@ -38,14 +73,15 @@ class Outcome(_Message):
     operator: str | None = None
     marks: tuple[str, ...] = ()
     metrics: Metrics = Metrics()
-    samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # quantity -> values in the order taken
     operators: dict[str, int] = Field(default_factory=dict)  # name -> calls in one iteration
     kernels: dict[str, int] = Field(default_factory=dict)  # name -> launches in one iteration
 
 
-_ADAPTER: TypeAdapter[Stage | Outcome] = TypeAdapter(Stage | Outcome)
+Message = Stage | Ready | Durations | Outcome
+_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 
-def decode(message: bytes) -> Stage | Outcome:
-    """The message in these bytes."""
+def decode(message: bytes) -> Message:
+    """The worker's message in these bytes."""
     return _ADAPTER.validate_json(message)

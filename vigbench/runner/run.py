@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,13 +17,17 @@ from vigbench.measure.cost import count_cost
 from vigbench.measure.environment import describe_environment, device_name
 from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
+from vigbench.records.fingerprint import code_hash, fingerprint, resume_differences
 from vigbench.records.schema import PROTOCOL
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
-from vigbench.runner.coordinator import Progress, Silent, run_cases
+from vigbench.runner.coordinator import Coordinator, Progress, Silent
+from vigbench.runner.interrupt import StopRequest
+from vigbench.runner.max_batch import BatchLimits
 from vigbench.suites.case import Case, Device
-from vigbench.suites.loader import load_suite
+from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, estimate_s, plan
+from vigbench.suites.schema import Suite
 
 UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
 
@@ -60,10 +64,10 @@ def gmacs_per_image(subject: str, implementation: str, resolution: int) -> float
         return UNKNOWN_GMACS
 
 
-def estimated_s(case: Case) -> float:
+def estimated_s(case: Case, processes: int = 1) -> float:
     """Seconds that a case may take on this machine, see `planner.estimate_s`."""
     gmacs = gmacs_per_image(case.subject, case.implementation, case.resolution)
-    return estimate_s(case, gmacs, case.threads or default_threads())
+    return estimate_s(case, gmacs, case.threads or default_threads(), processes)
 
 
 @dataclass(frozen=True)
@@ -90,35 +94,42 @@ def start_run(
     chosen = choose_device(device)
     definition = load_suite(suite)
     planned = plan(definition, chosen, resolve_implementations, overrides)
-    threads = planned.cases[0].threads
-    now = datetime.now(UTC)
+    info = _describe_run(definition, planned, list(command_line if command_line is not None else sys.argv))
+    return _create_folder(Path(out), info), planned
+
+
+def _describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> dict[str, Any]:
+    """What run.json holds: all that is needed to continue the run, and to judge whether it still can be."""
+    device, threads = planned.cases[0].device, planned.cases[0].threads
     info = {
         "run": "",
         "suite": definition.name,
         "question": definition.question,
         "protocol": PROTOCOL,
-        "device": chosen.value,
-        "device_name": device_name(chosen, threads),
-        "started_at": now.isoformat(timespec="seconds"),
+        "device": device.value,
+        "device_name": device_name(device, threads),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "finished_at": None,
-        "command_line": list(command_line if command_line is not None else sys.argv),
+        "command_line": command_line,
         "planned_cases": len(planned.cases),
         "budget_s": planned.budget_s,
         "case_timeout_s": planned.case_timeout_s,
-        "environment": describe_environment(chosen, threads),
+        "processes": planned.processes,
+        "calibrate": planned.calibrate,
+        "environment": describe_environment(device, threads),
+        "code": code_hash(),
         "suite_definition": definition.model_dump(mode="json"),
         "cases": [case.model_dump(mode="json") for case in planned.cases],
     }
-    store = _create_folder(Path(out), definition.name, chosen, now, info)
-    return store, planned
+    return {**info, "fingerprint": fingerprint(info)}
 
 
-def _create_folder(out: Path, suite: str, device: Device, now: datetime, info: dict[str, Any]) -> RunStore:
-    label = "cpu" if device is Device.cpu else re.sub(r"[^a-z0-9]+", "-", info["device_name"].lower()).strip("-")
-    name = f"{suite}-{label}-{now:%Y%m%d-%H%M%S}"
+def _create_folder(out: Path, info: dict[str, Any]) -> RunStore:
+    device = info["device_name"] if info["device"] != Device.cpu else "cpu"
+    label = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+    name = f"{info['suite']}-{label}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        return RunStore.create(out / name, {**info, "run": name})
+        return RunStore.create_unique(out, name, info)
     except OSError as error:
         raise ValueError(f"Cannot write to {out}: {error.strerror}. Choose another folder with --out.") from error
 
@@ -127,23 +138,74 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
     """The store and the plan of an earlier run, to be continued; `overrides` may set new time limits.
 
     Raises:
-        ValueError: if the folder is no run, or was made by an incompatible version.
+        ValueError: if the folder is no run, or was made by an incompatible version, or if suite, code or environment
+            are no longer those with which it was started.
     """
     store = RunStore.open(Path(folder))
     info = store.info()
+    limits = overrides or Overrides()
     try:
-        cases = tuple(Case.model_validate(case) for case in info["cases"])
-        limits = overrides or Overrides()
-        return store, Plan(cases, limits.budget or info["budget_s"], limits.case_timeout or info["case_timeout_s"])
+        planned = Plan(
+            cases=tuple(Case.model_validate(case) for case in info["cases"]),
+            budget_s=limits.budget or info["budget_s"],
+            case_timeout_s=limits.case_timeout or info["case_timeout_s"],
+            processes=info.get("processes", 1),
+            calibrate=info.get("calibrate", False),
+        )
+        definition = Suite.model_validate(info["suite_definition"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{store.info_file} does not hold the plan of a run: {error}") from error
+    _require_unchanged(store, info, _describe_run(_as_it_is_now(definition), planned, []))
+    return store, planned
 
 
-def continue_run(store: RunStore, planned: Plan, progress: Progress | None = None) -> None:
-    """Measure what is missing, then mark the run as finished."""
-    budget = Budget(planned.budget_s, estimated_s, lambda case: case.batch_size * _gmacs(case))
-    run_cases(store, planned.cases, budget=budget, case_timeout_s=planned.case_timeout_s, progress=progress or Silent())
-    store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
+def _as_it_is_now(definition: Suite) -> Suite:
+    """The suite of that name today; a suite file of the user's own is where it was given, so it stays as recorded."""
+    return load_suite(definition.name) if definition.name in list_suites() else definition
+
+
+def _require_unchanged(store: RunStore, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if changed := resume_differences(then, now):
+        named = "; ".join(
+            f"{name}: {before or 'unknown'} then, {after or 'none'} now" for name, (before, after) in changed.items()
+        )
+        raise ValueError(
+            f"{store.folder} cannot be continued, since its records would no longer compare: {named}. Go back to what "
+            "it was, or start a new run."
+        )
+
+
+def continue_run(
+    store: RunStore,
+    planned: Plan,
+    progress: Progress | None = None,
+    *,
+    stop: StopRequest | None = None,
+    batch_limits: BatchLimits | None = None,
+) -> bool:
+    """Measure what is missing, then mark the run as finished; returns whether it is.
+
+    Args:
+        progress: told how it goes on.
+        stop: ends the run after the current case once a stop is requested.
+        batch_limits: also finds the largest batch of each case.
+
+    Raises:
+        ValueError: if another process writes to this run.
+        StorageError: if the folder cannot be written; the message says where the last record is.
+    """
+    gmacs = {case: case.batch_size * _gmacs(case) for case in planned.cases}
+    budget = Budget(
+        planned.budget_s, lambda case: estimated_s(case, planned.processes), gmacs.__getitem__, planned.processes
+    )
+    stop = stop or StopRequest()
+    with store.lock():
+        store.prepare()
+        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits).run()
+        finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}
+        if finished:
+            store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
+    return finished
 
 
 def _gmacs(case: Case) -> float:

@@ -1,64 +1,102 @@
-"""The worker process: one case, one outcome, then the process ends."""
+"""The worker process from the inside: one job, then the process ends."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import queue
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from vigbench.measure.environment import available_memory
-from vigbench.measure.memory import status_bytes
+from vigbench.measure.memory import MIB, status_bytes
+from vigbench.runner.contest import contest
+from vigbench.runner.fit import fit_case
 from vigbench.runner.measure_case import measure_case
-from vigbench.runner.messages import Job, Outcome, Stage
+from vigbench.runner.messages import Block, Job, Message, Stage, Task
 
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def worker_main(connection: Connection, job_json: str) -> None:
-    """Entry point of the process: measure the job's case and send its outcome."""
-    job = Job.model_validate_json(job_json)
+def worker_main(connection: Connection, output: Connection, job_json: str) -> None:
+    """Entry point of the process.
+
+    Args:
+        connection: to and from the coordinator.
+        output: takes what the subject prints.
+        job_json: the job.
+    """
     os.setsid()  # a group of its own, so that a timeout also ends what the subject started
-    _redirect_output(job.log_file)
-    _die_with_parent(connection)
-    if job.case.device == "cpu":
-        _cap_memory()
+    adopt_orphans()
+    _redirect_output(output)
+    commands = _listen(connection)
+    job = Job.model_validate_json(job_json)
+    case = job.case
+    if case.device == "cpu":
+        _cap_memory(job.memory_limit_mib)
 
-    def say(message: Stage | Outcome) -> None:
+    def say(message: Message) -> None:
         connection.send_bytes(message.model_dump_json().encode())
 
-    say(measure_case(job.case, job.budget_s, lambda stage: say(Stage(stage=stage))))
+    def on_stage(stage: str) -> None:
+        say(Stage(stage=stage))
+
+    match job.task:
+        case Task.measure:
+            say(measure_case(case, job.budget_s, on_stage, calibrate=job.calibrate))
+        case Task.fit:
+            say(fit_case(case, job.memory_limit_mib))
+        case Task.contest:
+            contest(case, job.budget_s, say, commands)
 
 
-def _redirect_output(log_file: str) -> None:
-    """Whatever the subject prints goes to a file, not into the progress bar."""
-    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, so that whoever ends this process finds them all."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _redirect_output(output: Connection) -> None:
+    """Whatever the subject prints goes into a pipe whose reader keeps the end, not into the progress bar."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
 
 
-def _die_with_parent(connection: Connection) -> None:
-    """End this process when the coordinator is gone, even if it was killed."""
+def _listen(connection: Connection) -> Callable[[], Block]:
+    """Receive commands from now on; end this process when the coordinator is gone, even if it was killed."""
+    commands: queue.SimpleQueue[Block] = queue.SimpleQueue()
 
     def watch() -> None:
         try:
-            connection.recv_bytes()  # the coordinator never sends: this returns only when its end is closed
+            while True:
+                commands.put(Block.model_validate_json(connection.recv_bytes()))
         except (EOFError, OSError):
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    return commands.get
 
 
-def _cap_memory() -> None:
+def _cap_memory(limit_mib: float | None) -> None:
     """Make an allocation beyond the free memory fail here, instead of the machine swapping or killing at random."""
     if sys.platform != "linux":
         return
     import resource
 
-    limit = status_bytes("VmData") + int(MEMORY_SHARE * available_memory())
+    allowed = int(MEMORY_SHARE * available_memory())
+    if limit_mib is not None:
+        allowed = min(allowed, int(limit_mib * MIB))
+    limit = status_bytes("VmData") + allowed
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+if __name__ == "__main__":  # started by another environment's coordinator, see process.py
+    worker_main(Connection(int(sys.argv[1])), Connection(int(sys.argv[2]), readable=False), sys.argv[3])

@@ -66,10 +66,17 @@ class Case(BaseModel):
 
     def label(self) -> str:
         """One short line for people: the settings that usually differ."""
+        return self._label(f"{self.resolution}px b{self.batch_size} {self.precision}")
+
+    def label_without_size(self) -> str:
+        """The same for a series: without resolution and batch size."""
+        return self._label(self.precision)
+
+    def _label(self, middle: str) -> str:
         parts = [self.subject]
         if self.implementation != "default":
             parts.append(f"[{self.implementation}]")
-        parts.append(f"{self.resolution}px b{self.batch_size} {self.precision}")
+        parts.append(middle)
         if self.phase == Phase.training:
             parts.append("training")
         if self.compile:

@@ -130,20 +130,22 @@ _CUDA_GMACS_PER_S = {Precision.float32: 8_000.0, Precision.bfloat16: 40_000.0, P
 CASE_OVERHEAD_S = 1.5  # worker, model, counting
 _CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
 _CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
-MINIMUM_CALLS = 14  # gate, memory, warm-up and the floor of samples: what a record costs at least
+MINIMUM_CALLS = 16  # gate, path, memory, warm-up and the floor of samples: what a record costs at least
 MOST_SAMPLING_S = 20.0  # for one case: beyond it a noisy machine does not get quieter
 
 
-def estimate_s(case: Case, gmacs_per_image: float, threads: int) -> float:
+def estimate_s(case: Case, gmacs_per_image: float, threads: int, processes: int = 1) -> float:
     """Seconds that a case will take, give or take a factor of two. Nothing is measured.
 
     Args:
         case: what would run.
         gmacs_per_image: 10^9 multiply-adds of one forward pass of one image.
         threads: CPU threads that the case would use.
+        processes: worker processes for the case.
     """
     passes = 3 if case.phase == Phase.training else 1
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     compiling = 30.0 if case.compile else 0.0
-    return CASE_OVERHEAD_S + compiling + max(MINIMUM_CALLS * call, min(_CALLS[case.device] * call, MOST_SAMPLING_S))
+    once = CASE_OVERHEAD_S + compiling + max(MINIMUM_CALLS * call, min(_CALLS[case.device] * call, MOST_SAMPLING_S))
+    return processes * once

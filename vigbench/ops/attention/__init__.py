@@ -9,6 +9,7 @@ register(
         name="sdpa",
         description="torch's scaled_dot_product_attention: fused, the score matrix never reaches memory",
         target="vigbench.ops.attention.timm_switch:set_attention",
+        must_run=("aten::_scaled_dot_product_*attention*",),
     )
 )
 register(
@@ -17,6 +18,8 @@ register(
         name="eager",
         description="two matrix products and a softmax; the score matrix is materialised",
         target="vigbench.ops.attention.timm_switch:set_attention",
+        must_run=("aten::bmm",),
+        must_not_run=("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention"),
     )
 )
 

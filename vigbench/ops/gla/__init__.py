@@ -9,6 +9,8 @@ register(
         name="torch_chunk",
         description="chunkwise matrix products in plain PyTorch, on any device",
         target="vigbench.ops.gla.torch_chunk:torch_chunk",
+        must_run=("vigbench::gla_torch_chunk",),
+        must_not_run=("vigbench::gla_reference*", "vigbench::gla_triton*"),
     )
 )
 register(
@@ -20,6 +22,8 @@ register(
         requires=("triton",),
         devices=("cuda",),
         training=False,
+        must_run=("vigbench::gla_triton_recurrent", "recurrence*"),
+        must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*"),
     )
 )
 register(
@@ -28,6 +32,8 @@ register(
         name="reference",
         description="the recurrence as defined, one token at a time, summed in float64 (float32 for half precision)",
         target="vigbench.ops.gla.reference:reference",
+        must_run=("vigbench::gla_reference",),
+        must_not_run=("vigbench::gla_torch*", "vigbench::gla_triton*"),
     )
 )
 

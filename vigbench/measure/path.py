@@ -1,0 +1,85 @@
+"""Which code ran: the operators and kernels of one call, as the profiler saw them, against what a label promises."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+# torch's names of what scaled_dot_product_attention chose; the CPU's flash attention has a name of its own
+SDPA_BACKENDS = {
+    "aten::_scaled_dot_product_flash_attention": "flash",
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "flash",
+    "aten::_scaled_dot_product_efficient_attention": "efficient",
+    "aten::_scaled_dot_product_cudnn_attention": "cudnn",
+    "aten::_scaled_dot_product_attention_math": "math",
+    "aten::_scaled_dot_product_attention_math_for_mps": "math",
+    "aten::_scaled_dot_product_fused_attention_overrideable": "overrideable",
+}
+
+
+@dataclass(frozen=True)
+class Path:
+    """What one call ran: name -> how often.
+
+    Attributes:
+        operators: torch operators, `namespace::name`, those inside others included.
+        kernels: CUDA kernels; empty on a CPU.
+    """
+
+    operators: Mapping[str, int] = field(default_factory=dict)
+    kernels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sdpa_backend(self) -> str | None:
+        """Backend of scaled_dot_product_attention that ran, several `;`-separated; None where it did not run."""
+        found = {SDPA_BACKENDS[name] for name in self.operators if name in SDPA_BACKENDS}
+        return ";".join(sorted(found)) or None
+
+    def broken_promise(self, must_run: Iterable[str], must_not_run: Iterable[str]) -> str | None:
+        """The first pattern that was missed or should not have matched, in words; None where all is as promised.
+
+        Args:
+            must_run: glob patterns; each has to match an operator or a kernel.
+            must_not_run: glob patterns; none may match.
+        """
+        names = [*self.operators, *self.kernels]
+        for pattern in must_run:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                return f"{pattern} did not run"
+        for pattern in must_not_run:
+            if wrong := next((name for name in names if fnmatchcase(name, pattern)), None):
+                return f"{wrong} ran, which it must not"
+        return None
+
+
+def record_path(call: Callable[[], object], device: torch.device) -> Path:
+    """Profile one call on `device` (cpu or cuda)."""
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+        torch.cuda.synchronize()
+    with profile(activities=activities) as profiler:
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    operators: Counter[str] = Counter()
+    kernels: Counter[str] = Counter()
+    for event in _events(profiler):
+        name = event.name()
+        if event.device_type().name == "CUDA":
+            if not name.startswith(("Memcpy", "Memset", "gpu_user_annotation")):
+                kernels[name] += 1
+        elif "::" in name and " " not in name:  # the rest are runtime calls, annotations and Python frames
+            operators[name] += 1
+    return Path(dict(operators), dict(kernels))
+
+
+def _events(profiler: Any) -> list[Any]:
+    events: list[Any] = profiler.profiler.kineto_results.events()
+    return events

@@ -1,0 +1,126 @@
+"""Inside the worker: everything before a case may be timed. Build, cost, gate, warm-up, and the path that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.cost import Cost, count_cost
+from vigbench.measure.latency import timed
+from vigbench.measure.path import Path, record_path
+from vigbench.measure.sampling import Criterion, criterion_for, warm_up
+from vigbench.measure.settings import apply_settings
+from vigbench.models.catalog import UnsupportedError, describe, require_supported
+from vigbench.ops.registry import get_implementation
+from vigbench.runner.gate import Gate, WrongResultError, check, check_call
+from vigbench.runner.subject import build_on_device, iteration, make_inputs
+from vigbench.suites.case import Case, Phase
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case that is right, warm, and proved to run what its label says.
+
+    Attributes:
+        call: one iteration.
+        synchronize: returns when the device has finished.
+        warmup_iterations: calls made before this.
+    """
+
+    case: Case
+    operator: str | None
+    model: nn.Module
+    inputs: Tensor
+    call: Callable[[], Any]
+    synchronize: Callable[[], None]
+    criterion: Criterion
+    cost: Cost
+    gate: Gate
+    path: Path
+    build_s: float
+    compile_s: float | None
+    warmup_iterations: int
+    warmup_s: float
+
+
+def operator_of(case: Case) -> str | None:
+    """The operator whose implementation the case names; UnsupportedError if that cannot run on its device."""
+    subject = describe(case.subject)
+    require_supported(subject, case.implementation, case.device, case.phase == Phase.training)
+    if case.device == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
+    return subject.operator
+
+
+def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Prepared:
+    """All that protocol 1 asks for before memory and timing.
+
+    Raises:
+        UnsupportedError: if the subject cannot run with these settings, or here.
+        WrongResultError: if its result is wrong, or the code that ran is not what the label names.
+    """
+    on_stage("build")
+    operator = operator_of(case)
+    apply_settings(threads=case.threads, tf32=case.tf32)
+    begin = perf_counter()
+    model = build_on_device(case)
+    build_s = perf_counter() - begin
+    inputs = make_inputs(case)
+
+    on_stage("cost")
+    try:
+        cost = count_cost(model, (1, *inputs.shape[1:]))
+    except ValueError as error:  # the model does not take this shape
+        raise UnsupportedError(f"{case.subject} does not take {case.resolution} px: {error}") from error
+
+    on_stage("check")
+    gate = check(model, case, operator, inputs)
+    call, synchronize = iteration(model, case, inputs)
+    compile_s = None
+    if case.compile or case.cuda_graph:
+        compile_s = timed(call, synchronize)() if case.compile else None
+        check_call(call, model, case, inputs)
+
+    on_stage("warm-up")
+    begin = perf_counter()
+    criterion = criterion_for(case.device)
+    warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
+    warmup_s = perf_counter() - begin
+
+    on_stage("path")
+    path = record_path(call, inputs.device)
+    require_promised_path(case, operator, path)
+    return Prepared(
+        case=case,
+        operator=operator,
+        model=model,
+        inputs=inputs,
+        call=call,
+        synchronize=synchronize,
+        criterion=criterion,
+        cost=cost,
+        gate=gate,
+        path=path,
+        build_s=build_s,
+        compile_s=compile_s,
+        warmup_iterations=warmup_iterations,
+        warmup_s=warmup_s,
+    )
+
+
+def require_promised_path(case: Case, operator: str | None, path: Path) -> None:
+    """Raise WrongResultError if the operators and kernels that ran are not those of the implementation named."""
+    if operator is None:
+        return
+    label = get_implementation(operator, case.implementation)
+    if broken := path.broken_promise(label.must_run, label.must_not_run):
+        raise WrongResultError(
+            f"The label says {operator}/{case.implementation}, but {broken}. Nothing was timed; "
+            f"operators/{case.case_id}.csv of the run has what ran.",
+            path,
+        )

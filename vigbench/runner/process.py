@@ -1,0 +1,208 @@
+"""A worker process from the outside: start it, talk to it, and make sure that nothing of it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from time import monotonic
+from types import ModuleType
+
+import psutil
+
+from vigbench.runner.messages import Block, Job, Message, decode
+from vigbench.runner.worker import worker_main
+
+GRACE_S = 5.0  # between a worker's outcome and the end of its process
+LOG_TAIL = 300  # characters of a crashed worker's last words
+_alive: set[int] = set()  # pids of this process's workers; whatever else hangs on the fork server is an orphan
+
+
+@lru_cache(maxsize=1)
+def _context() -> ForkServerContext:
+    """A fork server that has torch and timm imported, so that a worker starts in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vigbench.runner.preload"])
+    return context
+
+
+class WorkerEndedError(Exception):
+    """The worker ended without the message that was waited for; the text says how, for a person."""
+
+
+class Worker:
+    """One fresh process for one job. Use as a context manager: on exit the process and all that it started is dead.
+
+    Args:
+        job: what it does.
+        python: interpreter of another environment whose vigbench shall do it; None: this one, by the fork server.
+    """
+
+    def __init__(self, job: Job, python: str | None = None) -> None:
+        self._here, there = _context().Pipe(duplex=True)
+        output, output_end = _context().Pipe(duplex=False)
+        self._tail: deque[bytes] = deque(maxlen=2)
+        if python is None:
+            process = _context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
+            with _without_main():
+                process.start()
+            assert process.pid is not None
+            self._join: Callable[[float | None], None] = process.join
+            self._exit_code: Callable[[], int | None] = lambda: process.exitcode
+            self._pid = process.pid
+            self._server = _parent_of(self._pid)
+        else:
+            child = _start_elsewhere(python, there, output_end, job)
+            self._join, self._exit_code = _quiet_wait(child), child.poll
+            self._pid, self._server = child.pid, None
+        _alive.add(self._pid)
+        there.close()
+        output_end.close()
+        self._reader = threading.Thread(target=self._keep_last_words, args=(output,), daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        self._here.close()
+        self._kill()
+
+    def send(self, message: Block) -> None:
+        """Tell a contestant what to do. WorkerEndedError if it is gone."""
+        try:
+            self._here.send_bytes(message.model_dump_json().encode())
+        except OSError as error:
+            raise WorkerEndedError(self._how_it_ended()) from error
+
+    def receive(self, deadline: float) -> Message:
+        """The worker's next message.
+
+        Args:
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            TimeoutError: if it passes.
+            WorkerEndedError: if the worker ends first.
+        """
+        if not self._here.poll(max(0.0, deadline - monotonic())):
+            raise TimeoutError
+        try:
+            return decode(self._here.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise WorkerEndedError(self._how_it_ended()) from error
+
+    def let_end(self) -> None:
+        """Give the process the time to end by itself after its outcome."""
+        self._join(GRACE_S)
+
+    def _keep_last_words(self, output: Connection) -> None:
+        """Read what the subject prints, however much that is, and keep the end of it."""
+        with output:
+            while chunk := os.read(output.fileno(), 2**16):
+                self._tail.append(chunk)
+
+    def _how_it_ended(self) -> str:
+        self._join(GRACE_S)
+        self._reader.join(0.5)  # a child that is still alive may hold the pipe open
+        last_words = b"".join(self._tail).decode(errors="replace")[-LOG_TAIL:]
+        said = f" Its last words: {' '.join(last_words.split())}" if last_words.strip() else ""
+        code = self._exit_code()
+        if code is None or code >= 0:
+            return f"The worker ended with exit code {code} before it had a result.{said}"
+        name = signal.Signals(-code).name
+        cause = (
+            " Often that is the kernel's out-of-memory killer: use a smaller batch or resolution."
+            if name == "SIGKILL"
+            else ""
+        )
+        return f"The worker was killed by {name}.{cause}{said}"
+
+    def _kill(self) -> None:
+        """End the worker's process group and whatever has left the group: its descendants, adopted ones included."""
+        descendants = _descendants(self._pid)
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(self._pid, signal.SIGKILL)
+        self._join(None)
+        _alive.discard(self._pid)
+        _kill_all(descendants)
+        if self._server is not None:
+            # children of a dead worker are the fork server's, which is their subreaper
+            strays = [child for child in _children(self._server) if child.pid not in _alive]
+            _kill_all([*strays, *(one for stray in strays for one in _descendants(stray.pid))])
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        parent = psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:  # it has crashed already
+        return None
+    return parent if parent not in (os.getpid(), 1) else None
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.kill()  # psutil makes sure that the pid still means the same process
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep the worker from importing the user's script, which may call `vigbench.run` outside a `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start_elsewhere(python: str, connection: Connection, output: Connection, job: Job) -> subprocess.Popen[bytes]:
+    """A worker in another environment: neither this folder nor PYTHONPATH may bring in this vigbench."""
+    ends = (connection.fileno(), output.fileno())
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [python, "-m", "vigbench.runner.worker", *map(str, ends), job.to_json()]
+    try:
+        return subprocess.Popen(  # noqa: S603  the user named the interpreter
+            command, pass_fds=ends, env=environment, cwd=Path(tempfile.gettempdir()), stdout=ends[1], stderr=ends[1]
+        )
+    except OSError as error:
+        raise ValueError(f"Cannot start {python}: {error.strerror}. Name the Python of an environment.") from error
+
+
+def _quiet_wait(child: subprocess.Popen[bytes]) -> Callable[[float | None], None]:
+    def wait(timeout_s: float | None) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout_s)
+
+    return wait
