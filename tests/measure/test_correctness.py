@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vigbench.measure.correctness import is_finite, relative_error
+from vigbench.measure.correctness import gradient_error, is_finite, relative_error
 
 
 def test_error_is_relative_to_the_largest_reference_value() -> None:
@@ -20,3 +20,23 @@ def test_nan_is_never_close() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
         relative_error(torch.ones(2), torch.ones(3))
+
+
+def test_the_worst_gradient_is_named() -> None:
+    reference = {"a": torch.ones(4), "b": 2 * torch.ones(9)}
+    error, name = gradient_error({"a": torch.ones(4), "b": 2.2 * torch.ones(9)}, reference)
+    assert (name, error) == ("b", pytest.approx(0.1))
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_is_judged_on_the_scale_of_the_others() -> None:
+    reference = {"weight": torch.ones(10), "bias": 1e-9 * torch.ones(10)}
+    error, _ = gradient_error({"weight": torch.ones(10), "bias": -1e-9 * torch.ones(10)}, reference)
+    assert error < 1e-6
+    error, name = gradient_error({"weight": torch.ones(10), "bias": 1e-2 * torch.ones(10)}, reference)
+    assert (name, error) == ("bias", pytest.approx(1.0))
+
+
+def test_a_missing_or_infinite_gradient_is_no_small_error() -> None:
+    with pytest.raises(ValueError, match="gradient for b"):
+        gradient_error({"a": torch.ones(1)}, {"a": torch.ones(1), "b": torch.ones(1)})
+    assert gradient_error({"a": torch.tensor([float("nan")])}, {"a": torch.ones(1)}) == (float("inf"), "a")

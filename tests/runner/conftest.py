@@ -36,9 +36,10 @@ def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range
 def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
 def allocates(): return Misbehaves(lambda x: torch.full((2**26,), 1.0))
+def allocates_per_image(): return Misbehaves(lambda x: torch.full((len(x), 2**22), 1.0))
 def no_module(): return 3
 def needs_a_package(): import no_such_package
-def prints_gigabytes(): return Misbehaves(lambda x: [os.write(1, b"noise " * 2**20) for _ in range(350)])
+def prints_gigabytes(): return Misbehaves(lambda x: [os.write(1, b"noise " * 2**20) for _ in range(50)])
 
 
 def start_sleeper(number, **options):

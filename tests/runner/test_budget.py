@@ -3,7 +3,7 @@ import pytest
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.runner.budget import LEAST_S, Budget
 from vigbench.suites.case import Case
-from vigbench.suites.planner import CASE_OVERHEAD_S, MOST_SAMPLING_S
+from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S
 
 
 def case(resolution: int, subject: str = "a") -> Case:
@@ -28,7 +28,7 @@ def test_the_estimate_follows_what_the_run_has_seen(budget: Budget) -> None:
 
 def test_a_series_predicts_its_larger_cases_and_no_other_series(budget: Budget) -> None:
     budget.learn(finished(case(100), latency_ms=100, case_s=3))
-    assert budget.least_s(case(1000)) > 14 * 10
+    assert budget.least_s(case(1000)) > MINIMUM_CALLS * 10
     assert budget.least_s(case(1000, "b")) == CASE_OVERHEAD_S
 
 

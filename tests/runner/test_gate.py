@@ -1,10 +1,13 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.runner.gate import WrongResultError, check_output
+from vigbench.runner.gate import WrongResultError, check, check_call
 from vigbench.runner.measure_case import measure_case
-from vigbench.runner.subject import build_on_device, make_inputs
+from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.suites.case import Case
 
 VIG = Case(subject="vig_tiny_patch16_224", implementation="torch_chunk", resolution=64, threads=1)
@@ -19,7 +22,7 @@ def test_a_right_implementation_passes_and_its_error_is_told(
     subject: str, implementation: str, operator: str, precision: str
 ) -> None:
     case = Case(subject=subject, implementation=implementation, resolution=64, precision=precision, threads=1)
-    gate = check_output(build_on_device(case), case, operator, make_inputs(case))
+    gate = check(build_on_device(case), case, operator, make_inputs(case))
     assert gate.resolution == 64
     assert gate.error is not None
     assert gate.error < {"float32": 1e-5, "bfloat16": 1e-1}[precision]
@@ -28,12 +31,65 @@ def test_a_right_implementation_passes_and_its_error_is_told(
 def test_a_wrong_implementation_is_caught_and_the_mode_is_restored() -> None:
     model = _Broken(build_on_device(VIG)).train()
     with pytest.raises(WrongResultError, match=r"torch_chunk differs from the reference by 1\.0e-01"):
-        check_output(model, VIG, "gla", make_inputs(VIG))
+        check(model, VIG, "gla", make_inputs(VIG))
     assert model.training
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("subject", "implementation", "operator"),
+    [("vig_tiny_patch16_224", "torch_chunk", "gla"), ("deit_tiny_patch16_224", "sdpa", "attention")],
+)
+def test_training_checks_the_gradients_too(subject: str, implementation: str, operator: str, precision: str) -> None:
+    case = Case(
+        subject=subject, implementation=implementation, resolution=64, precision=precision, phase="training", threads=1
+    )
+    gate = check(build_on_device(case), case, operator, make_inputs(case))
+    assert gate.gradient_error is not None
+    assert 0 < gate.gradient_error < {"float32": 1e-4, "bfloat16": 3e-1}[precision]
+
+
+class _WrongBackward(torch.autograd.Function):
+    """The identity, whose gradient is a hundredth too large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * 1.01
+
+
+def test_a_wrong_gradient_is_caught_where_the_output_is_right() -> None:
+    case = Case.model_validate({**VIG.model_dump(), "phase": "training"})
+    model = _Broken(build_on_device(case), lambda x: _WrongBackward.apply(x))
+    with pytest.raises(WrongResultError, match=r"The gradient of .* differs from the reference by 1\.0e-02"):
+        check(model, case, "gla", make_inputs(case))
+    assert check(model, VIG, "gla", make_inputs(VIG)).error is not None, "inference has no gradient to be wrong"
+
+
+@pytest.mark.parametrize("phase", ["inference", "training"])
+def test_a_compiled_call_is_compared_with_the_plain_model(phase: str) -> None:
+    case = Case(subject="resnet18", resolution=32, batch_size=2, compile=True, phase=phase, threads=1)
+    model, inputs = build_on_device(case), make_inputs(case)
+    right, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
+    check_call(right, model, case, inputs)
+    other = inputs + 0.1
+    wrong, _ = iteration(model, case.model_copy(update={"compile": False}), other)
+    with pytest.raises(WrongResultError, match="compiled model differs"):
+        check_call(wrong, model, case, inputs)
+
+
+def test_the_gate_goes_down_to_a_resolution_at_which_the_reference_fits() -> None:
+    case = VIG.model_copy(update={"resolution": 256})
+    gate = check(_TooLarge(build_on_device(case), largest=128), case, "gla", make_inputs(case))
+    assert gate.resolution == 128
+    assert not gate.unverified
+
+
 def test_a_reference_that_does_not_fit_leaves_the_case_unverified() -> None:
-    gate = check_output(_TooLarge(build_on_device(VIG)), VIG, "gla", make_inputs(VIG))
+    gate = check(_TooLarge(build_on_device(VIG)), VIG, "gla", make_inputs(VIG))
     assert gate.unverified
     assert gate.error is None
 
@@ -41,33 +97,32 @@ def test_a_reference_that_does_not_fit_leaves_the_case_unverified() -> None:
 class _TooLarge(nn.Module):
     """Runs, but its reference needs more memory than there is."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, largest: int = 0) -> None:
         super().__init__()
-        self.model, self.elements = model, 1
+        self.model, self.largest, self.is_reference = model, largest, False
 
     def set_implementation(self, name: str) -> None:
-        self.elements = 2**50
+        self.is_reference = True
 
     def forward(self, x: Tensor) -> Tensor:
-        torch.empty(self.elements)
+        torch.empty(2**50 if self.is_reference and x.shape[-1] > self.largest else 1)
         out: Tensor = self.model(x)
         return out
 
 
 class _Broken(nn.Module):
-    """Right as the reference, off by a tenth otherwise."""
+    """Right as the reference, with a fault otherwise: by default the output is off by a tenth."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, fault: Callable[[Tensor], Tensor] = lambda x: 1.1 * x) -> None:
         super().__init__()
-        self.model, self.offset = model, 0.1
+        self.model, self.fault = model, fault
 
     def set_implementation(self, name: str) -> None:
         self.model.set_implementation(name)  # type: ignore[operator]
-        self.offset = 0.0
+        self.fault = lambda x: x
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.model(x)
-        return out * (1 + self.offset)
+        return self.fault(self.model(x))
 
 
 def test_training_and_compiled_cases_are_measured_too() -> None:

@@ -4,14 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
 
 import vigbench
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.schema import Metrics, Status
 from vigbench.records.store import RunStore
+from vigbench.runner.repeat import Measured
 from vigbench.runner.run import choose_device, continue_run, resume_plan, start_run
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
@@ -132,8 +135,103 @@ def test_a_run_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path / "run", {"suite": "x"})
     with pytest.raises(ValueError, match="does not hold the plan"):
         resume_plan(store.folder)
-    case = Case(subject="resnet50", resolution=64)
-    store.append(
-        Record(case_id=case.case_id, case=case, family="cnn", status=Status.ok, started_at="", metrics=Metrics()), {}
-    )
-    assert len(store.records()) == 1
+
+
+def test_what_has_changed_since_is_named_and_stops_a_resume(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = start_run(suite, out=tmp_path, device="cpu")
+    resume_plan(store.folder)
+    environment = {**store.info()["environment"], "torch": "1.0"}
+    store.write_info({**store.info(), "environment": environment})
+    with pytest.raises(ValueError, match=r"torch: 1\.0 then"):
+        resume_plan(store.folder)
+    other, _ = start_run(suite, out=tmp_path, device="cpu")
+    monkeypatch.setattr("vigbench.runner.run.code_hash", lambda: "other code")
+    with pytest.raises(ValueError, match="code: .* then, other code now"):
+        resume_plan(other.folder)
+
+
+def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        times: ClassVar = [datetime(2026, 1, 1, 12, tzinfo=UTC)] * 20 + [datetime(2025, 1, 1, tzinfo=UTC)] * 100
+
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return cls.times.pop(0)
+
+    monkeypatch.setattr("vigbench.runner.run.datetime", Clock)
+    monkeypatch.setattr("vigbench.runner.coordinator.datetime", Clock)
+    stores = [start_run(suite, out=tmp_path, device="cpu") for _ in range(2)]
+    assert len({store.folder for store, _ in stores}) == 2
+    Clock.times = Clock.times[-100:]  # a year back, while the run goes on
+    store, planned = stores[1]
+    assert continue_run(store, planned)
+    assert [record.status for record in store.records()] == ["ok"] * 3
+
+
+def test_several_processes_make_one_record_with_all_their_samples(suite: Path, tmp_path: Path) -> None:
+    overrides = Overrides(processes=3, resolution=[32], calibrate=True)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=overrides)
+    assert continue_run(store, planned)
+    (record,) = store.records()
+    samples = store.samples(record.case_id)
+    assert len(samples["latency_ms"]) == len(samples["calibration_ms"]) == record.metrics.processes == 3
+    assert sum(map(len, samples["latency_ms"])) == record.metrics.samples
+    assert [len(one) for one in samples["latency_ms"]] == [len(one) for one in samples["calibration_ms"]]
+    assert record.metrics.latency_low_ms <= record.metrics.latency_ms <= record.metrics.latency_high_ms  # type: ignore[operator]
+    assert store.operators(record.case_id)["operator", "aten::mean"] == 1
+
+
+INTERRUPTED = """
+import sys
+sys.argv = ["vigbench", "run", "--suite", {suite!r}, "--out", {out!r}, "--quiet", "--no-report"]
+from vigbench.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_once_finishes_the_case_and_twice_stops_now(subjects: Path, tmp_path: Path, signals: int) -> None:
+    suite, out = tmp_path / "slow.yaml", tmp_path / "results"
+    suite.write_text(SUITE.format(subjects="'misbehaving:sleeps'"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(suite=str(suite), out=str(out))],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert "[1/3]" in process.stdout.readline()
+    time.sleep(0.3)
+    for number in range(signals):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
+        time.sleep(0.3 * (number == 0))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Finishing this case, then stopping" in errors
+    assert "vigbench run --resume" in errors
+    assert "Traceback" not in errors
+    (folder,) = out.iterdir()
+    assert len(RunStore.open(folder).records()) == (2 if signals == 1 else 1)
+
+
+@pytest.mark.slow
+def test_a_contended_case_is_measured_again_and_both_attempts_are_kept(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([(0.9, ("contended",)), (0.1, ())])
+
+    def measure(case: Case, planned: object, **options: object) -> Measured:
+        load, marks = next(loads)
+        metrics = Metrics(latency_ms=100 * load, other_load=load, case_s=1.0)
+        return Measured(Status.ok, marks=marks, metrics=metrics, samples=({"latency_ms": (100 * load,)},))
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
+    continue_run(store, planned)
+    (record,) = store.records()
+    assert (record.metrics.latency_ms, record.metrics.attempts, record.marks) == (10.0, 2, ())
+    assert store.samples(record.case_id, attempt=1) == {"latency_ms": [[90.0]]}
