@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vigbench.records.fingerprint import FIELDS
 from vigbench.records.load import RUN_COLUMNS
 from vigbench.records.schema import Status, columns
 
@@ -21,6 +22,7 @@ _RUN_MEANING = {
     "protocol": "version of docs/measurement.md",
     "device_name": "processor (and threads) or GPU",
     "torch_version": "version of torch",
+    "fingerprint": "hash of what changes a number's meaning, see below",
 }
 
 
@@ -36,15 +38,33 @@ def document() -> str:
         "| file | content |",
         "|---|---|",
         "| `journal.jsonl` | the truth: one JSON record a line, appended and fsynced when its case has ended |",
-        "| `records.csv` | the same, tidy: one row for each case, rewritten from the journal after every case |",
-        "| `samples/<case_id>.csv` | raw samples: `quantity,index,value`; `latency_ms` one synchronised call each, "
+        "| `records.csv` | the same, tidy: one row for each case, appended when it has ended; written anew from the "
+        "journal when a run is resumed |",
+        "| `samples/<case_id>.csv` | raw samples: `quantity,process,index,value`; `process` counts worker processes "
+        "from 0 (files of earlier versions lack it: one process); `latency_ms` one synchronised call each, "
         "`queued_call_ms` (CUDA) the mean call of one block each |",
-        "| `run.json` | suite, planned cases, command line, environment, start and end |",
+        "| `samples/<case_id>.attempt<N>.csv` | the same for attempt N, which was contended and measured again |",
+        "| `operators/<case_id>.csv` | what one iteration ran: `kind,name,calls`; `kind` is `operator` (torch) or "
+        "`kernel` (CUDA) |",
+        "| `run.json` | suite, planned cases, command line, environment, start and end; `id` is random |",
+        "| `run.lock` | while a process writes to the run: its number |",
         "| `report.html`, `figures/` | the report; `vigbench report <run>` writes it anew |",
         "",
         "`vigbench.load_results('results/*')` gives one frame over many runs: the columns "
         + ", ".join(f"`{name}` ({_RUN_MEANING[name]})" for name in RUN_COLUMNS)
         + ", then those below. What was not measured is empty, never zero.",
+        "",
+        "If the folder cannot be written (disk full, read-only), the record at hand goes to "
+        "`vigbench-rescue-<id>.jsonl` in the folder for temporary files; `vigbench run --resume <run>` brings it back.",
+        "",
+        "## Fingerprint",
+        "",
+        "What changes a number's meaning, from `run.json`; numbers compare only where all of it is equal. The code is "
+        "not in it: it is what is compared.",
+        "",
+        "| field | why |",
+        "|---|---|",
+        *(f"| `{name}` | {field.why} |" for name, field in FIELDS.items()),
         "",
         "## Columns of `records.csv`",
         "",

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections.abc import Iterable
+from enum import Enum
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, get_args
 
 import pandas as pd
 
-from vigbench.records.schema import columns
+from vigbench.records.fingerprint import digest, fingerprint
+from vigbench.records.schema import Metrics, Record, columns
 from vigbench.records.store import RunStore
+from vigbench.suites.case import Case
 
-RUN_COLUMNS = ("run", "suite", "protocol", "device_name", "torch_version")
+RUN_COLUMNS = ("run", "suite", "protocol", "device_name", "torch_version", "fingerprint")
+
+_OWN = tuple(name for name in Record.model_fields if name not in ("case", "metrics"))
+_FIELDS = (*_OWN, *Case.model_fields, *Metrics.model_fields)
+_of_record, _of_case, _of_metrics = (attrgetter(*names) for names in (_OWN, Case.model_fields, Metrics.model_fields))
+_TYPES = {name: get_args(field.annotation) for name, field in Metrics.model_fields.items()}  # of `float | None` etc.
 
 
 def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -21,7 +32,7 @@ def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         runs: folders of runs, or glob patterns such as `results/*`; matches that are no runs are passed over.
 
     Returns:
-        The columns `run, suite, protocol, device_name, torch_version`, then those of `records.csv`
+        The columns `run, suite, protocol, device_name, torch_version, fingerprint`, then those of `records.csv`
         (docs/result-schema.md). What was not measured is missing (NaN), never zero.
 
     Raises:
@@ -41,12 +52,48 @@ def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 def frame_of_run(store: RunStore) -> pd.DataFrame:
     """One run as a frame, see `load_results`."""
     info = store.info()
-    environment = info.get("environment", {})
-    frame = pd.DataFrame([record.row() for record in store.records()], columns=list(columns()))
-    values = (store.folder.name, info["suite"], info["protocol"], info["device_name"], environment.get("torch"))
-    for position, (name, value) in enumerate(zip(RUN_COLUMNS, values, strict=True)):
-        frame.insert(position, name, value)
-    return frame
+    missing = [key for key in ("suite", "protocol", "device_name") if key not in info]
+    if missing:
+        raise ValueError(f"{store.info_file} is damaged: it does not name the run's {missing[0]}.")
+    of_run = {
+        **info,
+        "run": store.folder.name,
+        "torch_version": info.get("environment", {}).get("torch"),
+        "fingerprint": digest(fingerprint(info)),
+    }
+    cells, latest = _cells(store)
+    of_cases = {name: _column(name, values) for name, values in zip(_FIELDS, cells, strict=True)}
+    front = {name: [of_run[name]] * len(cells[0]) for name in RUN_COLUMNS}
+    frame = pd.DataFrame({**front, **{name: of_cases[name] for name in columns()}})
+    return frame if len(latest) == len(frame) else frame.iloc[latest].reset_index(drop=True)
+
+
+def _cells(store: RunStore) -> tuple[list[list[Any]], list[int]]:
+    """The values of each of `_FIELDS`, one for each line of the journal; and the line that counts for each case."""
+    cells: list[list[Any]] = [[] for _ in _FIELDS]
+    latest: dict[str, int] = {}  # a case recorded again keeps its place and takes the later values
+
+    def row(number: int, record: Record) -> tuple[Any, ...]:
+        latest[record.case_id] = number
+        return _of_record(record) + _of_case(record.case) + _of_metrics(record.metrics)
+
+    rows = itertools.starmap(row, enumerate(store.journal_records()))
+    # in small portions: the more tuples live, the more the garbage collector has to look at (measured: up to 3x)
+    while portion := list(itertools.islice(rows, 100)):
+        for values, more in zip(cells, zip(*portion, strict=True), strict=True):
+            values.extend(more)
+    return cells, list(latest.values())
+
+
+def _column(name: str, values: list[Any]) -> pd.Series[Any]:
+    if name == "marks":
+        return pd.Series([";".join(marks) for marks in values])
+    if values and isinstance(values[0], Enum):
+        return pd.Series([value.value for value in values])
+    types = _TYPES.get(name, ())
+    # a count that some cases lack, or all, is a float: NaN is one
+    number = float in types or (int in types and None in values)
+    return pd.Series(values, dtype="float64" if number else None)
 
 
 def _find(pattern: str) -> list[RunStore]:

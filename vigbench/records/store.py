@@ -1,25 +1,55 @@
-"""A run's folder: `run.json`, `journal.jsonl`, `records.csv` and `samples/<case_id>.csv`."""
+"""A run's folder: `run.json`, `journal.jsonl`, `records.csv`, `samples/<case_id>.csv` and `operators/<case_id>.csv`."""
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vigbench.records.files import append_line, sync_folder, write_atomically
-from vigbench.records.schema import Record, columns
+from vigbench.records.files import (
+    StorageError,
+    advising,
+    append_line,
+    append_text,
+    csv_text,
+    lock,
+    read_csv,
+    sync_folder,
+    write_atomically,
+)
+from vigbench.records.schema import Record, Status, columns
+
+Samples = Sequence[Mapping[str, Sequence[float]]]  # for each worker process: quantity -> values in the order taken
+Calls = Mapping[str, int]  # name of an operator or a kernel -> its calls in one iteration
+
+_BLOCK = 2**16  # bytes read at once while looking for the end of the last complete line
+
+
+class _Rescued(BaseModel):
+    """One line of a rescue file: a record that its folder could not take, with all that belongs to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    record: Record
+    samples: list[dict[str, list[float]]]
+    operators: dict[str, int]
+    kernels: dict[str, int]
 
 
 class RunStore:
     """One run on the disk.
 
-    The journal is the truth: one line, appended and fsynced, for each finished case. `records.csv` is rewritten from
-    it after every case. A case counts as finished once its line is in the journal, and its raw samples are on the disk
+    The journal is the truth: one line, appended and fsynced, for each finished case. `records.csv` follows it: one row
+    for each case. A case counts as finished once its line is in the journal, and its raw samples are on the disk
     before that.
     """
 
@@ -27,25 +57,47 @@ class RunStore:
         self.folder = folder
         self.journal = folder / "journal.jsonl"
         self.info_file = folder / "run.json"
+        self.csv_file = folder / "records.csv"
+        self._known: set[str] | None = None  # the cases of the journal; None where that has to be read first
+        self._journal_bytes = 0  # the journal's size when `_known` was right
 
     @classmethod
     def create(cls, folder: Path, info: Mapping[str, Any]) -> RunStore:
-        """Start a run in a new folder.
+        """Start a run in a new folder. To `info` comes a random `id`, by which a rescued record finds its run.
 
         Raises:
             ValueError: if the folder exists.
+            OSError: if it cannot be made.
         """
         try:
-            (folder / "samples").mkdir(parents=True)
+            folder.mkdir(parents=True)
         except FileExistsError:
             raise ValueError(
                 f"{folder} exists already; continue it with --resume {folder}, or choose another --out."
             ) from None
+        return cls._fill(folder, info)
+
+    @classmethod
+    def create_unique(cls, parent: Path, name: str, info: Mapping[str, Any]) -> RunStore:
+        """Start a run in a new folder of `parent`: `name`, or where that is taken `name-2`, `name-3` and so on.
+
+        The folder's name stands in `run.json` as `run`. Raises OSError if the folder cannot be made.
+        """
+        for number in itertools.count(1):
+            folder = parent / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                break
+        return cls._fill(folder, {**info, "run": folder.name})
+
+    @classmethod
+    def _fill(cls, folder: Path, info: Mapping[str, Any]) -> RunStore:
+        (folder / "samples").mkdir()
         sync_folder(folder.parent)
         store = cls(folder)
-        store.write_info(info)
+        store._write_info({"id": uuid.uuid4().hex, **info})
         store.journal.touch()
-        store.write_csv([])
+        store._make_ready()
         return store
 
     @classmethod
@@ -63,6 +115,16 @@ class RunStore:
         store.info()
         return store
 
+    def lock(self) -> contextlib.AbstractContextManager[str]:
+        """Hold this run for writing: `with store.lock() as problem:`; a killed process lets go.
+
+        `problem` is empty, or says why this system cannot lock; then two writers go unnoticed.
+
+        Raises:
+            ValueError: if another process holds it; the message names that process.
+        """
+        return lock(self.folder / "run.lock")
+
     def info(self) -> dict[str, Any]:
         """The content of `run.json`.
 
@@ -78,56 +140,252 @@ class RunStore:
         return info
 
     def write_info(self, info: Mapping[str, Any]) -> None:
-        """Replace `run.json`."""
+        """Replace `run.json`; raises StorageError if that fails."""
+        with advising(self.folder, "The records are safe in journal.jsonl."):
+            self._write_info(info)
+
+    def _write_info(self, info: Mapping[str, Any]) -> None:
         write_atomically(self.info_file, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
 
-    def append(self, record: Record, samples: Mapping[str, Sequence[float]]) -> None:
-        """Keep one finished case: its raw samples (name -> values), then its journal line, then the CSV file."""
-        if samples:
-            write_atomically(self.folder / "samples" / f"{record.case_id}.csv", _samples_csv(samples))
-        append_line(self.journal, record.model_dump_json())
-        self.write_csv(self.records())
+    def prepare(self) -> list[Record]:
+        """Make the folder ready for more records, and return those that it has; call it once, under the lock.
 
-    def records(self) -> list[Record]:
-        """All finished cases, in the order in which they ended.
+        A line torn by a crash is cut off, records that an earlier run had to rescue elsewhere come back, and
+        `records.csv` follows the journal again.
+
+        Raises:
+            StorageError: if the folder cannot be written.
+            ValueError: if the journal, or the file of rescued records, is damaged.
+        """
+        with advising(self.folder):
+            self._make_ready()
+        self.adopt_rescued()
+        return self.records()
+
+    def append(
+        self, record: Record, samples: Samples, operators: Calls | None = None, kernels: Calls | None = None
+    ) -> None:
+        """Keep one finished case: its raw samples and operators, then its journal line, then its row of the CSV file.
+
+        Takes the same time however many records there are, but for a case that is recorded again and for the first
+        call on an opened run, which read the journal once.
+
+        Args:
+            record: what the case ended in.
+            samples: for each worker process, quantity (with its unit) -> values in the order taken.
+            operators: torch operator -> calls in one iteration.
+            kernels: device kernel -> launches in one iteration.
+
+        Raises:
+            StorageError: if a file cannot be written; the message names the file outside the run's folder in which the
+                record was saved. `prepare` brings it back.
+        """
+        line = record.model_dump_json()
+        try:
+            self._keep(record, line, samples, operators or {}, kernels or {})
+        except OSError as error:
+            saved = self._rescue(record, line, samples, operators or {}, kernels or {})
+            raise StorageError(error, self.folder, saved) from error
+        with advising(self.folder, "The record is safe in journal.jsonl."):
+            self._follow(line)
+
+    def _keep(self, record: Record, line: str, samples: Samples, operators: Calls, kernels: Calls) -> None:
+        """All that makes a case finished; OSError leaves it unfinished."""
+        self._make_ready()
+        self._replace("samples", record.case_id, _samples_csv(samples) if any(samples) else "")
+        self._replace("operators", record.case_id, _calls_csv(operators, kernels) if operators or kernels else "")
+        append_line(self.journal, line)
+
+    def _replace(self, kind: str, name: str, text: str) -> None:
+        """Write `<kind>/<name>.csv`; without text, remove what an unfinished attempt at the case may have left."""
+        folder = self.folder / kind
+        if text:
+            folder.mkdir(exist_ok=True)
+            write_atomically(folder / f"{name}.csv", text)
+        else:
+            (folder / f"{name}.csv").unlink(missing_ok=True)
+
+    def _follow(self, line: str) -> None:
+        """Bring `records.csv` in step with the journal, of which `line` is the last."""
+        record = Record.model_validate_json(line)  # as the journal has it: NaN and infinity are empty there
+        assert self._known is not None
+        if record.case_id in self._known:
+            self._make_ready()  # recorded again: its former row has to go
+        else:
+            append_text(self.csv_file, csv_text(columns(), [record.row().values()], header=False))
+            self._known.add(record.case_id)
+            # last: if anything fails before, the next append finds another size and starts from the journal
+            self._journal_bytes = self.journal.stat().st_size
+
+    def _make_ready(self) -> None:
+        """Cut off a torn line, learn the cases and rewrite `records.csv`, unless the journal is as we left it."""
+        size = self.journal.stat().st_size if self.journal.is_file() else 0
+        if self._known is not None and size == self._journal_bytes and self.csv_file.is_file():
+            return
+        self.drop_torn_line()
+        records = self.records()
+        self.write_csv(records)
+        self._known = {record.case_id for record in records}
+        self._journal_bytes = self.journal.stat().st_size if self.journal.is_file() else 0
+
+    def discard(self, case_id: str, samples: Samples, attempt: int) -> None:
+        """Keep the raw samples of an attempt whose case is measured again, as `samples/<case_id>.attempt<N>.csv`.
+
+        Raises:
+            StorageError: if they cannot be written.
+        """
+        with advising(self.folder, f"The raw samples of attempt {attempt} at case {case_id} are lost."):
+            self._replace("samples", f"{case_id}.attempt{attempt}", _samples_csv(samples) if any(samples) else "")
+
+    def samples(self, case_id: str, attempt: int | None = None) -> dict[str, list[list[float]]]:
+        """Raw samples of a case: quantity -> for each worker process its values; empty if there are none.
+
+        Args:
+            case_id: the case.
+            attempt: number of a discarded attempt; None for the samples behind the record.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        found: dict[str, list[list[float]]] = {}
+        name = case_id if attempt is None else f"{case_id}.attempt{attempt}"
+        for quantity, process, value in read_csv(
+            self.folder / "samples" / f"{name}.csv",
+            # files written before a case could have several processes do not name one
+            lambda row: (row["quantity"], int(row.get("process", "0")), float(row["value"])),
+        ):
+            values = found.setdefault(quantity, [])
+            values.extend([] for _ in range(process + 1 - len(values)))
+            values[process].append(value)
+        return found
+
+    def operators(self, case_id: str) -> dict[tuple[str, str], int]:
+        """What one iteration of a case ran: (`operator` or `kernel`, name) -> calls; empty if that was not recorded.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        path = self.folder / "operators" / f"{case_id}.csv"
+        return dict(read_csv(path, lambda row: ((row["kind"], row["name"]), int(row["calls"]))))
+
+    def journal_records(self) -> Iterator[Record]:
+        """Every line of the journal, in order; a case that was recorded again comes again.
 
         Raises:
             ValueError: if a line other than a torn last one cannot be read.
         """
         if not self.journal.is_file():
-            return []
-        lines = self.journal.read_bytes().split(b"\n")
-        lines.pop()  # empty after a complete line, else torn by a crash: that case is not finished
-        found: dict[str, Record] = {}
-        for number, line in enumerate(lines, 1):
-            try:
-                record = Record.model_validate_json(line)
-            except ValidationError as error:
-                raise ValueError(
-                    f"{self.journal}, line {number}: this is not a record of this version of vigbench."
-                ) from error
-            found[record.case_id] = record
-        return list(found.values())
+            return
+        with self.journal.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return  # torn by a crash: that case is not finished
+                try:
+                    yield Record.model_validate_json(line, strict=True)
+                except ValidationError as error:
+                    raise ValueError(
+                        f"{self.journal}, line {number}: this is not a record of this version of vigbench "
+                        f"({_first_mistake(error)}). Read it with the version that wrote it, or move the run away."
+                    ) from error
+
+    def records(self) -> list[Record]:
+        """All finished cases, each as it was recorded last; raises ValueError as `journal_records` does."""
+        return list({record.case_id: record for record in self.journal_records()}.values())
 
     def drop_torn_line(self) -> None:
         """Cut off an unfinished last line, so that the next record starts on a line of its own."""
-        content = self.journal.read_bytes() if self.journal.is_file() else b""
-        complete = content.rfind(b"\n") + 1
-        if complete < len(content):
-            with self.journal.open("r+b") as file:
-                file.truncate(complete)
+        if not self.journal.is_file():
+            return
+        with self.journal.open("rb") as file:
+            size = complete = file.seek(0, os.SEEK_END)
+            while complete:
+                start = max(0, complete - _BLOCK)
+                file.seek(start)
+                newline = file.read(complete - start).rfind(b"\n")
+                complete = start + newline + 1
+                if newline >= 0:
+                    break
+        if complete < size:
+            os.truncate(self.journal, complete)
 
     def write_csv(self, records: Sequence[Record]) -> None:
-        """Write `records.csv` from scratch."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(columns()), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(record.row() for record in records)
-        write_atomically(self.folder / "records.csv", text.getvalue())
+        """Write `records.csv` from scratch; raises OSError if that fails."""
+        write_atomically(self.csv_file, csv_text(columns(), (record.row().values() for record in records)))
+
+    def _rescue(self, record: Record, line: str, samples: Samples, operators: Calls, kernels: Calls) -> str:
+        """Save outside the run's folder what it cannot take; a sentence that says where."""
+        try:
+            file = self._rescue_file()
+            content = {"record": record, "samples": samples, "operators": operators, "kernels": kernels}
+            append_line(file, _Rescued.model_validate(content).model_dump_json(), mode=0o600)
+        except (OSError, ValueError) as error:
+            return (
+                f"Nor could the record be saved elsewhere ({error}): its raw samples are lost; to keep the record, "
+                f"append this line to {self.journal}:\n{line}"
+            )
+        return f"The record is saved in {file}; --resume brings it back from there."
+
+    def _rescue_file(self) -> Path:
+        info = self.info()
+        name = info.get("id") or f"{self.folder.name}-{info.get('started_at')}"  # runs of vigbench 0.1.0 have no id
+        return Path(tempfile.gettempdir()) / f"vigbench-rescue-{re.sub(r'[^A-Za-z0-9.-]', '-', str(name))}.jsonl"
+
+    def adopt_rescued(self) -> int:
+        """Append the records of this run that `append` had to save elsewhere, and remove that file; their number.
+
+        A case that the journal holds is passed over, unless it is held as pruned.
+
+        Raises:
+            StorageError: if the folder cannot be written; the file stays.
+            ValueError: if the file is damaged.
+        """
+        try:
+            file = self._rescue_file()
+        except OSError:  # no folder for temporary files: nothing can have been saved there
+            return 0
+        rescued = _read_rescued(file)
+        held = {record.case_id for record in self.journal_records() if record.status is not Status.pruned}
+        missing = [one for one in rescued if one.record.case_id not in held]
+        with advising(self.folder, f"Records that belong there are safe in {file}."):
+            for one in missing:
+                line = one.record.model_dump_json()
+                self._keep(one.record, line, one.samples, one.operators, one.kernels)
+                self._follow(line)
+        with contextlib.suppress(OSError):  # if it stays, all its records are passed over next time
+            file.unlink()
+        return len(missing)
 
 
-def _samples_csv(samples: Mapping[str, Sequence[float]]) -> str:
+def _read_rescued(file: Path) -> list[_Rescued]:
+    if not file.is_file():
+        return []
+    lines = file.read_bytes().split(b"\n")[:-1]  # an unfinished last line was reported as not saved
+    try:
+        return [_Rescued.model_validate_json(line) for line in lines]
+    except ValidationError as error:
+        raise ValueError(
+            f"{file} should hold rescued records, but is damaged ({_first_mistake(error)}). "
+            "Move it away to go on without them."
+        ) from error
+
+
+def _first_mistake(error: ValidationError) -> str:
+    mistake = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}".removeprefix(": ")
+
+
+def _samples_csv(samples: Samples) -> str:
     """Long form: one line a sample, in the order taken."""
-    lines = ["quantity,index,value"]
-    lines += [f"{name},{index},{value!r}" for name, values in samples.items() for index, value in enumerate(values)]
-    return "\n".join(lines) + "\n"
+    rows = (
+        (quantity, process, index, repr(float(value)))
+        for process, quantities in enumerate(samples)
+        for quantity, values in quantities.items()
+        for index, value in enumerate(values)
+    )
+    return csv_text(("quantity", "process", "index", "value"), rows)
+
+
+def _calls_csv(operators: Calls, kernels: Calls) -> str:
+    kinds = {"operator": operators, "kernel": kernels}
+    rows = ((kind, name, calls) for kind, ran in kinds.items() for name, calls in ran.items())
+    return csv_text(("kind", "name", "calls"), rows)

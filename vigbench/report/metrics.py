@@ -33,6 +33,14 @@ ACTIVATIONS = Metric("activation_memory_mib", "Activation memory", "MiB", "activ
 PEAK = Metric("peak_memory_mib", "Peak memory", "MiB", "peak memory")
 GMACS = Metric("gmacs", "Multiply-adds per image", "GMACs", "multiply-adds", counted=True)
 METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
+"""Those that get a plot."""
+KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms")
+SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")
+SLACK = Metric("allocator_slack_mib", "Allocator slack", "MiB", "cached memory")
+LARGEST_BATCH = Metric("largest_batch", "Largest batch", "images", "images", higher_is_better=True)
+ENERGY = Metric("energy_j_per_img", "Energy per image", "J", "energy")
+TABLE_METRICS = (*METRICS, KERNEL, SAVED, SLACK, LARGEST_BATCH, ENERGY)
+"""Those that get a column in the table of all cases, where they were measured."""
 
 
 def number(value: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vigbench.report.metrics import METRICS, Metric, number
+from vigbench.report.metrics import TABLE_METRICS, Metric, number
 from vigbench.report.names import labels
 from vigbench.report.rows import Row, setting_of
 
@@ -25,9 +25,9 @@ def case_table(rows: Sequence[Row]) -> Table:
     """Every case; optional settings get a column only where they vary or are set."""
     names = labels(rows)
     extra = [name for name in ("phase", "device", "run") if len({row[name] for row in rows}) > 1]
-    extra += [name for name in ("compile", "channels_last", "tf32") if any(row[name] for row in rows)]
+    extra += [name for name in ("compile", "cuda_graph", "channels_last", "tf32") if any(row[name] for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
-    metrics = [metric for metric in METRICS if any(row[metric.column] is not None for row in rows)]
+    metrics = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
     marked = any(row["marks"] for row in rows)
     heads = [("Model", "", False), ("Resolution", "px", True), ("Batch", "", True), ("Precision", "", False)]
     heads += [(name.replace("_", " ").capitalize(), "", name == "threads") for name in extra]

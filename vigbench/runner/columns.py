@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from vigbench.measure.cost import Cost
 from vigbench.measure.latency import Timing
 from vigbench.measure.memory import MIB, Memory
@@ -23,8 +25,16 @@ def latency_columns(timing: Timing) -> dict[str, float | int | None]:
         "latency_p99_ms": percentile(samples_ms, 99),
         "samples": len(samples_ms),
         "effective_samples": effective_size(samples_ms),
+        "calibrated_latency": calibrated_latency(timing),
         "outliers": count_outliers(samples_ms),
     }
+
+
+def calibrated_latency(timing: Timing) -> float | None:
+    """Median of each call's duration over that of the fixed workload just after it; None without one."""
+    if not timing.calibration_s:
+        return None
+    return median(one / other for one, other in zip(timing.latency.durations_s, timing.calibration_s, strict=True))
 
 
 def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:

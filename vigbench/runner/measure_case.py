@@ -59,6 +59,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         queued=case.device == "cuda",
         criterion=prepared.criterion,
         budget_s=budget_s,
+        calibration=calibration,
     )
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     load_after = load_of_others()
@@ -99,7 +100,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
 
 
 def _samples(timing: Timing) -> dict[str, tuple[float, ...]]:
-    seconds = {"latency_ms": timing.latency.durations_s, "calibration_ms": ()}
+    seconds = {"latency_ms": timing.latency.durations_s, "calibration_ms": timing.calibration_s}
     if timing.throughput is not timing.latency:
         seconds["queued_call_ms"] = timing.throughput.durations_s
     return {name: tuple(1e3 * one for one in values) for name, values in seconds.items() if values}
