@@ -57,21 +57,16 @@ def overrides(
     Raises:
         ValueError: naming the option, what it holds and what is allowed.
     """
-    from vigbench.suites.case import Phase, Precision
     from vigbench.suites.duration import parse_duration
     from vigbench.suites.planner import Overrides
-    from vigbench.suites.schema import PRECISION_ALIASES
-
-    def precision_name(text: str) -> str:
-        return PRECISION_ALIASES.get(text, text)
 
     return Overrides(
         subject=_split("--subject", subject, str),
         implementation=_split("--implementation", implementation, str),
         resolution=_split("--resolution", resolution, _whole),
         batch_size=_split("--batch-size", batch_size, _whole),
-        precision=_split("--precision", precision, _choice([one.value for one in Precision], precision_name)),
-        phase=_split("--phase", phase, _choice([one.value for one in Phase], str)),
+        precision=_split("--precision", precision, _precision),
+        phase=_split("--phase", phase, _phase),
         compile=_split("--compile", compile, _flag),
         cuda_graph=_split("--cuda-graph", cuda_graph, _flag),
         channels_last=_split("--channels-last", channels_last, _flag),
@@ -82,6 +77,32 @@ def overrides(
         budget=None if budget is None else _one("--budget", budget, parse_duration),
         case_timeout=None if case_timeout is None else _one("--case-timeout", case_timeout, parse_duration),
     )
+
+
+def precision_name(option: str, text: str) -> str:
+    """The name of one precision, aliases such as bf16 resolved."""
+    return _one(option, text, _precision)
+
+
+def phase_name(option: str, text: str) -> str:
+    """inference or training."""
+    return _one(option, text, _phase)
+
+
+def share(option: str, text: str) -> float:
+    """A share such as 3% or 0.03, above 0 and below 1."""
+
+    def parse(text: str) -> float:
+        number = text.removesuffix("%")
+        try:
+            value = float(number) / (100 if number != text else 1)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < 1:
+            raise ValueError(f"{text!r} is not a share between 0 and 1; write for example 3% or 0.03")
+        return value
+
+    return _one(option, text.strip(), parse)
 
 
 def memory_mib(option: str, text: str) -> float:
@@ -109,6 +130,19 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number above 0; write for example 224,512")
     return int(text)
+
+
+def _precision(text: str) -> str:
+    from vigbench.suites.case import Precision
+    from vigbench.suites.schema import PRECISION_ALIASES
+
+    return _choice([one.value for one in Precision], lambda name: PRECISION_ALIASES.get(name, name))(text)
+
+
+def _phase(text: str) -> str:
+    from vigbench.suites.case import Phase
+
+    return _choice([one.value for one in Phase], str)(text)
 
 
 def _flag(text: str) -> bool:

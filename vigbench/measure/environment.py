@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import torch
 
+from vigbench.measure.energy import find_meter
+from vigbench.measure.gpu_environment import describe_gpu
 from vigbench.measure.settings import default_threads
 
 PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
@@ -63,6 +65,7 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
             "name": cpu_name(),
             "physical_cores": psutil.cpu_count(logical=False),
             "logical_cores": psutil.cpu_count(),
+            "affinity_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "threads_used": threads or default_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -71,7 +74,8 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
             "total": round(psutil.virtual_memory().total / 2**30, 1),
             "available": round(available_memory() / 2**30, 1),
         },
-        "gpu": _describe_gpu() if device == "cuda" else None,
+        "gpu": describe_gpu(torch.device("cuda", torch.cuda.current_device())) if device == "cuda" else None,
+        "energy_source": find_meter(torch.device(device)).source,
         "git_commit": git_commit(),
     }
 
@@ -94,46 +98,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
-
-
-def _describe_gpu() -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties(0)
-    described: dict[str, Any] = {
-        "name": properties.name,
-        "count": torch.cuda.device_count(),
-        "memory_gib": round(properties.total_memory / 2**30, 1),
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "multiprocessors": properties.multi_processor_count,
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-    }
-    return {**described, **_nvml_state()}
-
-
-def _nvml_state() -> dict[str, Any]:
-    """Driver, clocks, power and throttling through NVML; its absence is said, not hidden."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return {"nvml": f"not available: {error}"}
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        queries = {
-            "driver": pynvml.nvmlSystemGetDriverVersion,
-            "sm_clock_mhz": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "max_sm_clock_mhz": lambda: pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "power_limit_w": lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000,
-            "temperature_c": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-            "throttle_reasons": lambda: hex(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-        }
-        state: dict[str, Any] = {}
-        for name, query in queries.items():
-            try:
-                state[name] = query()
-            except pynvml.NVMLError as error:
-                state[name] = f"not available: {error}"
-        return state
-    finally:
-        pynvml.nvmlShutdown()

@@ -14,6 +14,7 @@ Call = Callable[[], object]
 THROUGHPUT_BLOCK_S = 0.05  # long against one synchronisation (about 10 us)
 MIN_BLOCKS, MAX_BLOCKS = 10, 100
 LATENCY_SHARE = 0.6  # of the sampling budget where throughput needs samples of its own
+BETWEEN_S = 0.05  # between two readings of the device's state, each about a millisecond: 2% of the time at most
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Timing:
         throughput: seconds a call, each the mean over one block of queued calls; the same samples as `latency`
             on the CPU, where calls are not queued.
         calls_per_block: calls in one block.
+        calibration_s: seconds of the fixed workload after each latency sample; empty where none was asked for.
     """
 
     latency: Samples
     throughput: Samples
     calls_per_block: int
+    calibration_s: tuple[float, ...] = ()
 
 
 def timed(call: Call, synchronize: Call) -> Callable[[], float]:
@@ -45,7 +48,45 @@ def timed(call: Call, synchronize: Call) -> Callable[[], float]:
     return timed_call
 
 
-def measure_timing(call: Call, synchronize: Call, *, queued: bool, criterion: Criterion, budget_s: float) -> Timing:
+def block_of(call: Call, calls: int) -> Callable[[], None]:
+    """A function that makes `calls` calls without waiting in between."""
+
+    def block() -> None:
+        for _ in range(calls):
+            call()
+
+    return block
+
+
+def between_samples(
+    timed_call: Callable[[], float], on_block: Call | None, every_s: float = BETWEEN_S
+) -> Callable[[], float]:
+    """`timed_call`, followed by `on_block` outside of the timed region, at most once in `every_s` seconds."""
+    if on_block is None:
+        return timed_call
+    last = -math.inf
+
+    def observed() -> float:
+        nonlocal last
+        duration = timed_call()
+        if perf_counter() - last >= every_s:
+            on_block()
+            last = perf_counter()
+        return duration
+
+    return observed
+
+
+def measure_timing(
+    call: Call,
+    synchronize: Call,
+    *,
+    queued: bool,
+    criterion: Criterion,
+    budget_s: float,
+    on_block: Call | None = None,
+    calibration: Callable[[], float] | None = None,
+) -> Timing:
     """Time `call` after warm-up.
 
     Args:
@@ -54,18 +95,26 @@ def measure_timing(call: Call, synchronize: Call, *, queued: bool, criterion: Cr
         queued: whether calls return before the device has finished (CUDA).
         criterion: the protocol's parameters.
         budget_s: seconds of sampling; a floor of samples is taken even beyond it.
+        on_block: called now and then between samples, to read the device's state.
+        calibration: runs a fixed workload and returns its duration in seconds; takes turns with the latency samples.
     """
     start = perf_counter()
-    latency = sample(timed(call, synchronize), criterion, budget_s * (LATENCY_SHARE if queued else 1.0))
+    calibration_s: list[float] = []
+    timed_call = timed(call, synchronize)
+
+    def in_turns() -> float:
+        duration = timed_call()
+        if calibration is not None:
+            calibration_s.append(calibration())
+        return duration
+
+    latency_budget_s = budget_s * (LATENCY_SHARE if queued else 1.0)
+    latency = sample(between_samples(in_turns, on_block), criterion, latency_budget_s)
     if not queued:
-        return Timing(latency, latency, 1)
+        return Timing(latency, latency, 1, tuple(calibration_s))
     calls = max(1, math.ceil(THROUGHPUT_BLOCK_S / median(latency.durations_s)))
-
-    def block() -> None:
-        for _ in range(calls):
-            call()
-
-    timed_block = timed(block, synchronize)
+    timed_block = timed(block_of(call, calls), synchronize)
     blocks = replace(criterion, min_samples=MIN_BLOCKS, max_samples=MAX_BLOCKS)
-    throughput = sample(lambda: timed_block() / calls, blocks, max(0.0, budget_s - (perf_counter() - start)))
-    return Timing(latency, throughput, calls)
+    rest_s = max(0.0, budget_s - (perf_counter() - start))
+    throughput = sample(between_samples(lambda: timed_block() / calls, on_block), blocks, rest_s)
+    return Timing(latency, throughput, calls, tuple(calibration_s))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
-import sys
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from vigbench.measure.process_memory import process_peak
+from vigbench.measure.process_memory import process_peak_source as process_peak_source
+from vigbench.measure.process_memory import status_bytes as status_bytes
+
 MIB = 2**20
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -29,59 +29,79 @@ class Memory:
         inputs: the input batch.
         peak: allocator peak during the iteration, weights and inputs included.
         reserved: CUDA: held by the caching allocator at the peak.
+        slack: CUDA: what of it was not in use: kept for later, or lost to fragmentation.
         process_peak: CPU: resident memory of the whole process at its peak during one iteration.
-        process_growth: CPU: resident memory gained from before that iteration to its peak.
+        process_growth: CPU: resident memory gained from before that iteration to its peak, without pages of files.
     """
 
     weights: int
     inputs: int
     peak: int
     reserved: int | None = None
+    slack: int | None = None
     process_peak: int | None = None
     process_growth: int | None = None
 
     @property
     def activations(self) -> int:
-        """Everything the iteration itself allocates at its worst moment."""
+        """Everything the iteration itself allocates at its worst moment; gradients included when it trains."""
         return self.peak - self.weights - self.inputs
 
 
 def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor) -> Memory:
-    """Peak memory of one iteration on the device of `inputs`.
+    """Peak memory of one iteration on the device of `inputs`. Leaves `model` without gradients, or with new ones.
 
     Args:
-        call: one iteration. It must free what it allocates when its result is dropped.
+        call: one iteration, not a replay of a CUDA graph: a graph owns its memory, and a replay allocates nothing. It
+            must free what it allocates when its result is dropped.
         model: its parameters and buffers are the weights.
         inputs: the input batch.
     """
     weights = _storage_bytes(chain(model.parameters(), model.buffers()))
     input_bytes = _storage_bytes([inputs])
-    if inputs.device.type == "cuda":
-        return _measure_cuda(call, weights, input_bytes)
-    process_peak, process_growth = _process_peak(call)
-    return Memory(
-        weights=weights,
-        inputs=input_bytes,
-        peak=weights + input_bytes + cpu_allocator_peak(call),
-        process_peak=process_peak,
-        process_growth=process_growth,
-    )
+    model.zero_grad(set_to_none=True)  # else freeing an earlier iteration's gradients would hide this one's
+    with without_collection():  # likewise garbage of earlier stages
+        if inputs.device.type == "cuda":
+            return _measure_cuda(call, weights, input_bytes)
+        peak, growth = process_peak(call)
+        model.zero_grad(set_to_none=True)
+        return Memory(
+            weights=weights,
+            inputs=input_bytes,
+            peak=weights + input_bytes + cpu_allocator_peak(call),
+            process_peak=peak,
+            process_growth=growth,
+        )
 
 
 def _measure_cuda(call: Callable[[], object], weights: int, inputs: int) -> Memory:
     torch.cuda.synchronize()
     torch.cuda.empty_cache()  # so that `reserved` shows this iteration, not the warm-up
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    before = torch.cuda.memory_allocated()  # beside weights and inputs, what libraries keep from the warm-up
     call()
     torch.cuda.synchronize()
-    growth = torch.cuda.max_memory_allocated() - before  # gradients that training keeps are in `before`
+    allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     return Memory(
         weights=weights,
         inputs=inputs,
-        peak=weights + inputs + growth,
-        reserved=torch.cuda.max_memory_reserved(),
+        peak=weights + inputs + allocated - before,
+        reserved=reserved,
+        slack=reserved - allocated,
     )
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Collect garbage now, and not inside: freeing a cycle there would disturb a measurement, or break a capture."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -106,39 +126,6 @@ def _memory_events(profiler: Any) -> list[Any]:
     events = profiler.profiler.kineto_results.events()
     memory = [event for event in events if event.name() == "[memory]" and event.device_type().name == "CPU"]
     return sorted(memory, key=lambda event: event.start_ns())
-
-
-def _process_peak(call: Callable[[], object]) -> tuple[int | None, int | None]:
-    """Resident bytes at the peak of `call` and their growth since before it; None where Linux's /proc is missing."""
-    try:
-        _trim_heap()  # else memory that malloc kept from the warm-up would hide a growth
-        _CLEAR_REFS.write_text("5")  # resets the high-water mark of resident memory
-    except OSError:
-        return None, None
-    before = status_bytes("VmRSS")
-    result = call()
-    peak = status_bytes("VmHWM")
-    del result
-    return peak, max(0, peak - before)
-
-
-def process_peak_source() -> str:
-    """Where the process peak comes from on this machine, or why there is none."""
-    return "/proc/self/clear_refs" if _CLEAR_REFS.exists() else "not available: needs Linux's /proc"
-
-
-def _trim_heap() -> None:
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-        if trim is not None:
-            trim(0)
-
-
-def status_bytes(field: str) -> int:
-    """A size of this process from Linux's /proc/self/status, for example VmRSS, in bytes."""
-    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-    assert match is not None, f"/proc/self/status has no {field}"
-    return int(match[1]) * 1024
 
 
 def _storage_bytes(tensors: Iterable[Tensor]) -> int:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job, Outcome
+from vigbench.stats.hierarchical import estimate
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
 
-LARGEST_OF_ALL = ("peak_memory_mib", "activation_memory_mib", "reserved_memory_mib", "process_peak_memory_mib")
-SUM_OF_ALL = ("samples", "outliers", "effective_samples", "warmup_iterations", "build_s", "compile_s")
+LARGEST_OF_ALL = (
+    "peak_memory_mib", "activation_memory_mib", "reserved_memory_mib", "allocator_slack_mib", "process_peak_memory_mib",
+    "process_growth_mib", "temperature_c", "other_load", "other_load_after", "rate_drop",
+)  # fmt: skip
+SUM_OF_ALL = ("samples", "effective_samples", "outliers", "warmup_iterations", "build_s", "compile_s")
+MIDDLE_OF_ALL = (
+    "calibrated_latency", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "kernel_ms", "kernel_low_ms",
+    "kernel_high_ms", "device_busy_share", "energy_j_per_img", "power_w", "sm_clock_mhz",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,17 +81,61 @@ def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_sta
 
 def _of(outcomes: Sequence[Outcome], reason: str = "") -> Measured:
     first = outcomes[0]
+    samples = tuple(outcome.samples for outcome in outcomes)
+    metrics = first.metrics.model_dump()
+    if len(outcomes) > 1:
+        metrics |= _together([outcome.metrics for outcome in outcomes])
+        metrics |= _timing([one["latency_ms"] for one in samples], _queued(samples), first.metrics)
+    if first.status is Status.ok:
+        metrics["processes"] = len(outcomes)
     return Measured(
         status=first.status,
         reason=reason or first.reason,
         operator=first.operator,
         marks=tuple(dict.fromkeys(mark for outcome in outcomes for mark in outcome.marks)),
-        metrics=_merge([outcome.metrics for outcome in outcomes]),
-        samples=tuple(outcome.samples for outcome in outcomes),
+        metrics=Metrics.model_validate(metrics),
+        samples=samples,
         operators=first.operators,
         kernels=first.kernels,
     )
 
 
-def _merge(several: Sequence[Metrics]) -> Metrics:
-    return several[0]
+def _together(several: Sequence[Metrics]) -> dict[str, float]:
+    """One value for each metric that is not the same in every process; what follows from the case alone is."""
+    combine: dict[str, Callable[[list[float]], float]] = {
+        **dict.fromkeys(LARGEST_OF_ALL, max),
+        **dict.fromkeys(SUM_OF_ALL, sum),
+        **dict.fromkeys(MIDDLE_OF_ALL, median),
+    }
+    found = {name: [value for one in several if (value := getattr(one, name)) is not None] for name in combine}
+    return {name: combine[name](values) for name, values in found.items() if values}
+
+
+def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[float]]:
+    """Milliseconds of a queued call where they were taken (CUDA), else of a latency sample."""
+    return [one.get("queued_call_ms", one["latency_ms"]) for one in samples]
+
+
+def _timing(
+    latency_ms: Sequence[Sequence[float]], queued_ms: Sequence[Sequence[float]], first: Metrics
+) -> dict[str, float]:
+    """Geometric mean of the processes' medians, with an interval that holds the spread between processes."""
+    assert first.latency_ms is not None
+    assert first.throughput_img_per_s is not None
+    middle, low, high = _log_interval(latency_ms)
+    queued, queued_low, queued_high = _log_interval(queued_ms)
+    batch = first.throughput_img_per_s * median(queued_ms[0]) / 1e3  # images of one call
+    return {
+        "latency_ms": middle,
+        "latency_low_ms": low,
+        "latency_high_ms": high,
+        "throughput_img_per_s": 1e3 * batch / queued,
+        "throughput_low_img_per_s": 1e3 * batch / queued_high,
+        "throughput_high_img_per_s": 1e3 * batch / queued_low,
+    }
+
+
+def _log_interval(groups_ms: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    # the spread that is assumed for fewer than 3 processes has no place here: the record's interval is of what was seen
+    found = estimate([[math.log(one) for one in group] for group in groups_ms], unseen_spread=0.0)
+    return math.exp(found.value), *(math.exp(one) for one in found.interval())  # type: ignore[return-value]

@@ -1,0 +1,115 @@
+"""`vigbench duel`: two subjects or implementations in interleaved blocks, one ratio with an interval."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vigbench.cli import options
+
+if TYPE_CHECKING:
+    from vigbench.runner.duel import Contestant, Effort
+    from vigbench.runner.duel_result import Result
+    from vigbench.suites.case import Case
+
+Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
+Head = Annotated[str, typer.Argument(metavar="B", help="The same; the ratio is B / A.")]
+Resolution = Annotated[int, typer.Option(help="Input size in px.", min=1)]
+BatchSize = Annotated[int, typer.Option(help="Images per iteration.", min=1)]
+OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
+OnePhase = Annotated[str, typer.Option(help="inference or training.")]
+Flag = Annotated[bool, typer.Option()]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
+Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]
+Blocks = Annotated[int, typer.Option(help="Blocks of each side in a pair.", min=2)]
+Margin = Annotated[str, typer.Option(help="Smallest difference that matters, e.g. 3% or 0.03.")]
+BasePython = Annotated[
+    Path | None, typer.Option(help="Python of another environment, whose vigbench runs A: the same case in two builds.")
+]
+Out = Annotated[Path, typer.Option(help="Folder in which the duel's folder is made.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The result alone.")]
+
+
+def duel(
+    a: Base,
+    b: Head,
+    resolution: Resolution = 224,
+    batch_size: BatchSize = 1,
+    precision: OnePrecision = "float32",
+    phase: OnePhase = "inference",
+    device: options.Device = "auto",
+    compile: Flag = False,  # noqa: A002  the axis is called so
+    cuda_graph: Flag = False,
+    channels_last: Flag = False,
+    tf32: Flag = False,
+    threads: Threads = 0,
+    processes: Pairs = 6,
+    blocks: Blocks = 20,
+    margin: Margin = "3%",
+    base_python: BasePython = None,
+    out: Out = Path("results"),
+    quiet: Quiet = False,
+) -> int:
+    """Which of two is faster here, and by how much? Randomised interleaved blocks over several pairs of processes.
+
+    Exit codes: 0 done; 2 wrong input, or a contestant that cannot be timed; 130 interrupted.
+    """
+    share = options.share("--margin", margin)
+    from vigbench.runner.duel import Contestant, Effort
+
+    settings = {
+        "resolution": resolution,
+        "batch_size": batch_size,
+        "precision": precision,
+        "phase": phase,
+        "compile": compile,
+        "cuda_graph": cuda_graph,
+        "channels_last": channels_last,
+        "tf32": tf32,
+        "threads": threads,
+    }
+    base = Contestant(_case(a, device, settings), None if base_python is None else str(base_python))
+    head = Contestant(_case(b, device, settings))
+    result = run_and_keep(base, head, Effort(processes, blocks), share, out, quiet)
+    print(result.sentence(base.label(), head.label()))
+    return 0
+
+
+def run_and_keep(base: Contestant, head: Contestant, effort: Effort, margin: float, out: Path, quiet: bool) -> Result:
+    """Run a duel with a line of progress for each pair, and keep every timed call on the disk."""
+    from vigbench.runner.duel import run_duel
+    from vigbench.runner.duel_result import DuelFolder, Result
+
+    folder = DuelFolder(out, base, head, effort, ["vigbench", *sys.argv[1:]])
+    pairs = []
+    for pair in run_duel(base, head, effort):
+        folder.keep(pair)
+        pairs.append(pair)
+        if not quiet:
+            so_far = Result.of(pairs, base.case.device, margin)
+            print(f"[{len(pairs)}/{effort.processes}] ratio {so_far.ratio:.3f} ({so_far.low:.3f} to {so_far.high:.3f})")
+    result = Result.of(pairs, base.case.device, margin)
+    folder.finish(result)
+    if not quiet:
+        print(f"Calls: {folder.folder / 'blocks.csv'}")
+    return result
+
+
+def _case(text: str, device: str, settings: dict[str, object]) -> Case:
+    from vigbench.models.catalog import resolve_implementations
+    from vigbench.runner.run import choose_device
+    from vigbench.suites.case import Case
+
+    subject, _, implementation = text.partition("@")
+    chosen = choose_device(device)
+    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
+    checked = {
+        "precision": options.precision_name("--precision", str(settings["precision"])),
+        "phase": options.phase_name("--phase", str(settings["phase"])),
+    }
+    return Case.model_validate(
+        {**settings, **checked, "subject": subject, "implementation": resolved, "device": chosen}
+    )
