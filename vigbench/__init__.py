@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vigbench.timm_hook import register_with_timm
 
 if TYPE_CHECKING:
+    from vigbench.analysis.compare import compare
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.models import create_model
     from vigbench.models.catalog import list_subjects
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Cost": "vigbench.measure.cost",
     "Run": "vigbench.runner.run",
+    "compare": "vigbench.analysis.compare",
     "count_cost": "vigbench.measure.cost",
     "create_model": "vigbench.models",
     "list_subjects": "vigbench.models.catalog",
@@ -34,6 +36,7 @@ _HOME = {
 __all__ = [
     "Cost",
     "Run",
+    "compare",
     "count_cost",
     "create_model",
     "list_subjects",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -103,6 +104,22 @@ def share(option: str, text: str) -> float:
         return value
 
     return _one(option, text.strip(), parse)
+
+
+def one_of_names(option: str, text: str, allowed: Sequence[str]) -> str:
+    """The text, if it is one of the allowed names."""
+    return _one(option, text, _choice(list(allowed), str))
+
+
+def write_or_print(option: str, path: Path | None, text: str) -> None:
+    """Write the text to a file, or print it. ValueError, naming the option, where that fails."""
+    if path is None:
+        print(text)
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{option}: cannot write {path}: {error.strerror}. Choose another file.") from error
 
 
 def memory_mib(option: str, text: str) -> float:

@@ -1,0 +1,128 @@
+"""Base against head, case by case: a ratio, its interval and a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from vigbench.analysis.sides import SETTINGS, Measurement, open_side, require_comparable
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
+from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
+
+# metric -> the quantities of its raw samples, the first that is there
+METRICS = {
+    "latency_ms": ("latency_ms",),
+    "throughput_img_per_s": ("queued_call_ms", "latency_ms"),
+    "kernel_ms": ("kernel_ms",),
+}
+DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
+RESULT = ("base_status", "head_status", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict")
+
+
+def compare(
+    base: Any, head: Any, *, metric: str = "latency_ms", margin: float = DEFAULT_MARGIN, across: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Compare two measurements of the same cases, made on the same machine with the same software.
+
+    Args:
+        base, head: each a run's folder, a glob, several of those (their processes count together), a `vigbench.Run`,
+            or a frame of `load_results` (which knows no raw samples, so that its recorded intervals have to do).
+        metric: latency_ms, throughput_img_per_s or kernel_ms.
+        margin: smallest difference that matters, as a share.
+        across: fields of the fingerprint that may differ, because they are what is compared.
+
+    Returns:
+        One row for each case on either side: its settings; `base_status`, `head_status`; `base`, `head`: the metric;
+        `ratio`: time of head / time of base, above 1 if head takes longer, with its 95% interval `ratio_low`,
+        `ratio_high`; `p_adjusted`: of a difference beyond the margin, after Holm; `verdict`: FASTER, SLOWER, SAME or
+        INCONCLUSIVE; `regression`: slower, or no longer ok; `note`.
+
+    Raises:
+        ValueError: if nothing can be read, fingerprints differ, or the metric or margin is not allowed.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"There is no metric {metric!r} to compare{did_you_mean(metric, METRICS)} "
+                         f"Choose {one_of(METRICS)}.")  # fmt: skip
+    if not 0 < margin < 1:
+        raise ValueError(f"A margin of {margin} makes no sense: give a share such as 0.03.")
+    one, two = open_side(base), open_side(head)
+    require_comparable(one.name, one.fingerprint, two.name, two.fingerprint, across)
+    rows: list[dict[str, Any]] = []
+    judged: list[tuple[dict[str, Any], Estimate]] = []
+    for key in dict.fromkeys([*one.cases, *two.cases]):
+        row: dict[str, Any] = dict(zip(SETTINGS, key, strict=True)) | dict.fromkeys(RESULT)
+        log_ratio, note = _fill(row, one.cases.get(key), two.cases.get(key), metric)
+        row["note"] = note
+        rows.append(row)
+        if log_ratio is not None:
+            judged.append((row, log_ratio))
+    adjusted = holm([p_of_difference(log_ratio, margin) for _, log_ratio in judged])
+    for (row, log_ratio), p_adjusted in zip(judged, adjusted, strict=True):
+        low, high = log_ratio.interval()
+        row |= {"ratio": math.exp(log_ratio.value), "ratio_low": math.exp(low), "ratio_high": math.exp(high)}
+        row["p_adjusted"] = p_adjusted
+        row["verdict"] = Verdict.INCONCLUSIVE if _is_disturbed(row) else judge(log_ratio, p_adjusted, margin)
+    return _frame(rows)
+
+
+def _fill(
+    row: dict[str, Any], base: Measurement | None, head: Measurement | None, metric: str
+) -> tuple[Estimate | None, str]:
+    """Put statuses and values into the row; the logarithm of head / base where there is one, and a note."""
+    row["verdict"], row["regression"] = Verdict.INCONCLUSIVE, False
+    for name, side in (("base", base), ("head", head)):
+        if side is not None:
+            row[f"{name}_status"] = str(side.row["status"])
+            row[name] = side.row.get(metric)
+    if base is None or head is None:
+        return None, f"only in {'head' if base is None else 'base'}"
+    if not (base.ok and head.ok):
+        row["regression"] = base.ok
+        return None, f"{row['base_status']} in base, {row['head_status']} in head"
+    quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
+    calibrated = quantity == "latency_ms" and all("calibration_ms" in side.samples for side in (base, head))
+    sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]
+    if sides[0] is None or sides[1] is None:
+        return None, f"{metric} was not measured"
+    notes = ["calibrated"] if calibrated else []
+    if quantity is None:
+        notes.append("no raw samples")
+    if not calibrated:
+        notes += [text for mark, text in DISTURBED.items() if mark in base.marks | head.marks]
+    return sides[1] - sides[0], "; ".join(notes)
+
+
+def _estimate(side: Measurement, quantity: str | None, calibrated: bool, metric: str) -> Estimate | None:
+    unseen = UNSEEN_SPREAD[str(side.row["device"])]
+    if quantity is not None:
+        groups = [group for group in side.samples[quantity] if group]
+        logs = [[math.log(one) for one in group] for group in groups]
+        if calibrated:
+            fixed = [group for group in side.samples["calibration_ms"] if group]
+            logs = [[a - math.log(b) for a, b in zip(*pair, strict=True)] for pair in zip(logs, fixed, strict=True)]
+        return estimate(logs, unseen)
+    stem = metric.removesuffix("_ms").removesuffix("_img_per_s")
+    unit = metric.removeprefix(stem)
+    value, low, high = (side.row.get(name) for name in (metric, f"{stem}_low{unit}", f"{stem}_high{unit}"))
+    if value is None or pd.isna(value):
+        return None
+    sign = -1 if metric.startswith("throughput") else 1  # time is what is compared
+    within = (math.log(high) - math.log(low)) / 2 / 1.96 if low and high and not pd.isna(low) else 0.0
+    return Estimate(sign * math.log(value), math.hypot(within, unseen), math.inf)
+
+
+def _is_disturbed(row: dict[str, Any]) -> bool:
+    return any(text in row["note"] for text in DISTURBED.values())
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[*SETTINGS, *RESULT, "regression", "note"])
+    for name in ("base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted"):
+        frame[name] = pd.to_numeric(frame[name])
+    frame["verdict"] = frame["verdict"].map(str)
+    frame["regression"] = frame["regression"].astype(bool) | (frame["verdict"] == Verdict.SLOWER)
+    return frame

@@ -1,0 +1,141 @@
+"""The two sides of a comparison: which runs they are, and whether they may be compared."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.fingerprint import FIELDS, differences, fingerprint
+from vigbench.records.schema import Status
+from vigbench.records.store import RunStore
+from vigbench.suites.case import Case
+
+SETTINGS = tuple(Case.model_fields)
+FRAME_FINGERPRINT = ("protocol", "device_name", "torch_version", "fingerprint")  # what a frame knows of it
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One case on one side.
+
+    Attributes:
+        row: its record, as in records.csv.
+        samples: quantity -> for each process the raw values; empty where only a frame is known.
+    """
+
+    row: Mapping[str, Any]
+    samples: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the case was measured."""
+        return bool(self.row["status"] == Status.ok)
+
+    @property
+    def marks(self) -> set[str]:
+        """Warnings on the record."""
+        marks = self.row["marks"]
+        return set(marks.split(";")) - {""} if isinstance(marks, str) else set()
+
+    def pooled(self, other: Measurement) -> Measurement:
+        """The same case of two runs: their processes together."""
+        if not (self.ok and other.ok):
+            return self if self.ok else other
+        quantities = {**self.samples, **other.samples}
+        samples = {name: [*self.samples.get(name, ()), *other.samples.get(name, ())] for name in quantities}
+        return Measurement({**self.row, "marks": ";".join(sorted(self.marks | other.marks))}, samples)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a comparison consists of.
+
+    Attributes:
+        name: its runs.
+        fingerprint: what its numbers depend on beside the code.
+        cases: settings (in the order of SETTINGS) -> what was measured.
+    """
+
+    name: str
+    fingerprint: Mapping[str, str]
+    cases: Mapping[tuple[Any, ...], Measurement]
+
+
+def open_side(source: Any) -> Side:
+    """Read one side.
+
+    Args:
+        source: a run's folder, a glob pattern, several of those, a `vigbench.Run`, or a frame of `load_results`.
+
+    Raises:
+        ValueError: if there is no run, or its runs do not compare with one another.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _from_frame(source)
+    stores = _stores(source)
+    prints = {str(store.folder): fingerprint(store.info()) for store in stores}
+    first = next(iter(prints))
+    for folder, found in prints.items():
+        require_comparable(first, prints[first], folder, found, ())
+    cases: dict[tuple[Any, ...], Measurement] = {}
+    for store in stores:
+        for record in store.records():
+            measured = Measurement(record.row(), store.samples(record.case_id))
+            key = tuple(measured.row[name] for name in SETTINGS)
+            cases[key] = cases[key].pooled(measured) if key in cases else measured
+    return Side(", ".join(store.folder.name for store in stores), prints[first], cases)
+
+
+def require_comparable(
+    base: str, base_print: Mapping[str, str], head: str, head_print: Mapping[str, str], across: Sequence[str]
+) -> None:
+    """Raise ValueError, naming every field that differs, unless it is one that is compared on purpose.
+
+    Args:
+        base, head: names of the two, for the message.
+        across: fields that may differ.
+    """
+    for name in across:
+        if name not in (*FIELDS, *FRAME_FINGERPRINT):
+            raise ValueError(f"There is no field {name!r} to compare across{did_you_mean(name, FIELDS)} "
+                             f"Fields: {one_of(FIELDS)}.")  # fmt: skip
+    found = {name: pair for name, pair in differences(base_print, head_print).items() if name not in across}
+    if found:
+        named = "; ".join(
+            f"{name}: {one or 'unknown'} against {two or 'unknown'}" for name, (one, two) in found.items()
+        )
+        raise ValueError(
+            f"{base} and {head} do not compare: {named}. If that difference is what you want to see, name it: "
+            f"--across {','.join(found)}."
+        )
+
+
+def _stores(source: Any) -> list[RunStore]:
+    folder = getattr(source, "folder", source)
+    patterns = [folder] if isinstance(folder, str | Path) else [getattr(one, "folder", one) for one in folder]
+    folders: list[Path] = []
+    for pattern in map(str, patterns):
+        found = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207
+        runs = [Path(one) for one in found if (Path(one) / "run.json").is_file()]
+        if not runs:
+            raise ValueError(f"{pattern} is not a run; runs are folders such as results/<suite>-<device>-<time>.")
+        folders += runs
+    return [RunStore.open(one) for one in dict.fromkeys(folders)]
+
+
+def _from_frame(frame: pd.DataFrame) -> Side:
+    missing = [name for name in (*SETTINGS, "status", "latency_ms") if name not in frame]
+    if missing:
+        raise ValueError(f"The frame lacks {one_of(missing)}; pass one from vigbench.load_results, or a run's folder.")
+    known = [name for name in FRAME_FINGERPRINT if name in frame]
+    prints = {name: ", ".join(sorted(map(str, frame[name].unique()))) for name in known}
+    rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    cases = {tuple(row[name] for name in SETTINGS): Measurement(row) for row in rows}
+    name = ", ".join(sorted(map(str, frame["run"].unique()))) if "run" in frame else "the frame"
+    return Side(name, prints, cases)
