@@ -148,7 +148,7 @@ def test_what_has_changed_since_is_named_and_stops_a_resume(
         resume_plan(store.folder)
     other, _ = start_run(suite, out=tmp_path, device="cpu")
     monkeypatch.setattr("vigbench.runner.run.code_hash", lambda: "other code")
-    with pytest.raises(ValueError, match="code: .* then, other code now"):
+    with pytest.raises(ValueError, match=r"code: .* then, other code now"):
         resume_plan(other.folder)
 
 

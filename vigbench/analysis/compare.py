@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -51,49 +51,56 @@ def compare(
         raise ValueError(f"A margin of {margin} makes no sense: give a share such as 0.03.")
     one, two = open_side(base), open_side(head)
     require_comparable(one.name, one.fingerprint, two.name, two.fingerprint, across)
-    rows: list[dict[str, Any]] = []
-    judged: list[tuple[dict[str, Any], Estimate]] = []
+    rows: list[tuple[dict[str, Any], Estimate | None]] = []
     for key in dict.fromkeys([*one.cases, *two.cases]):
-        row: dict[str, Any] = dict(zip(SETTINGS, key, strict=True)) | dict.fromkeys(RESULT)
-        log_ratio, note = _fill(row, one.cases.get(key), two.cases.get(key), metric)
-        row["note"] = note
-        rows.append(row)
-        if log_ratio is not None:
-            judged.append((row, log_ratio))
+        row = empty_row(dict(zip(SETTINGS, key, strict=True)))
+        rows.append((row, _fill(row, one.cases.get(key), two.cases.get(key), metric)))
+    return judged_frame(rows, margin)
+
+
+def empty_row(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the frame before anything is known about its case."""
+    return {**settings, **dict.fromkeys(RESULT), "verdict": Verdict.INCONCLUSIVE, "regression": False, "note": ""}
+
+
+def judged_frame(rows: Sequence[tuple[dict[str, Any], Estimate | None]], margin: float) -> pd.DataFrame:
+    """The frame of `compare` from rows and, where there is one, the logarithm of each ratio; Holm over those."""
+    judged = [(row, log_ratio) for row, log_ratio in rows if log_ratio is not None]
     adjusted = holm([p_of_difference(log_ratio, margin) for _, log_ratio in judged])
     for (row, log_ratio), p_adjusted in zip(judged, adjusted, strict=True):
         low, high = log_ratio.interval()
         row |= {"ratio": math.exp(log_ratio.value), "ratio_low": math.exp(low), "ratio_high": math.exp(high)}
         row["p_adjusted"] = p_adjusted
         row["verdict"] = Verdict.INCONCLUSIVE if _is_disturbed(row) else judge(log_ratio, p_adjusted, margin)
-    return _frame(rows)
+    return _frame([row for row, _ in rows])
 
 
-def _fill(
-    row: dict[str, Any], base: Measurement | None, head: Measurement | None, metric: str
-) -> tuple[Estimate | None, str]:
-    """Put statuses and values into the row; the logarithm of head / base where there is one, and a note."""
-    row["verdict"], row["regression"] = Verdict.INCONCLUSIVE, False
+def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | None, metric: str) -> Estimate | None:
+    """Put statuses, values and a note into the row; returns the logarithm of head / base where there is one."""
     for name, side in (("base", base), ("head", head)):
         if side is not None:
             row[f"{name}_status"] = str(side.row["status"])
             row[name] = side.row.get(metric)
     if base is None or head is None:
-        return None, f"only in {'head' if base is None else 'base'}"
+        row["note"] = f"only in {'head' if base is None else 'base'}"
+        return None
     if not (base.ok and head.ok):
         row["regression"] = base.ok
-        return None, f"{row['base_status']} in base, {row['head_status']} in head"
+        row["note"] = f"{row['base_status']} in base, {row['head_status']} in head"
+        return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
     calibrated = quantity == "latency_ms" and all("calibration_ms" in side.samples for side in (base, head))
     sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]
     if sides[0] is None or sides[1] is None:
-        return None, f"{metric} was not measured"
+        row["note"] = f"{metric} was not measured"
+        return None
     notes = ["calibrated"] if calibrated else []
     if quantity is None:
         notes.append("no raw samples")
     if not calibrated:
         notes += [text for mark, text in DISTURBED.items() if mark in base.marks | head.marks]
-    return sides[1] - sides[0], "; ".join(notes)
+    row["note"] = "; ".join(notes)
+    return sides[1] - sides[0]
 
 
 def _estimate(side: Measurement, quantity: str | None, calibrated: bool, metric: str) -> Estimate | None:

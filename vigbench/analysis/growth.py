@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
+from vigbench.analysis.table import case_label, escape_markdown
 from vigbench.suites.case import Case
 
 DETERMINISTIC = {
@@ -39,3 +43,28 @@ def find_growth(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     found["grown"] = found["head"] > found["base"] * (1 + ROUNDING)
     return found
+
+
+def as_text(growth: pd.DataFrame) -> str:
+    """What has grown, a line each, or that nothing has."""
+    grown = growth[growth["grown"]]
+    if grown.empty:
+        return f"Deterministic metrics: nothing grew ({len(growth)} compared)."
+    lines = [f"{_case(row)}: {DETERMINISTIC[row['metric']]} grew from {_plain(row['base'])} to {_plain(row['head'])}"
+             for row in grown.to_dict("records")]  # fmt: skip
+    return "\n".join([f"Deterministic metrics: {len(grown)} of {len(growth)} grew.", *lines])
+
+
+def as_markdown(growth: pd.DataFrame) -> str:
+    """The same for a pull request."""
+    first, *lines = as_text(growth).splitlines()
+    points = [f"* {escape_markdown(line)}" for line in lines]
+    return "\n".join([escape_markdown(first), "", *points]).rstrip()
+
+
+def _case(row: Mapping[Hashable, Any]) -> str:
+    return case_label({str(key): value for key, value in row.items()})
+
+
+def _plain(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:.6g}"

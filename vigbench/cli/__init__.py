@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vigbench.cli import comparing, doctor, dueling, listing, planning, reporting, running
+from vigbench.cli import comparing, doctor, dueling, gating, listing, planning, reporting, running
 
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case ended in error, crashed or wrong_result; 2 wrong input;
 130 interrupted (continue with --resume)."""
@@ -25,6 +25,7 @@ app.command("run")(running.run)
 app.command("plan")(planning.plan)
 app.command("compare")(comparing.compare)
 app.command("duel")(dueling.duel)
+app.command("gate")(gating.gate)
 app.command("report")(reporting.report)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

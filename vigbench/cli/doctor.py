@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 OPTIONAL_PACKAGES = {
     "triton": ("Triton kernels", "pip install triton"),
@@ -14,8 +16,18 @@ OPTIONAL_PACKAGES = {
 }
 
 
-def doctor() -> None:
+Noise = Annotated[
+    bool,
+    typer.Option("--noise", help="Measure one thing against itself: the smallest difference this machine resolves."),
+]
+Threads = Annotated[int, typer.Option(help="With --noise: CPU threads; 0 = one per physical core.", min=0)]
+
+
+def doctor(noise: Noise = False, threads: Threads = 0) -> None:
     """Say what this machine can measure, and how to install what is missing."""
+    if noise:
+        _measure_noise(threads)
+        return
     import torch
 
     from vigbench.measure.environment import describe_environment
@@ -33,6 +45,22 @@ def doctor() -> None:
     print("\nOptional packages")
     for name, (purpose, command) in OPTIONAL_PACKAGES.items():
         print(f"  {name:24}  {_installed(name) or f'missing: {command}'} ({purpose})")
+
+
+def _measure_noise(threads: int) -> None:
+    """An A/A duel, and a second measurement of the same case on its own: what interleaving buys."""
+    from vigbench.runner.duel import Contestant, Effort, run_duel
+    from vigbench.runner.duel_result import log_ratio_of
+    from vigbench.runner.noise import case_for_noise, noise_report
+
+    case = case_for_noise(threads)
+    print(f"A/A: {case.label()} against itself, in interleaved blocks.")
+    pairs = []
+    for pair in run_duel(Contestant(case), Contestant(case), Effort()):
+        pairs.append(pair)
+        print(f"[{len(pairs)}/{Effort().processes}]", end=" ", flush=True)
+    print()
+    print("\n".join(noise_report(pairs, log_ratio_of(pairs, case.device))))
 
 
 def implementation_rows() -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from vigbench.cli import options
 if TYPE_CHECKING:
     from vigbench.runner.duel import Contestant, Effort
     from vigbench.runner.duel_result import Result
+    from vigbench.stats.hierarchical import Estimate
     from vigbench.suites.case import Case
 
 Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
@@ -73,15 +74,21 @@ def duel(
     }
     base = Contestant(_case(a, device, settings), None if base_python is None else str(base_python))
     head = Contestant(_case(b, device, settings))
-    result = run_and_keep(base, head, Effort(processes, blocks), share, out, quiet)
+    result, _ = run_and_keep(base, head, Effort(processes, blocks), share, out, quiet)
     print(result.sentence(base.label(), head.label()))
     return 0
 
 
-def run_and_keep(base: Contestant, head: Contestant, effort: Effort, margin: float, out: Path, quiet: bool) -> Result:
-    """Run a duel with a line of progress for each pair, and keep every timed call on the disk."""
+def run_and_keep(
+    base: Contestant, head: Contestant, effort: Effort, margin: float, out: Path, quiet: bool
+) -> tuple[Result, Estimate]:
+    """Run a duel with a line of progress for each pair, and keep every timed call on the disk.
+
+    Returns:
+        The result, and the logarithm of its ratio.
+    """
     from vigbench.runner.duel import run_duel
-    from vigbench.runner.duel_result import DuelFolder, Result
+    from vigbench.runner.duel_result import DuelFolder, Result, log_ratio_of
 
     folder = DuelFolder(out, base, head, effort, ["vigbench", *sys.argv[1:]])
     pairs = []
@@ -95,7 +102,7 @@ def run_and_keep(base: Contestant, head: Contestant, effort: Effort, margin: flo
     folder.finish(result)
     if not quiet:
         print(f"Calls: {folder.folder / 'blocks.csv'}")
-    return result
+    return result, log_ratio_of(pairs, base.case.device)
 
 
 def _case(text: str, device: str, settings: dict[str, object]) -> Case:

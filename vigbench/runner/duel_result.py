@@ -16,7 +16,7 @@ from vigbench.records.files import append_text, csv_text, write_atomically
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
 from vigbench.runner.duel import Contestant, Effort, Pair
-from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
+from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import Verdict, judge, p_of_difference
 
 COLUMNS = ("pair", "block", "side", "call", "duration_s")
@@ -51,7 +51,7 @@ class Result:
             device: cpu or cuda; decides the spread between processes that is assumed where fewer than 3 pairs show it.
             margin: smallest difference that matters, as a share.
         """
-        log_ratio = estimate([pair.log_ratios() for pair in pairs], UNSEEN_SPREAD[device])
+        log_ratio = log_ratio_of(pairs, device)
         low, high = log_ratio.interval()
         sides = ([call for pair in pairs for block in side(pair) for call in block] for side in (_base, _head))
         base_ms, head_ms = (1e3 * median(calls) for calls in sides)
@@ -65,6 +65,11 @@ class Result:
             f"{head} takes {self.ratio:.3f} times as long as {base} (95% interval {self.low:.3f} to {self.high:.3f}, "
             f"{self.pairs} pairs of processes): {self.verdict} by a margin of {self.margin:.1%}."
         )
+
+
+def log_ratio_of(pairs: Sequence[Pair], device: str) -> Estimate:
+    """log(head / base), hierarchical over the pairs of processes, then their blocks."""
+    return estimate([pair.log_ratios() for pair in pairs], UNSEEN_SPREAD[device])
 
 
 def _base(pair: Pair) -> tuple[tuple[float, ...], ...]:

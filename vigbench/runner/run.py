@@ -91,14 +91,18 @@ def start_run(
     command_line: Sequence[str] | None = None,
 ) -> tuple[RunStore, Plan]:
     """Plan a suite and make its folder; `continue_run` does the measuring."""
-    chosen = choose_device(device)
-    definition = load_suite(suite)
-    planned = plan(definition, chosen, resolve_implementations, overrides)
-    info = _describe_run(definition, planned, list(command_line if command_line is not None else sys.argv))
+    definition, planned = plan_for(suite, device, overrides)
+    info = describe_run(definition, planned, list(command_line if command_line is not None else sys.argv))
     return _create_folder(Path(out), info), planned
 
 
-def _describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> dict[str, Any]:
+def plan_for(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> tuple[Suite, Plan]:
+    """The suite and its plan for a device that is here. Raises ValueError for anything unknown."""
+    definition = load_suite(suite)
+    return definition, plan(definition, choose_device(device), resolve_implementations, overrides)
+
+
+def describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> dict[str, Any]:
     """What run.json holds: all that is needed to continue the run, and to judge whether it still can be."""
     device, threads = planned.cases[0].device, planned.cases[0].threads
     info = {
@@ -155,7 +159,7 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
         definition = Suite.model_validate(info["suite_definition"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{store.info_file} does not hold the plan of a run: {error}") from error
-    _require_unchanged(store, info, _describe_run(_as_it_is_now(definition), planned, []))
+    _require_unchanged(store, info, describe_run(_as_it_is_now(definition), planned, []))
     return store, planned
 
 

@@ -1,0 +1,122 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+import vigbench
+from vigbench.measure.environment import describe_environment
+
+WriteRun = Callable[..., Path]
+MODELS = {"resnet18": 10.0, "resnet50": 30.0}
+
+
+def test_equal_runs_are_the_same(write_run: WriteRun) -> None:
+    frame = vigbench.compare(write_run("base", MODELS), write_run("head", MODELS))
+    assert list(frame["verdict"]) == ["SAME", "SAME"]
+    assert not frame["regression"].any()
+    assert (frame["ratio_low"] <= frame["ratio"]).all()
+    assert (frame["ratio"] <= frame["ratio_high"]).all()
+    assert frame["ratio"].to_numpy() == pytest.approx(1, abs=0.02)
+
+
+def test_ten_per_cent_are_found_in_the_case_that_has_them(write_run: WriteRun) -> None:
+    base, head = write_run("base", MODELS), write_run("head", {**MODELS, "resnet18": 11.0})
+    frame = vigbench.compare(base, head).set_index("subject")
+    assert frame.loc["resnet18", "verdict"] == "SLOWER"
+    assert frame.loc["resnet18", "ratio"] == pytest.approx(1.1, abs=0.02)
+    assert frame.loc["resnet50", "verdict"] == "SAME"
+    assert list(vigbench.compare(head, base)["verdict"]) == ["FASTER", "SAME"]
+    assert list(vigbench.compare(base, head, margin=0.2)["verdict"]) == ["SAME", "SAME"]
+
+
+def test_the_sides_may_be_folders_patterns_runs_or_frames(write_run: WriteRun, tmp_path: Path) -> None:
+    base, head = write_run("base", MODELS), write_run("head", {"resnet18": 20.0, "resnet50": 60.0})
+    for one, two in [
+        (str(base), str(head)),
+        (str(tmp_path / "bas*"), [head]),
+        (SimpleNamespace(folder=base), SimpleNamespace(folder=head)),
+        (vigbench.load_results(base), vigbench.load_results(head)),
+    ]:
+        frame = vigbench.compare(one, two)
+        assert list(frame["verdict"]) == ["SLOWER", "SLOWER"]
+        assert frame["ratio"].to_numpy() == pytest.approx(2, abs=0.05)
+
+
+def test_one_process_cannot_show_the_spread_between_processes(write_run: WriteRun) -> None:
+    base = write_run("base", MODELS, processes=1)
+    frame = vigbench.compare(base, write_run("head", {"resnet18": 11.0, "resnet50": 90.0}, processes=1))
+    assert list(frame["verdict"]) == ["INCONCLUSIVE", "SLOWER"]
+
+
+def test_runs_that_match_a_pattern_count_together(write_run: WriteRun, tmp_path: Path) -> None:
+    for number in range(4):
+        write_run(f"base-{number}", MODELS, processes=1)
+        write_run(f"head-{number}", {"resnet18": 11.0, "resnet50": 30.0}, processes=1)
+    frame = vigbench.compare(str(tmp_path / "base-*"), str(tmp_path / "head-*"))
+    assert list(frame["verdict"]) == ["SLOWER", "SAME"]
+
+
+def test_calibration_takes_out_the_speed_of_the_machine(write_run: WriteRun) -> None:
+    slow_machine = {name: 1.5 * level for name, level in MODELS.items()}
+    base = write_run("base", MODELS, calibration_ms=4.0)
+    head = write_run("head", slow_machine, calibration_ms=6.0, marks=("contended",))
+    frame = vigbench.compare(base, head)
+    assert list(frame["verdict"]) == ["SAME", "SAME"]
+    assert set(frame["note"]) == {"calibrated"}
+
+
+@pytest.mark.parametrize("mark", ["contended", "throttled"])
+def test_a_disturbed_case_decides_nothing(write_run: WriteRun, mark: str) -> None:
+    base, head = write_run("base", MODELS), write_run("head", {"resnet18": 99.0, "resnet50": 99.0}, marks=(mark,))
+    frame = vigbench.compare(base, head)
+    assert set(frame["verdict"]) == {"INCONCLUSIVE"}
+    assert frame["note"].str.contains("disturbed|slowed").all()
+
+
+def test_a_case_that_is_no_longer_ok_is_a_regression_without_a_verdict(write_run: WriteRun) -> None:
+    base, head = write_run("base", MODELS), write_run("head", MODELS, status="wrong_result")
+    frame = vigbench.compare(base, head)
+    assert set(frame["verdict"]) == {"INCONCLUSIVE"}
+    assert frame["regression"].all()
+    assert set(frame["note"]) == {"ok in base, wrong_result in head"}
+    assert not vigbench.compare(head, base)["regression"].any(), "mended is not worse"
+
+
+def test_a_case_on_one_side_only_is_kept_and_told(write_run: WriteRun) -> None:
+    frame = vigbench.compare(write_run("base", MODELS), write_run("head", {"resnet18": 10.0}))
+    assert list(frame["note"]) == ["", "only in base"]
+    assert frame["ratio"].isna().tolist() == [False, True]
+
+
+def test_different_fingerprints_are_refused_by_name(write_run: WriteRun) -> None:
+    other = {**describe_environment("cpu", 1), "torch": "1.0"}
+    base, head = write_run("base", MODELS), write_run("head", MODELS, environment=other, device_name="another CPU")
+    with pytest.raises(ValueError, match=r"device_name: a CPU against another CPU; torch: .* against 1.0") as error:
+        vigbench.compare(base, head)
+    assert "--across device_name,torch" in str(error.value)
+    with pytest.raises(ValueError, match="torch"):
+        vigbench.compare(base, head, across=["device_name"])
+    assert len(vigbench.compare(base, head, across=["device_name", "torch"])) == 2
+    with pytest.raises(ValueError, match="device_name"):
+        vigbench.compare(vigbench.load_results(base), vigbench.load_results(head))
+    with pytest.raises(ValueError, match="did you mean 'torch'"):
+        vigbench.compare(base, head, across=["torh"])
+
+
+def test_wrong_input_is_refused_in_words(write_run: WriteRun, tmp_path: Path) -> None:
+    base = write_run("base", MODELS)
+    for arguments, message in [
+        ((base, tmp_path / "nowhere"), "is not a run"),
+        ((base, base, "latency"), "did you mean 'latency_ms'"),
+        ((base, pd.DataFrame({"subject": ["x"]})), "The frame lacks implementation"),
+    ]:
+        one, two, *metric = arguments
+        with pytest.raises(ValueError, match=re.escape(message)):
+            vigbench.compare(one, two, **({"metric": metric[0]} if metric else {}))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="margin"):
+        vigbench.compare(base, base, margin=3)
+    frame = vigbench.compare(base, base, metric="kernel_ms")
+    assert set(frame["note"]) == {"kernel_ms was not measured"}

@@ -1,0 +1,64 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vigbench.measure.environment import describe_environment
+from vigbench.records.schema import Metrics, Record
+from vigbench.records.store import RunStore
+from vigbench.stats.order import median_interval
+from vigbench.suites.case import Case
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Write a run whose latencies are known: `levels` is subject -> milliseconds."""
+    environment = describe_environment("cpu", 1)
+
+    def write(
+        name: str,
+        levels: Mapping[str, float],
+        *,
+        processes: int = 5,
+        noise: float = 0.004,
+        calibration_ms: float | None = None,
+        status: str = "ok",
+        marks: tuple[str, ...] = (),
+        metrics: Mapping[str, Any] | None = None,
+        **info: Any,
+    ) -> Path:
+        given = {"suite": "smoke", "protocol": 1, "device": "cpu", "device_name": "a CPU", "environment": environment}
+        store = RunStore.create(tmp_path / name, {**given, **info})
+        for subject, level in levels.items():
+            # the same draw on either side would hide what an interval is for
+            rng = np.random.default_rng([*name.encode(), *subject.encode()])
+            values = level * np.exp(noise * rng.standard_normal((processes, 30)))
+            samples: list[dict[str, list[float]]] = [{"latency_ms": list(one)} for one in values]
+            if calibration_ms is not None:
+                for one in samples:
+                    one["calibration_ms"] = [calibration_ms] * 30
+            interval = median_interval(list(values.ravel()))
+            ok = status == "ok"
+            case = Case(subject=subject, resolution=64)
+            record = Record(
+                case_id=case.case_id,
+                case=case,
+                family="other",
+                status=status,
+                marks=marks,
+                started_at="2026-01-01T00:00:00+00:00",
+                metrics=Metrics(
+                    latency_ms=interval.median if ok else None,
+                    latency_low_ms=interval.low if ok else None,
+                    latency_high_ms=interval.high if ok else None,
+                    **(metrics or {}),
+                ),
+            )
+            store.append(record, samples if ok else ())
+        return store.folder
+
+    return write

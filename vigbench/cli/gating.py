@@ -1,0 +1,165 @@
+"""`vigbench gate`: has this build become slower, larger or more expensive than an earlier one?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vigbench.cli import options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vigbench.records.store import RunStore
+
+Baseline = Annotated[Path, typer.Option(help="Run of the same suite by the baseline build.")]
+BaselinePython = Annotated[
+    Path | None,
+    typer.Option(help="Python of an environment with the baseline build: timings are then interleaved duels with it."),
+]
+Head = Annotated[Path | None, typer.Option(help="A finished run of this build to judge, instead of measuring one.")]
+Out = Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")]
+Margin = Annotated[str, typer.Option(help="Smallest slow-down that matters, e.g. 3% or 0.03.")]
+Markdown = Annotated[Path | None, typer.Option(help="Also write the result here, for a pull request.")]
+Across = Annotated[str, typer.Option(help="Fields of the fingerprint that may differ, comma-separated.")]
+Strict = Annotated[bool, typer.Option("--fail-on-inconclusive", help="Exit with 3 if a timing is inconclusive.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One plain line a case, for logs.")]
+
+
+def gate(
+    baseline: Baseline,
+    suite: options.Suite = "regression",
+    baseline_python: BaselinePython = None,
+    head: Head = None,
+    out: Out = Path("results"),
+    margin: Margin = "3%",
+    markdown: Markdown = None,
+    across: Across = "",
+    fail_on_inconclusive: Strict = False,
+    quiet: Quiet = False,
+) -> int:
+    """Gate a build: deterministic metrics must not grow at all, timings not beyond the margin.
+
+    Timings count only as interleaved ratios: against the baseline build itself (--baseline-python), or against the
+    fixed workload that takes turns with each case in both runs.
+
+    Exit codes: 0 passed; 1 something grew, is slower or no longer ok; 2 wrong input, or runs that do not compare;
+    3 a timing is inconclusive (with --fail-on-inconclusive); 130 interrupted.
+    """
+    share = options.share("--margin", margin)
+    fields = [name.strip() for name in across.split(",") if name.strip()]
+    from vigbench.records.store import RunStore
+
+    base_store = RunStore.open(baseline)
+    head_store = RunStore.open(head) if head is not None else _measure(base_store, suite, out, fields, quiet)
+    if head_store is None:
+        return 130
+    return _judge(base_store, head_store, baseline_python, share, fields, markdown, fail_on_inconclusive, quiet)
+
+
+def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bool) -> RunStore | None:
+    """A run of this build; None if it was interrupted. Refused before anything is measured if it could not compare."""
+    from vigbench.analysis.sides import require_comparable
+    from vigbench.cli.progress import make_progress
+    from vigbench.records.fingerprint import fingerprint
+    from vigbench.runner.interrupt import StopRequest
+    from vigbench.runner.run import continue_run, describe_run, plan_for, start_run
+
+    info = base.info()
+    planned_suite, planned = plan_for(suite, info["device"])
+    if planned_suite.name != info["suite"]:
+        raise ValueError(
+            f"{base.folder} is a run of suite {info['suite']}, not of {planned_suite.name}; name that suite or another "
+            "baseline."
+        )
+    now = fingerprint(describe_run(planned_suite, planned, []))
+    require_comparable(str(base.folder), fingerprint(info), "this machine", now, across)
+    store, planned = start_run(suite, out=out, device=info["device"], command_line=["vigbench", *sys.argv[1:]])
+    try:
+        with StopRequest() as stop, make_progress(quiet) as progress:
+            if continue_run(store, planned, progress, stop=stop):
+                return store
+    except KeyboardInterrupt:
+        pass
+    print(
+        f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}, "
+        f"then vigbench gate --baseline {base.folder} --head {store.folder}",
+        file=sys.stderr,
+    )
+    return None
+
+
+def _judge(
+    base: RunStore,
+    head: RunStore,
+    baseline_python: Path | None,
+    margin: float,
+    across: list[str],
+    markdown: Path | None,
+    fail_on_inconclusive: bool,
+    quiet: bool,
+) -> int:
+    from vigbench.analysis.compare import compare
+    from vigbench.analysis.growth import as_markdown as growth_markdown
+    from vigbench.analysis.growth import as_text as growth_text
+    from vigbench.analysis.growth import find_growth
+    from vigbench.analysis.table import as_markdown, as_table
+    from vigbench.records.load import load_results
+    from vigbench.stats.verdict import Verdict
+
+    timings = compare(base.folder, head.folder, margin=margin, across=across)
+    if baseline_python is not None:
+        timings = _duels(timings, str(baseline_python), margin, head.folder, quiet)
+    else:
+        _discount_uncalibrated(timings)
+    growth = find_growth(load_results(base.folder), load_results(head.folder))
+    print(growth_text(growth))
+    print(as_table(timings, margin))
+    if markdown is not None:
+        parts = ["### vigbench gate", growth_markdown(growth), as_markdown(timings, margin)]
+        options.write_or_print("--markdown", markdown, "\n\n".join(parts))
+    if growth["grown"].any() or timings["regression"].any():
+        return 1
+    return 3 if fail_on_inconclusive and (timings["verdict"] == Verdict.INCONCLUSIVE).any() else 0
+
+
+def _discount_uncalibrated(timings: pd.DataFrame) -> None:
+    """A timing of another moment says nothing about the code, unless both moments were calibrated."""
+    from vigbench.stats.verdict import Verdict
+
+    bare = timings["ratio"].notna() & ~timings["note"].str.contains("calibrated")
+    timings.loc[bare, "verdict"] = Verdict.INCONCLUSIVE.value
+    timings.loc[bare, "regression"] = False
+    timings.loc[bare, "note"] = "not calibrated: use calibrate: true in the suite, or --baseline-python"
+
+
+def _duels(timings: pd.DataFrame, python: str, margin: float, out: Path, quiet: bool) -> pd.DataFrame:
+    """The same frame with every ratio from a duel of the two builds."""
+    from vigbench.analysis.compare import empty_row, judged_frame
+    from vigbench.analysis.sides import SETTINGS
+    from vigbench.cli.dueling import run_and_keep
+    from vigbench.runner.duel import Contestant, ContestantFailedError, Effort
+    from vigbench.suites.case import Case
+
+    rows: list[Any] = []
+    for found in timings.to_dict("records"):
+        row = empty_row({name: found[name] for name in SETTINGS})
+        row |= {name: found[name] for name in ("base_status", "head_status", "note")}
+        rows.append((row, None))
+        if found["base_status"] != "ok" or found["head_status"] != "ok":
+            row["regression"] = found["base_status"] == "ok"
+            continue
+        case = Case.model_validate({name: found[name] for name in SETTINGS})
+        try:
+            result, log_ratio = run_and_keep(
+                Contestant(case, python), Contestant(case), Effort(), margin, out / "duels", quiet
+            )
+        except ContestantFailedError as error:
+            row["note"] = str(error)
+            continue
+        row |= {"base": result.base_ms, "head": result.head_ms, "note": "interleaved with the baseline build"}
+        rows[-1] = (row, log_ratio)
+    return judged_frame(rows, margin)
