@@ -1,8 +1,14 @@
 import getpass
 import json
 import platform
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
 
 from vigbench.measure.environment import available_memory, describe_environment, device_name
+from vigbench.measure.gpu_environment import describe_gpu, nvml_state
 from vigbench.measure.settings import default_threads
 
 
@@ -20,3 +26,55 @@ def test_device_name_says_how_many_threads() -> None:
 
 def test_some_memory_is_available() -> None:
     assert available_memory() > 2**26
+
+
+def test_the_energy_source_or_its_absence_is_named() -> None:
+    source = describe_environment("cpu", 0)["energy_source"]
+    assert source.startswith(("RAPL", "not available: "))
+
+
+def test_the_cores_that_this_process_may_use_are_counted() -> None:
+    cpu = describe_environment("cpu", 0)["cpu"]
+    assert 1 <= cpu["affinity_cores"] <= cpu["logical_cores"]
+
+
+CUDA = torch.device("cuda", 0)
+
+
+def test_the_state_of_a_gpu_is_plain_data(nvml: Any) -> None:
+    nvml.reasons = iter([0x24])
+    assert nvml_state(CUDA, nvml) == {
+        "driver": "580.1",
+        "sm_clock_mhz": 1980,
+        "max_sm_clock_mhz": 1980,
+        "power_limit_w": 700,
+        "temperature_c": 50,
+        "throttle_reasons": "0x24",
+    }
+
+
+def test_what_nvml_lacks_says_so_and_the_rest_is_there(nvml: Any) -> None:
+    nvml.missing.add("nvmlDeviceGetEnforcedPowerLimit")
+    state = nvml_state(CUDA, nvml)
+    assert state["power_limit_w"] == "not available: nvmlDeviceGetEnforcedPowerLimit: Not Supported"
+    assert state["driver"] == "580.1"
+    nvml.missing.add("nvmlInit")
+    assert nvml_state(CUDA, nvml) == {"nvml": "not available: nvmlInit: Not Supported"}
+
+
+def test_a_gpu_without_nvml_is_described_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = SimpleNamespace(
+        name="NVIDIA H100",
+        total_memory=80 * 2**30,
+        L2_cache_size=50 * 2**20,
+        major=9,
+        minor=0,
+        multi_processor_count=132,
+        uuid="none",
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: chip)
+    described = json.loads(json.dumps(describe_gpu(CUDA)))
+    assert described["name"] == "NVIDIA H100"
+    assert described["l2_cache_mib"] == 50
+    assert described["compute_capability"] == "9.0"
+    assert described["nvml"].startswith("not available: ") or "driver" in described

@@ -1,8 +1,13 @@
+import gc
+import mmap
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.memory import MIB, cpu_allocator_peak, measure_memory, process_peak_source
+from vigbench.measure.memory import MIB, cpu_allocator_peak, measure_memory
+from vigbench.measure.process_memory import process_peak, process_peak_source
 
 
 class Allocates(nn.Module):
@@ -32,6 +37,7 @@ def test_a_known_allocation_is_found_within_5_percent(size: int) -> None:
     if "not available" not in process_peak_source():
         assert memory.process_growth == pytest.approx(size * MIB, rel=0.05)
         assert memory.process_peak is not None
+        assert memory.process_growth is not None
         assert memory.process_peak > memory.process_growth
 
 
@@ -43,6 +49,58 @@ def test_an_earlier_larger_case_in_the_same_process_does_not_leak_into_the_next(
         assert memory.activations == pytest.approx(size * MIB, rel=0.05)
         if memory.process_growth is not None:
             assert memory.process_growth == pytest.approx(size * MIB, rel=0.15)
+
+
+def test_pages_of_files_are_not_growth(tmp_path: Path) -> None:
+    """A busy machine drops mapped library pages and maps them again while a call runs."""
+    library = tmp_path / "library"
+    library.write_bytes(b"\1" * 32 * MIB)
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+
+        def call() -> int:
+            held = torch.full((16 * MIB // 4,), 1.0)
+            return sum(pages[::4096]) + int(held[0])
+
+        peak, growth = process_peak(call)
+    if peak is not None:
+        assert growth == pytest.approx(16 * MIB, rel=0.05)
+
+
+def test_garbage_of_earlier_stages_does_not_hide_a_growth() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.me, self.ballast = self, torch.full((64 * MIB // 4,), 1.0)
+
+    def call() -> Tensor:
+        gc.collect(0)  # stands for a collection that happens to fall into the iteration
+        return torch.full((64 * MIB // 4,), 1.0)[:1]
+
+    Cycle()
+    memory = measure_memory(call, nn.Identity(), torch.ones(1))
+    if memory.process_growth is not None:
+        assert memory.process_growth == pytest.approx(64 * MIB, rel=0.05)
+    assert gc.isenabled()
+
+
+def test_every_measured_iteration_begins_without_gradients_and_counts_its_own() -> None:
+    model, inputs = nn.Linear(1024, 1024, bias=False), torch.randn(4, 1024)
+    began_without: list[bool] = []
+
+    def train() -> None:
+        began_without.append(model.weight.grad is None)
+        model(inputs).square().mean().backward()
+
+    train()
+    memory = measure_memory(train, model, inputs)
+    assert len(began_without) > 1
+    assert all(began_without)
+    assert memory.activations == pytest.approx(4 * MIB, rel=0.05)
+
+
+def test_a_cpu_has_no_caching_allocator() -> None:
+    model, inputs = nn.Identity(), torch.ones(8)
+    memory = measure_memory(lambda: model(inputs), model, inputs)
+    assert (memory.reserved, memory.slack) == (None, None)
 
 
 def test_buffers_allocated_inside_an_operator_count() -> None:

@@ -18,7 +18,7 @@ OPTIONAL_PACKAGES = {
 
 Noise = Annotated[
     bool,
-    typer.Option("--noise", help="Measure one thing against itself: the smallest difference this machine resolves."),
+    typer.Option("--noise", help="An A/A duel: the smallest difference this machine resolves."),
 ]
 Threads = Annotated[int, typer.Option(help="With --noise: CPU threads; 0 = one per physical core.", min=0)]
 

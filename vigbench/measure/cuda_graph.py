@@ -34,14 +34,14 @@ def capture(call: Callable[[], T], device: torch.device) -> Callable[[], T]:
     """
     if device.type != "cuda":
         raise NotCapturableError(f"CUDA graphs need a CUDA device, and this case runs on {device.type}.")
-    stream = torch.cuda.Stream(device)
-    _warm_up(call, stream)
+    stream, caller = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    _warm_up(call, stream, caller)
     graph = torch.cuda.CUDAGraph()
     failures: list[Exception] = []
     try:
         # On the stream of the warm-up, to which cuBLAS handles and gradient accumulators belong. Without collection:
-        # freeing a Triton kernel unloads it, which no capture survives.
-        with without_collection(), torch.cuda.graph(graph, stream=stream):
+        # freeing a Triton kernel unloads it, which no capture survives. A failing graph() may leave its stream current.
+        with torch.cuda.stream(caller), without_collection(), torch.cuda.graph(graph, stream=stream):
             try:
                 output = call()
             except Exception as error:
@@ -62,12 +62,12 @@ def capture(call: Callable[[], T], device: torch.device) -> Callable[[], T]:
     return replay
 
 
-def _warm_up(call: Callable[[], object], stream: torch.cuda.Stream) -> None:
-    stream.wait_stream(torch.cuda.current_stream())
+def _warm_up(call: Callable[[], object], stream: torch.cuda.Stream, caller: torch.cuda.Stream) -> None:
+    stream.wait_stream(caller)
     with torch.cuda.stream(stream):
         for _ in range(WARMUP_CALLS):
             call()
-    torch.cuda.current_stream().wait_stream(stream)
+    caller.wait_stream(stream)
 
 
 def _first_line(error: BaseException) -> str:

@@ -82,7 +82,8 @@ def _fitting_spin(call: Callable[[], object], queue: DeviceQueue) -> tuple[float
     spin_s = FIRST_SPIN_S
     while not (shot := _shoot(call, queue, spin_s)).hidden and spin_s < MAX_SPIN_S:
         spin_s = min(max(2 * spin_s, SPIN_MARGIN * shot.launch_s), MAX_SPIN_S)
-    return min(SPIN_MARGIN * spin_s, MAX_SPIN_S), shot.device_s
+    fitting_s = min(SPIN_MARGIN * spin_s, MAX_SPIN_S) if shot.hidden else FIRST_SPIN_S  # nothing gained by spinning on
+    return fitting_s, shot.device_s
 
 
 def _shoot(call: Callable[[], object], queue: DeviceQueue, spin_s: float) -> _Shot:

@@ -84,14 +84,13 @@ def measure_energy(
         images: images in one block.
         min_s: seconds; below that the counter's own steps would show.
     """
-    before = meter.read_j()
-    if before is None:
+    if not meter.available:
         return Energy(None, meter.source)
-    begin, blocks = perf_counter(), 0
+    before, begin, blocks = meter.read_j(), perf_counter(), 0
     while perf_counter() - begin < min_s:
         timed_block()
         blocks += 1
     after = meter.read_j()
-    if after is None or after <= before:  # a counter that stands still measured nothing, and zero would be a lie
+    if before is None or after is None or after <= before:  # zero joules would be a lie
         return Energy(None, f"not available: the counter ({meter.source}) did not move in {min_s:g} s")
     return Energy((after - before) / (blocks * images), meter.source)

@@ -16,7 +16,7 @@ POWER = 0.9  # probability with which a difference of the size that is reported 
 
 
 def case_for_noise(threads: int) -> Case:
-    """A small real model on the device that `auto` means; on the CPU with the threads that a user would measure with."""
+    """A small real model on the device that `auto` means."""
     device = choose_device("auto")
     return Case(subject="resnet18", resolution=128, device=device, threads=threads if device == "cpu" else 0)
 

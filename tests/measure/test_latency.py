@@ -1,0 +1,95 @@
+from collections.abc import Callable
+from dataclasses import replace
+from time import sleep
+
+import pytest
+
+from vigbench.measure.latency import BETWEEN_S, between_samples, block_of, measure_timing
+from vigbench.measure.sampling import CPU, Criterion
+
+QUICK = replace(CPU, min_samples=6, max_samples=6)
+
+
+class Log:
+    """Writes down what happens, and when it is inside of a timed region: between two `sync`s with a call."""
+
+    def __init__(self, call_s: float) -> None:
+        self.events: list[str] = []
+        self.call_s = call_s
+
+    def call(self) -> None:
+        self.events.append("call")
+        sleep(self.call_s)
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        return lambda: self.events.append(name)
+
+
+@pytest.fixture
+def criterion() -> Criterion:
+    return QUICK
+
+
+def test_the_state_is_read_outside_of_timed_regions(criterion: Criterion) -> None:
+    log = Log(0.0)
+    measure_timing(log.call, log.sync, queued=True, criterion=criterion, budget_s=0.0, on_block=log.read)
+    assert "read" in log.events
+    for at, event in enumerate(log.events):
+        if event == "read":
+            assert log.events[at - 1] == "sync"  # the one that ends a sample
+            assert log.events[at + 1 : at + 2] in ([], ["sync"])  # the one that begins the next
+
+
+def test_reading_takes_no_part_in_a_duration(criterion: Criterion) -> None:
+    timing = measure_timing(
+        lambda: None, lambda: None, queued=False, criterion=criterion, budget_s=0.0, on_block=lambda: sleep(0.1)
+    )
+    assert max(timing.latency.durations_s) < 0.1
+
+
+def test_short_samples_share_a_reading() -> None:
+    reads: list[None] = []
+    observed = between_samples(lambda: 0.0, lambda: reads.append(None), every_s=3600)
+    for _ in range(100):
+        observed()
+    assert len(reads) == 1  # the first is always read: a case may be over before `every_s`
+    each = between_samples(lambda: 0.0, lambda: reads.append(None), every_s=0)
+    for _ in range(100):
+        each()
+    assert len(reads) == 101
+
+
+def test_a_block_of_the_queue_is_long_enough_for_its_own_reading(criterion: Criterion) -> None:
+    log = Log(0.02)
+    timing = measure_timing(log.call, log.sync, queued=True, criterion=criterion, budget_s=0.0, on_block=log.read)
+    blocks = len(timing.throughput.durations_s)
+    assert timing.calls_per_block * min(timing.throughput.durations_s) >= BETWEEN_S
+    assert log.events.count("read") >= blocks
+
+
+def test_without_a_reader_nothing_is_wrapped() -> None:
+    def timed_call() -> float:
+        return 0.0
+
+    assert between_samples(timed_call, None) is timed_call
+
+
+def test_the_fixed_workload_takes_turns_with_the_latency_samples(criterion: Criterion) -> None:
+    log = Log(0.0)
+    durations = iter(range(1000))
+
+    def calibration() -> float:
+        log.events.append("fixed")
+        return float(next(durations))
+
+    timing = measure_timing(log.call, log.sync, queued=True, criterion=criterion, budget_s=0.0, calibration=calibration)
+    count = len(timing.latency.durations_s)
+    assert timing.calibration_s == tuple(map(float, range(count)))
+    assert log.events[: 4 * count] == ["sync", "call", "sync", "fixed"] * count
+    assert "fixed" not in log.events[4 * count :]
+
+
+def test_a_block_makes_its_calls() -> None:
+    log = Log(0.0)
+    block_of(log.call, 3)()
+    assert log.events == ["call"] * 3
