@@ -7,7 +7,15 @@ from vigbench.records.schema import Record, columns
 
 UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs|j_per_img|w|mhz|c)$")
 DIMENSIONLESS = {"samples", "warmup_iterations", "outliers", "params", "gmacs", "flop_coverage", "uncounted_operators"}
-DIMENSIONLESS |= {"output_error", "gradient_error", "gate_resolution", "other_load", "other_load_after", "rate_drop"}
+DIMENSIONLESS |= {
+    "output_error",
+    "gradient_error",
+    "gate_resolution",
+    "other_load",
+    "other_load_after",
+    "rate_drop",
+    "gpu_others",
+}
 DIMENSIONLESS |= {
     "effective_samples",
     "calibrated_latency",

@@ -74,7 +74,7 @@ class Metrics(BaseModel):
         None, description="CUDA: memory that the caching allocator held at the peak"
     )
     allocator_slack_mib: float | None = Field(
-        None, description="CUDA: reserved_memory_mib - peak_memory_mib: cached or lost to fragmentation at the peak"
+        None, description="CUDA: reserved minus allocated at the peak: cached, or lost to fragmentation"
     )
     saved_for_backward_mib: float | None = Field(
         None, description="training: what autograd keeps from the forward for the backward pass, weights and inputs out"
@@ -83,7 +83,8 @@ class Metrics(BaseModel):
         None, description="CPU: resident memory of the process at its peak during one iteration, torch itself included"
     )
     process_growth_mib: float | None = Field(
-        None, description="CPU: growth of resident memory from just before that iteration to its peak"
+        None,
+        description="CPU: growth of resident memory without pages of files, from just before to its peak",
     )
     largest_batch: int | None = Field(
         None, description="with --max-batch: largest batch that fits, by bisection in fresh processes"
@@ -134,6 +135,7 @@ class Metrics(BaseModel):
         None, description="share of the machine's CPU used by others before timing, 0 to 1"
     )
     other_load_after: float | None = Field(None, description="the same after timing")
+    gpu_others: int | None = Field(None, description="CUDA: other processes on the GPU, the most seen")
     rate_drop: float | None = Field(
         None,
         description="drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`",

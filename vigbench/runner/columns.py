@@ -5,9 +5,12 @@ from __future__ import annotations
 from statistics import median
 
 from vigbench.measure.cost import Cost
+from vigbench.measure.device_time import KernelTime
 from vigbench.measure.latency import Timing
+from vigbench.measure.launch import busy_share
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import Path
+from vigbench.runner.observe import Outside
 from vigbench.stats.order import count_outliers, percentile
 from vigbench.stats.series import effective_size
 
@@ -47,7 +50,7 @@ def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
     }
 
 
-def memory_columns(memory: Memory) -> dict[str, float | None]:
+def memory_columns(memory: Memory, saved_for_backward: int | None) -> dict[str, float | None]:
     """Bytes as MiB; empty where there is no source."""
 
     def mib(size: int | None) -> float | None:
@@ -59,6 +62,8 @@ def memory_columns(memory: Memory) -> dict[str, float | None]:
         "activation_memory_mib": mib(memory.activations),
         "peak_memory_mib": mib(memory.peak),
         "reserved_memory_mib": mib(memory.reserved),
+        "allocator_slack_mib": mib(memory.slack),
+        "saved_for_backward_mib": mib(saved_for_backward),
         "process_peak_memory_mib": mib(memory.process_peak),
         "process_growth_mib": mib(memory.process_growth),
     }
@@ -83,3 +88,47 @@ def path_columns(path: Path) -> dict[str, float | int | str | None]:
         "kernel_launches": sum(path.kernels.values()) if path.kernels else None,
         "sdpa_backend": path.sdpa_backend,
     }
+
+
+def kernel_columns(kernel: KernelTime | None, busy_s: float | None, timing: Timing) -> dict[str, float | None]:
+    """The device's own time, and the share of a synchronised call in which it had work."""
+    latency_s = timing.latency.interval().median
+    share = {"device_busy_share": busy_share(busy_s, latency_s)}
+    if kernel is None:
+        return share
+    interval = kernel.samples.interval()
+    return {
+        **share,
+        "kernel_ms": 1e3 * interval.median,
+        "kernel_low_ms": 1e3 * interval.low,
+        "kernel_high_ms": 1e3 * interval.high,
+    }
+
+
+def surroundings_columns(outside: Outside) -> dict[str, float | str | None]:
+    """Energy, the GPU's state, and what others did meanwhile."""
+    state = outside.state
+    return {
+        "energy_j_per_img": outside.energy.j_per_img,
+        "energy_source": outside.energy.source,
+        "power_w": state.power_w,
+        "sm_clock_mhz": state.sm_clock_mhz,
+        "temperature_c": state.temperature_c,
+        "throttle_reasons": state.throttle_reasons,
+        "other_load": outside.load_before,
+        "other_load_after": outside.load_after,
+        "gpu_others": outside.gpu_others,
+        "rate_drop": outside.rate_drop,
+    }
+
+
+def raw_samples(outside: Outside) -> dict[str, tuple[float, ...]]:
+    """Every raw value by quantity, in the order taken; milliseconds where the name says so."""
+    timing = outside.timing
+    seconds = {"latency_ms": timing.latency.durations_s, "calibration_ms": timing.calibration_s}
+    if timing.throughput is not timing.latency:
+        seconds["queued_call_ms"] = timing.throughput.durations_s
+    if outside.kernel is not None:
+        seconds["kernel_ms"] = outside.kernel.samples.durations_s
+    found = {name: tuple(1e3 * one for one in values) for name, values in seconds.items()}
+    return {name: values for name, values in {**found, **outside.series}.items() if values}

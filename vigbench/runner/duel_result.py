@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vigbench.measure.environment import describe_environment, device_name
 from vigbench.records.files import append_text, csv_text, write_atomically
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
 from vigbench.runner.duel import Contestant, Effort, Pair
+from vigbench.runner.machine import describe_machine
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import Verdict, judge, p_of_difference
 
@@ -84,16 +84,16 @@ class DuelFolder:
     """A duel on the disk: `duel.json`, and `blocks.csv` with every timed call, appended pair by pair."""
 
     def __init__(self, out: Path, base: Contestant, head: Contestant, effort: Effort, command_line: list[str]) -> None:
-        device, threads = base.case.device, base.case.threads
+        name, environment = describe_machine(head.case)
         self.info: dict[str, Any] = {
             "protocol": PROTOCOL,
             "base": {"case": base.case.model_dump(mode="json"), "python": base.python},
             "head": {"case": head.case.model_dump(mode="json"), "python": head.python},
             "effort": asdict(effort),
-            "device_name": device_name(device, threads),
+            "device_name": name,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command_line": command_line,
-            "environment": describe_environment(device, threads),
+            "environment": environment,
             "code": code_hash(),
         }
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
+from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.models.catalog import UnsupportedError, describe
 from vigbench.records.schema import Status
@@ -17,7 +18,7 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
     """The outcome of `work`, or of its failure."""
     try:
         return work()
-    except UnsupportedError as error:
+    except (UnsupportedError, NotCapturableError) as error:
         return _failure(case, Status.unsupported, str(error))
     except WrongResultError as error:
         path = error.path

@@ -13,7 +13,7 @@ from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import Path
 from vigbench.ops.attention import set_attention
-from vigbench.runner.subject import build_on_device, make_inputs
+from vigbench.runner.subject import build_on_device, loss_of, make_inputs
 from vigbench.suites.case import Case, Phase, Precision
 
 # The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
@@ -96,7 +96,7 @@ def check_call(call: Callable[[], object], model: nn.Module, case: Case, inputs:
         call()
         found = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
         model.zero_grad(set_to_none=True)
-        model(inputs).float().square().mean().backward()
+        loss_of(model(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
         expected = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
         (error, _), allowed = gradient_error(found, expected), GRADIENT_TOLERANCE[case.precision]
     if not error <= allowed:
@@ -145,7 +145,7 @@ def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str,
     image = image.detach().clone().requires_grad_()
     model.zero_grad(set_to_none=True)
     output: Tensor = model(image)
-    output.float().square().mean().backward()  # type: ignore[no-untyped-call, unused-ignore]
+    loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
     gradients = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
     assert image.grad is not None
     return output.detach(), {**gradients, "input": image.grad}

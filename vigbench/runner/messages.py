@@ -20,6 +20,7 @@ class Task(StrEnum):
 
     measure = "measure"  # one case, one outcome
     fit = "fit"  # one iteration: does the case fit in memory?
+    describe = "describe"  # the device and the environment
     contest = "contest"  # timed blocks on command, in turns with another worker
 
 
@@ -76,6 +77,7 @@ class Outcome(_Message):
     samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # quantity -> values in the order taken
     operators: dict[str, int] = Field(default_factory=dict)  # name -> calls in one iteration
     kernels: dict[str, int] = Field(default_factory=dict)  # name -> launches in one iteration
+    description: str = ""  # of the machine, as JSON: [device name, environment]
 
 
 Message = Stage | Ready | Durations | Outcome

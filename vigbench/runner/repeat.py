@@ -17,6 +17,7 @@ from vigbench.suites.planner import Plan
 LARGEST_OF_ALL = (
     "peak_memory_mib", "activation_memory_mib", "reserved_memory_mib", "allocator_slack_mib", "process_peak_memory_mib",
     "process_growth_mib", "temperature_c", "other_load", "other_load_after", "rate_drop",
+    "gpu_others",
 )  # fmt: skip
 SUM_OF_ALL = ("samples", "effective_samples", "outliers", "warmup_iterations", "build_s", "compile_s")
 MIDDLE_OF_ALL = (

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from vigbench.measure.cost import count_cost
-from vigbench.measure.environment import describe_environment, device_name
 from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
 from vigbench.records.fingerprint import code_hash, fingerprint, resume_differences
@@ -23,6 +22,7 @@ from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.interrupt import StopRequest
+from vigbench.runner.machine import describe_machine
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import list_suites, load_suite
@@ -104,14 +104,14 @@ def plan_for(suite: str | Path, device: str = "auto", overrides: Overrides | Non
 
 def describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> dict[str, Any]:
     """What run.json holds: all that is needed to continue the run, and to judge whether it still can be."""
-    device, threads = planned.cases[0].device, planned.cases[0].threads
+    name, environment = describe_machine(planned.cases[0])
     info = {
         "run": "",
         "suite": definition.name,
         "question": definition.question,
         "protocol": PROTOCOL,
-        "device": device.value,
-        "device_name": device_name(device, threads),
+        "device": planned.cases[0].device.value,
+        "device_name": name,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "finished_at": None,
         "command_line": command_line,
@@ -120,7 +120,7 @@ def describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> d
         "case_timeout_s": planned.case_timeout_s,
         "processes": planned.processes,
         "calibrate": planned.calibrate,
-        "environment": describe_environment(device, threads),
+        "environment": environment,
         "code": code_hash(),
         "suite_definition": definition.model_dump(mode="json"),
         "cases": [case.model_dump(mode="json") for case in planned.cases],
@@ -203,7 +203,9 @@ def continue_run(
         planned.budget_s, lambda case: estimated_s(case, planned.processes), gmacs.__getitem__, planned.processes
     )
     stop = stop or StopRequest()
-    with store.lock():
+    with store.lock() as problem:
+        if problem:
+            print(f"vigbench: {problem}", file=sys.stderr)
         store.prepare()
         Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits).run()
         finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}

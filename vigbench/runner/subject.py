@@ -32,13 +32,23 @@ def make_inputs(case: Case) -> Tensor:
     return images.to(device=case.device.value, dtype=DTYPES[case.precision], memory_format=layout)
 
 
+def runnable(model: nn.Module, case: Case) -> Callable[[Tensor], Tensor]:
+    """The model itself, or its compiled form where the case asks for that."""
+    return torch.compile(model) if case.compile else model
+
+
+def loss_of(output: Tensor) -> Tensor:
+    """The loss of the training phase: the mean square of the output, summed in float32."""
+    return output.float().square().mean()
+
+
 def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
     """One iteration of the case, and what waits for its device.
 
     Inference is one forward pass in inference mode; training is one forward pass, the mean square of the output as
     a loss, and one backward pass, without an optimiser.
     """
-    run: Callable[[Tensor], Tensor] = torch.compile(model) if case.compile else model
+    run = runnable(model, case)
 
     def infer() -> Tensor:
         with torch.inference_mode():
@@ -46,7 +56,7 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
 
     def train() -> None:
         model.zero_grad(set_to_none=True)
-        run(inputs).float().square().mean().backward()
+        loss_of(run(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
 
     synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
     return (train if case.phase == Phase.training else infer), synchronize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import queue
 import sys
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from vigbench.measure.environment import available_memory
+from vigbench.measure.environment import available_memory, describe_environment, device_name
 from vigbench.measure.memory import MIB, status_bytes
+from vigbench.records.schema import Status
 from vigbench.runner.contest import contest
 from vigbench.runner.fit import fit_case
 from vigbench.runner.measure_case import measure_case
-from vigbench.runner.messages import Block, Job, Message, Stage, Task
+from vigbench.runner.messages import Block, Job, Message, Outcome, Stage, Task
 
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -49,6 +51,9 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             say(measure_case(case, job.budget_s, on_stage, calibrate=job.calibrate))
         case Task.fit:
             say(fit_case(case, job.memory_limit_mib))
+        case Task.describe:
+            described = (device_name(case.device, case.threads), describe_environment(case.device, case.threads))
+            say(Outcome(status=Status.ok, description=json.dumps(described)))
         case Task.contest:
             contest(case, job.budget_s, say, commands)
 

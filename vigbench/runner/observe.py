@@ -1,0 +1,116 @@
+"""Inside the worker: what is measured of a prepared case, first by looking inside a call, then by timing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vigbench.measure.calibration import calibration_workload
+from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
+from vigbench.measure.device_state import DeviceState, StateRecorder
+from vigbench.measure.device_time import KernelTime, measure_kernel_time
+from vigbench.measure.energy import Energy, find_meter, measure_energy
+from vigbench.measure.latency import Timing, block_of, measure_timing, timed
+from vigbench.measure.launch import device_busy_s
+from vigbench.measure.memory import Memory, measure_memory
+from vigbench.measure.saved_tensors import saved_for_backward
+from vigbench.runner.prepare import Prepared, call_to_time
+from vigbench.runner.subject import loss_of, runnable
+from vigbench.suites.case import Phase
+
+KERNEL_SHARE = 0.3  # of the sampling budget on CUDA, for the device's own time
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a call holds and runs; bytes and seconds."""
+
+    memory: Memory
+    saved_for_backward: int | None
+    busy_s: float | None
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a call takes, and what went on around it.
+
+    Attributes:
+        load_before, load_after: share of the machine's CPU used by others, 0 to 1.
+        gpu_others: other processes on the GPU, the most seen; None where unknown.
+        rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
+    """
+
+    timing: Timing
+    kernel: KernelTime | None
+    energy: Energy
+    state: DeviceState
+    series: dict[str, tuple[float, ...]]
+    load_before: float
+    load_after: float
+    gpu_others: int | None
+    rate_drop: float
+
+    @property
+    def contended(self) -> bool:
+        """Whether others used the machine enough to change a number."""
+        load = max(self.load_before, self.load_after)
+        return self.rate_drop > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
+
+
+def look_inside(prepared: Prepared) -> Inside:
+    """Memory and kernels of one plain call: a replayed graph would show neither."""
+    case, call, device = prepared.case, prepared.call, prepared.inputs.device
+    memory = measure_memory(call, prepared.model, prepared.inputs)
+    saved = None
+    if case.phase == Phase.training:
+        run = runnable(prepared.model, case)
+        saved = saved_for_backward(lambda: loss_of(run(prepared.inputs)), prepared.model, prepared.inputs)
+    busy_s = None
+    if device.type == "cuda":
+        call()  # refills the allocator's cache, which the memory pass emptied
+        busy_s = device_busy_s(call, device)
+    return Inside(memory, saved, busy_s)
+
+
+def time_it(prepared: Prepared, budget_s: float, calibrate: bool) -> Outside:
+    """Latency and throughput, then the device's own time and energy, between two looks at who else is there.
+
+    Args:
+        budget_s: seconds of sampling.
+        calibrate: whether a fixed workload takes turns with the case.
+    """
+    case, synchronize, device = prepared.case, prepared.synchronize, prepared.inputs.device
+    on_cuda = device.type == "cuda"
+    call = call_to_time(prepared)
+    recorder, meter = StateRecorder(device), find_meter(device)
+    synchronize()
+    others_before = recorder.other_processes()
+    load_before = load_of_others()
+    rate_before = workload_rate(device)
+    on_block = recorder.read if recorder.available else None
+    timing = measure_timing(
+        call,
+        synchronize,
+        queued=on_cuda,
+        criterion=prepared.criterion,
+        budget_s=budget_s * (1 - KERNEL_SHARE if on_cuda else 1.0),
+        on_block=on_block,
+        calibration=timed(calibration_workload(device), synchronize) if calibrate else None,
+    )
+    kernel = None
+    if on_cuda:
+        kernel = measure_kernel_time(call, device, prepared.criterion, KERNEL_SHARE * budget_s, on_block)
+    calls = timing.calls_per_block
+    energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
+    rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
+    others = [count for count in (others_before, recorder.other_processes()) if count is not None]
+    return Outside(
+        timing=timing,
+        kernel=kernel,
+        energy=energy,
+        state=recorder.summary(),
+        series=recorder.series(),
+        load_before=load_before,
+        load_after=load_of_others(),
+        gpu_others=max(others, default=None),
+        rate_drop=rate_drop,
+    )
