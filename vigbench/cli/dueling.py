@@ -48,7 +48,7 @@ def duel(
     tf32: Flag = False,
     threads: Threads = 0,
     processes: Pairs = 6,
-    blocks: Blocks = 20,
+    blocks: Blocks = 30,
     margin: Margin = "3%",
     base_python: BasePython = None,
     out: Out = Path("results"),

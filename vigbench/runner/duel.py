@@ -53,7 +53,7 @@ class Effort:
     """
 
     processes: int = 6
-    blocks: int = 20
+    blocks: int = 30
     block_s: float = 0.05
     timeout_s: float = 300.0
     seed: int = 0
