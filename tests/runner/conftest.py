@@ -35,6 +35,18 @@ def exits(): return Misbehaves(lambda x: (print("my last words", flush=True), os
 def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range(10**6)])
 def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
+def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.12))
+
+
+def fails_later():
+    calls = []
+    def act(x):
+        calls.append(x)
+        if len(calls) == 15:
+            raise RuntimeError("the fifteenth call")
+    return Misbehaves(act)
+
+
 def allocates(): return Misbehaves(lambda x: torch.full((2**26,), 1.0))
 def allocates_per_image(): return Misbehaves(lambda x: torch.full((len(x), 2**22), 1.0))
 def no_module(): return 3

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vigbench.cli import options
+from vigbench.cli import dueling, options
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vigbench.records.store import RunStore
+    from vigbench.runner.duel import Effort
 
 Baseline = Annotated[Path, typer.Option(help="Run of the same suite by the baseline build.")]
 BaselinePython = Annotated[
@@ -39,6 +40,8 @@ def gate(
     markdown: Markdown = None,
     across: Across = "",
     fail_on_inconclusive: Strict = False,
+    processes: dueling.Pairs = 6,
+    blocks: dueling.Blocks = 30,
     quiet: Quiet = False,
 ) -> int:
     """Gate a build: deterministic metrics must not grow at all, timings not beyond the margin.
@@ -51,13 +54,32 @@ def gate(
     """
     share = options.share("--margin", margin)
     fields = [name.strip() for name in across.split(",") if name.strip()]
+    from vigbench.analysis.growth import as_markdown as growth_markdown
+    from vigbench.analysis.growth import as_text as growth_text
+    from vigbench.analysis.growth import find_growth
+    from vigbench.analysis.table import as_markdown, as_table
+    from vigbench.records.load import load_results
     from vigbench.records.store import RunStore
+    from vigbench.runner.duel import Effort
+    from vigbench.stats.verdict import Verdict
 
     base_store = RunStore.open(baseline)
     head_store = RunStore.open(head) if head is not None else _measure(base_store, suite, out, fields, quiet)
     if head_store is None:
         return 130
-    return _judge(base_store, head_store, baseline_python, share, fields, markdown, fail_on_inconclusive, quiet)
+    timings = _timings(base_store, head_store, share, fields)
+    if baseline_python is not None:
+        effort = Effort(processes, blocks)
+        timings = _duels(timings, str(baseline_python), effort, share, head_store.folder, quiet)
+    growth = find_growth(load_results(base_store.folder), load_results(head_store.folder))
+    print(growth_text(growth))
+    print(as_table(timings, share))
+    if markdown is not None:
+        parts = ["### vigbench gate", growth_markdown(growth), as_markdown(timings, share)]
+        options.write_or_print("--markdown", markdown, "\n\n".join(parts))
+    if growth["grown"].any() or timings["regression"].any():
+        return 1
+    return 3 if fail_on_inconclusive and (timings["verdict"] == Verdict.INCONCLUSIVE).any() else 0
 
 
 def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bool) -> RunStore | None:
@@ -92,56 +114,25 @@ def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bo
     return None
 
 
-def _judge(
-    base: RunStore,
-    head: RunStore,
-    baseline_python: Path | None,
-    margin: float,
-    across: list[str],
-    markdown: Path | None,
-    fail_on_inconclusive: bool,
-    quiet: bool,
-) -> int:
+def _timings(base: RunStore, head: RunStore, margin: float, across: list[str]) -> pd.DataFrame:
+    """The comparison of two runs, of which only calibrated ratios count: another moment says nothing about the code."""
     from vigbench.analysis.compare import compare
-    from vigbench.analysis.growth import as_markdown as growth_markdown
-    from vigbench.analysis.growth import as_text as growth_text
-    from vigbench.analysis.growth import find_growth
-    from vigbench.analysis.table import as_markdown, as_table
-    from vigbench.records.load import load_results
     from vigbench.stats.verdict import Verdict
 
     timings = compare(base.folder, head.folder, margin=margin, across=across)
-    if baseline_python is not None:
-        timings = _duels(timings, str(baseline_python), margin, head.folder, quiet)
-    else:
-        _discount_uncalibrated(timings)
-    growth = find_growth(load_results(base.folder), load_results(head.folder))
-    print(growth_text(growth))
-    print(as_table(timings, margin))
-    if markdown is not None:
-        parts = ["### vigbench gate", growth_markdown(growth), as_markdown(timings, margin)]
-        options.write_or_print("--markdown", markdown, "\n\n".join(parts))
-    if growth["grown"].any() or timings["regression"].any():
-        return 1
-    return 3 if fail_on_inconclusive and (timings["verdict"] == Verdict.INCONCLUSIVE).any() else 0
-
-
-def _discount_uncalibrated(timings: pd.DataFrame) -> None:
-    """A timing of another moment says nothing about the code, unless both moments were calibrated."""
-    from vigbench.stats.verdict import Verdict
-
     bare = timings["ratio"].notna() & ~timings["note"].str.contains("calibrated")
     timings.loc[bare, "verdict"] = Verdict.INCONCLUSIVE.value
     timings.loc[bare, "regression"] = False
     timings.loc[bare, "note"] = "not calibrated: use calibrate: true in the suite, or --baseline-python"
+    return timings
 
 
-def _duels(timings: pd.DataFrame, python: str, margin: float, out: Path, quiet: bool) -> pd.DataFrame:
+def _duels(timings: pd.DataFrame, python: str, effort: Effort, margin: float, out: Path, quiet: bool) -> pd.DataFrame:
     """The same frame with every ratio from a duel of the two builds."""
     from vigbench.analysis.compare import empty_row, judged_frame
     from vigbench.analysis.sides import SETTINGS
     from vigbench.cli.dueling import run_and_keep
-    from vigbench.runner.duel import Contestant, ContestantFailedError, Effort
+    from vigbench.runner.duel import Contestant, ContestantFailedError
     from vigbench.suites.case import Case
 
     rows: list[Any] = []
@@ -155,7 +146,7 @@ def _duels(timings: pd.DataFrame, python: str, margin: float, out: Path, quiet: 
         case = Case.model_validate({name: found[name] for name in SETTINGS})
         try:
             result, log_ratio = run_and_keep(
-                Contestant(case, python), Contestant(case), Effort(), margin, out / "duels", quiet
+                Contestant(case, python), Contestant(case), effort, margin, out / "duels", quiet
             )
         except ContestantFailedError as error:
             row["note"] = str(error)

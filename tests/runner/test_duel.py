@@ -1,0 +1,133 @@
+"""Duels of subjects whose true ratio is known, and what becomes of a contestant that fails."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import vigbench
+from vigbench.cli import main
+from vigbench.runner.duel import Contestant, ContestantFailedError, Effort, Pair, run_duel
+from vigbench.runner.duel_result import Result
+from vigbench.runner.noise import noise_report, smallest_difference
+from vigbench.stats.hierarchical import Estimate
+from vigbench.suites.case import Case
+
+QUICK = Effort(processes=3, blocks=4, block_s=0.02, timeout_s=60)
+
+
+def contestant(name: str) -> Contestant:
+    return Contestant(Case(subject=f"misbehaving:{name}", resolution=32, threads=1))
+
+
+def test_a_known_ratio_is_found(subjects: Path) -> None:
+    # 0.1 s against 0.12 s of sleep: no load of the machine changes that by much
+    pairs = list(run_duel(contestant("sleeps"), contestant("sleeps_longer"), QUICK))
+    assert [len(pair.base) for pair in pairs] == [4, 4, 4]
+    result = Result.of(pairs, "cpu", 0.03)
+    assert result.ratio == pytest.approx(1.2, rel=0.02)
+    assert result.low <= result.ratio <= result.high
+    assert result.verdict == "SLOWER"
+    assert Result.of([Pair(pair.head, pair.base) for pair in pairs], "cpu", 0.03).verdict == "FASTER"
+    assert Result.of(list(run_duel(contestant("sleeps"), contestant("sleeps"), QUICK)), "cpu", 0.03).verdict == "SAME"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("raises", "error: ZeroDivisionError"),
+        ("is_nan", "wrong_result: The output holds NaN"),
+        ("segfaults", "crashed: The worker was killed by SIGSEGV"),
+        ("fails_later", "error: RuntimeError: the fifteenth call"),
+    ],
+)
+def test_a_contestant_that_fails_is_named_with_its_reason(subjects: Path, name: str, reason: str) -> None:
+    with pytest.raises(ContestantFailedError, match=f"misbehaving:{name} 32px") as error:
+        list(run_duel(contestant("fine"), contestant(name), QUICK))
+    assert reason in str(error.value)
+
+
+def test_a_contestant_that_hangs_is_given_up(subjects: Path) -> None:
+    with pytest.raises(ContestantFailedError, match="timeout: no answer within 4 s"):
+        list(run_duel(contestant("hangs"), contestant("fine"), Effort(timeout_s=4)))
+
+
+@pytest.fixture
+def other_build(tmp_path: Path) -> Path:
+    """A `python` of an environment with a copy of vigbench, whose calls of the operators take longer."""
+    import shutil
+
+    copy = tmp_path / "other"
+    shutil.copytree(Path(vigbench.__file__).parent, copy / "vigbench", ignore=shutil.ignore_patterns("__pycache__"))
+    latency = copy / "vigbench" / "measure" / "latency.py"
+    text = latency.read_text()
+    assert "        begin = perf_counter()\n        call()\n" in text
+    latency.write_text(text.replace("        call()\n", "        call()\n        sleep(0.05)\n").replace(
+        "from time import perf_counter", "from time import perf_counter, sleep"))  # fmt: skip
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{copy}:{tmp_path}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+@pytest.mark.slow
+def test_two_builds_duel_each_with_its_own_code(subjects: Path, other_build: Path) -> None:
+    case = contestant("sleeps").case
+    pairs = list(run_duel(Contestant(case), Contestant(case, str(other_build)), QUICK))
+    assert Result.of(pairs, "cpu", 0.03).ratio == pytest.approx(1.5, rel=0.03)
+    with pytest.raises(ValueError, match="Name the Python of an environment"):
+        list(run_duel(Contestant(case), Contestant(case, "/no/such/python"), QUICK))
+
+
+def test_the_command_keeps_every_call_and_says_the_ratio(
+    subjects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = "misbehaving:sleeps misbehaving:sleeps_longer --resolution 32 --threads 1 --processes 3 --blocks 3"
+    monkeypatch.setattr(sys, "argv", ["vigbench", "duel", *arguments.split(), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert re.search(r"misbehaving:sleeps_longer 32px b1 float32 takes 1\.(19|20)\d times as long as", said)
+    (folder,) = (tmp_path / "out").iterdir()
+    calls = pd.read_csv(folder / "blocks.csv")
+    assert calls.groupby(["pair", "side"])["block"].nunique().tolist() == [3] * 6
+    info = json.loads((folder / "duel.json").read_text())
+    assert info["result"]["ratio"] == pytest.approx(1.2, rel=0.02)
+    assert info["environment"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["vig_tinny_patch16_224", "resnet18"], "vig_tiny_patch16_224"),
+        (["resnet18@sdpa", "resnet18"], "offers no choice"),
+        (["deit_tiny_patch16_224@spda", "resnet18"], "did you mean 'sdpa'"),
+        (["resnet18", "resnet18", "--precision", "fp61"], "choose from float32"),
+        (["resnet18", "resnet18", "--margin", "0"], "3% or 0.03"),
+        (["resnet18", "resnet18", "--out", "/proc/x"], "Choose another folder"),
+        (["resnet18"], "B"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["vigbench", "duel", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert expected in errors
+    assert errors.count("\n") == 1
+
+
+def test_the_smallest_difference_follows_the_spread() -> None:
+    assert smallest_difference(Estimate(0.0, 0.01, 1e9)) == pytest.approx(0.0329, abs=1e-3)  # (1.96 + 1.28) of 1%
+    assert smallest_difference(Estimate(0.0, 0.02, 5)) > 2 * smallest_difference(Estimate(0.0, 0.01, 5))
+    pair = Pair(((1.0, 1.1),), ((1.05, 1.0),))
+    text = " ".join(noise_report([pair], Estimate(0.0, 0.01, 5)))
+    assert "resolves a difference of 4.1%" in text
+    assert "up to 2.4% apart" in text  # 1.05 against 1.025
