@@ -5,8 +5,20 @@ from pathlib import Path
 
 from vigbench.measure import sampling
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
-from vigbench.measure.correctness import TOLERANCE
+from vigbench.measure.correctness import GRADIENT_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
+from vigbench.measure.cuda_graph import WARMUP_CALLS
+from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SPIN_S
+from vigbench.measure.energy import MIN_ENERGY_S
+from vigbench.measure.latency import BETWEEN_S
+from vigbench.measure.launch import LAUNCH_BOUND_BELOW
+from vigbench.runner.contest import REFRESH_BELOW_S
+from vigbench.runner.duel import Effort
+from vigbench.runner.gate import LARGEST_GLA_GATE_PX, LARGEST_GLA_GRADIENT_GATE_PX
+from vigbench.runner.max_batch import EXACT_UP_TO
+from vigbench.runner.observe import KERNEL_SHARE
 from vigbench.runner.worker import MEMORY_SHARE
+from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
+from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
 from vigbench.suites.planner import MOST_SAMPLING_S
 
 ROOT = Path(__file__).parents[1]
@@ -14,22 +26,45 @@ MEASUREMENT = " ".join((ROOT / "docs" / "measurement.md").read_text().split())
 
 
 def test_the_protocol_s_parameters_stand_in_its_document() -> None:
-    cpu, cuda = sampling.CPU, sampling.CUDA
+    cpu, cuda, effort = sampling.CPU, sampling.CUDA, Effort()
     for sentence in (
         f"differ by less than {cpu.warmup_agreement:.0%}",
-        f"at least {cpu.min_warmup} calls on a CPU (windows of {cpu.warmup_window}, at most {cpu.max_warmup} calls)",
-        f"at least {cuda.min_warmup} on CUDA (windows of {cuda.warmup_window}, at most {cuda.max_warmup})",
-        f"It may take {cpu.warmup_share:.0%} of the case's time",
+        f"Kendall's tau within {cpu.warmup_trend} of 0",
+        f"at least {cpu.min_window} calls on a CPU and {cuda.min_window} on CUDA",
+        f"At least {cpu.min_warmup} and at most {cpu.max_warmup} calls on a CPU",
+        f"{cuda.min_warmup} to {cuda.max_warmup} on CUDA and there for at least {cuda.min_warmup_s} s",
+        f"may take {cpu.warmup_share:.0%} of the case's time",
         f"within {cpu.half_width:.0%} of the median on a CPU ({cuda.half_width:.0%} on CUDA)",
-        f"with at least {cpu.min_samples} ({cuda.min_samples}) samples",
+        f"with at least {cpu.min_samples} ({cuda.min_samples}) samples that are worth at least {cpu.min_effective:.0f}",
         f"at most {MOST_SAMPLING_S:.0f} s, is spent",
         f"(at least {cpu.floor_samples} samples)",
         f"at most {MEMORY_SHARE:.0%} of the memory",
         f"dropped by more than {CONTENDED_DROP:.0%}",
         f"more than {CONTENDED_LOAD:.0%} of the machine",
         "1e-3 (float32), 2e-2 (float16), 1e-1 (bfloat16)",
+        "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
+        f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),
+        f"at most {LARGEST_GLA_GATE_PX} px ({LARGEST_GLA_GRADIENT_GATE_PX} px with gradients)",
+        f"{KERNEL_SHARE:.0%} of the case's sampling time",
+        f"starts at {1e3 * FIRST_SPIN_S:.0f} ms",
+        f"at most {1e3 * MAX_SPIN_S:.0f} ms; each sample",
+        f"fails in more than {MAX_EXPOSED_SHARE:.0%}",
+        f"Below {LAUNCH_BOUND_BELOW} the record is marked `launch_bound`",
+        f"after {WARMUP_CALLS} calls on a side stream",
+        f"over at least {MIN_ENERGY_S:.0f} s of blocks",
+        f"at most every {1e3 * BETWEEN_S:.0f} ms",
+        f"Exact up to {EXACT_UP_TO}, within 1/{EXACT_UP_TO} beyond",
+        f"({RESAMPLES:,} resamples)",
+        f"Fewer than {SEEN_FROM} processes",
+        f"deviation of {UNSEEN_SPREAD['cpu']:.0%} (CPU) or {UNSEEN_SPREAD['cuda']:.0%} (CUDA)",
+        f"margin of {DEFAULT_MARGIN:.0%} unless",
+        f"{FAMILY_ERROR:.0%} for any false alarm",
+        f"about {1e3 * effort.block_s:.0f} ms",
+        f"shorter than {REFRESH_BELOW_S} s), {effort.blocks} blocks each in random order",
+        f"; {effort.processes} such pairs of processes",
     ):
         assert sentence in MEASUREMENT, sentence
+    assert GRADIENT_TOLERANCE == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
     assert TOLERANCE == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
 

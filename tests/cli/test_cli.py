@@ -70,6 +70,10 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["list", "suits"], "did you mean 'suites'"),
         (["list", "subjects", "no_such_*"], "No subjects match"),
         (["plan", "--suite", "smok"], "did you mean 'smoke'"),
+        (["run", "--suite", "smoke", "--max-batch", "--memory-limit", "much"], "for example 8GiB"),
+        (["run", "--suite", "smoke", "--memory-limit", "8GiB"], "belongs to --max-batch"),
+        (["run", "--suite", "smoke", "--processes", "0"], "--processes"),
+        (["gate", "--suite", "smoke"], "--baseline"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_exit_code_2(invoke: Invoke, arguments: list[str], expected: str) -> None:
@@ -87,7 +91,7 @@ def test_wrong_input_is_the_same_from_a_shell() -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert (
         result.stderr
-        == "vigbench: There is no suite 'smok'; did you mean 'smoke'? Suites: resolution-scaling, smoke.\n"
+        == "vigbench: There is no suite 'smok'; did you mean 'smoke'? Suites: regression, resolution-scaling, smoke.\n"
     )
 
 
@@ -107,12 +111,25 @@ def test_help_is_there_within_half_a_second() -> None:
     assert min(durations) <= 0.5  # the fastest: other processes share this machine
 
 
+COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor")
+OPTIONS = {
+    "run": "suite device out resume subject implementation resolution batch-size precision phase compile cuda-graph "
+    "channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
+    "compare": "metric margin across format out fail-on-inconclusive",
+    "duel": "resolution batch-size precision phase device compile cuda-graph channels-last tf32 threads processes "
+    "blocks margin base-python out quiet",
+    "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
+    "quiet",
+    "doctor": "noise threads",
+}
+
+
 def test_the_surface_of_the_command_line_is_frozen() -> None:
-    assert [word for word in ("run", "plan", "report", "list", "doctor") if word not in vigbench("--help").stdout] == []
+    assert [word for word in COMMANDS if word not in vigbench("--help").stdout] == []
+    for command, options in OPTIONS.items():
+        text = vigbench(command, "--help").stdout
+        assert [f"--{option}" for option in options.split() if f"--{option}" not in text] == [], command
     text = vigbench("run", "--help").stdout
-    options = "suite device out resume subject implementation resolution batch-size precision phase compile"
-    options += " channels-last tf32 threads budget case-timeout plan quiet no-report"
-    assert [f"--{option}" for option in options.split() if f"--{option}" not in text] == []
     assert "Exit codes: 0" in text.replace("\n", " ")
 
 

@@ -173,7 +173,7 @@ def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
 
 
 def test_several_processes_make_one_record_with_all_their_samples(suite: Path, tmp_path: Path) -> None:
-    overrides = Overrides(processes=3, resolution=[32], calibrate=True)
+    overrides = Overrides(processes=3, resolution=[32], calibrate=True, budget=8.0)
     store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=overrides)
     assert continue_run(store, planned)
     (record,) = store.records()

@@ -109,7 +109,7 @@ def warm_up(timed_call: Callable[[], float], criterion: Criterion, budget_s: flo
 
 
 def _is_steady(durations: list[float], criterion: Criterion) -> bool:
-    window = max(criterion.min_window, len(durations) // 3)
+    window = max(criterion.min_window, min(len(durations), criterion.max_warmup) // 3)
     if len(durations) < 2 * window:
         return False
     recent = durations[-2 * window :]
