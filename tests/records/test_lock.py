@@ -23,7 +23,7 @@ child.kill()
 COUNTER = """
 import sys, time
 from pathlib import Path
-from vigbench.records.files import lock
+from vigbench.records.lock import lock
 counter = Path(sys.argv[1])
 for _ in range(200):
     while True:

@@ -1,16 +1,13 @@
-"""Writing files: a crash or a full disk leaves the old or the new content, never half of it; one writer at a time."""
+"""Writing files: a crash or a full disk leaves the old or the new content, never half of it."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import Any, TypeVar
 
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free space there"),
@@ -18,9 +15,6 @@ _ADVICE = {
     errno.ENOENT: "Put the run's folder back",
 }
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-NO_LOCKS = "vigbench cannot notice a second process that writes to this run's folder here: start only one."
-
-T = TypeVar("T")
 
 
 class StorageError(ValueError):
@@ -110,98 +104,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def csv_text(names: Iterable[str], rows: Iterable[Iterable[Any]], *, header: bool = True) -> str:
-    """Rows as CSV, with a line of names first unless `header` is false."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header:
-        writer.writerow(names)
-    for row in rows:
-        # csv does not quote a lone carriage return, and readers end the line there
-        writer.writerow([cell.replace("\r", "\n") if isinstance(cell, str) else cell for cell in row])
-    return text.getvalue()
-
-
-def read_csv(path: Path, parse: Callable[[dict[str, str]], T]) -> list[T]:
-    """Every row (name -> text) of a CSV file as `parse` reads it; empty if there is no file.
-
-    Raises:
-        ValueError: if it is damaged; the message names file and line.
-    """
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            return [parse(row) for row in reader]
-        except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise ValueError(f"{path}, line {reader.line_num}, is damaged: {error!r}") from error
-
-
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[str]:
-    """Hold the lock file `path`, which names this process, until the block or the process ends, killed or not.
-
-    Yields:
-        Empty while the lock is held; else the reason why this system cannot lock, as a sentence.
-
-    Raises:
-        ValueError: if another process holds it.
-        StorageError: if the file cannot be made.
-    """
-    with advising(path.parent):
-        descriptor, reason = _take(path)
-    try:
-        if not reason:
-            with contextlib.suppress(OSError):  # the number is a courtesy; the lock holds without it
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
-        yield reason
-    finally:
-        with contextlib.suppress(OSError):  # a stale file does no harm: it is the lock on it that counts
-            path.unlink()
-        os.close(descriptor)
-
-
-def _take(path: Path) -> tuple[int, str]:
-    """An open, locked file, and no reason; or an open file, and the reason why it is not locked."""
-    while True:
-        # not inherited by child processes (PEP 446): a lock must not outlive its holder in one of them
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            reason = _try_flock(descriptor)
-            if reason or _is_still(path, descriptor):
-                return descriptor, reason
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise ValueError(
-                f"Another vigbench process{f' (process {holder})' if holder else ''} is writing to {path.parent}. "
-                f"Wait until it has ended or stop it, then: vigbench run --resume {quote(str(path.parent))}"
-            ) from None
-        os.close(descriptor)
-
-
-def _try_flock(descriptor: int) -> str:
-    """Lock, or say why not; BlockingIOError if another process has the lock."""
-    try:
-        import fcntl
-    except ImportError:
-        return f"This system has no fcntl file locks: {NO_LOCKS}"
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:  # some network file systems
-        return f"This file system has no file locks ({error.strerror}): {NO_LOCKS}"
-    return ""
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether `path` is the file that was opened: its former holder may have removed it in between."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

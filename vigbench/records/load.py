@@ -13,6 +13,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from vigbench.records.fingerprint import digest, fingerprint
+from vigbench.records.journal import read_journal
 from vigbench.records.schema import Metrics, Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
@@ -77,7 +78,7 @@ def _cells(store: RunStore) -> tuple[list[list[Any]], list[int]]:
         latest[record.case_id] = number
         return _of_record(record) + _of_case(record.case) + _of_metrics(record.metrics)
 
-    rows = itertools.starmap(row, enumerate(store.journal_records()))
+    rows = itertools.starmap(row, enumerate(read_journal(store.journal)))
     # in small portions: the more tuples live, the more the garbage collector has to look at (measured: up to 3x)
     while portion := list(itertools.islice(rows, 100)):
         for values, more in zip(cells, zip(*portion, strict=True), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vigbench.suites.case import Case
 
@@ -179,3 +179,9 @@ def columns() -> dict[str, str]:
     first = {name: settings.pop(name) for name in ("subject",)}
     status = {name: own.pop(name) for name in ("status", "reason", "marks")}
     return {**head, **first, "operator": own.pop("operator"), **settings, **status, **metrics, **own}
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first thing that does not fit, for a message."""
+    mistake = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}".removeprefix(": ")

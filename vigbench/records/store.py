@@ -5,44 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
-import re
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from vigbench.records.files import (
-    StorageError,
-    advising,
-    append_line,
-    append_text,
-    csv_text,
-    lock,
-    read_csv,
-    sync_folder,
-    write_atomically,
-)
+from vigbench.records import rescue
+from vigbench.records.files import StorageError, advising, append_line, append_text, sync_folder, write_atomically
+from vigbench.records.journal import drop_torn_line, read_journal
+from vigbench.records.lock import lock
 from vigbench.records.schema import Record, Status, columns
-
-Samples = Sequence[Mapping[str, Sequence[float]]]  # for each worker process: quantity -> values in the order taken
-Calls = Mapping[str, int]  # name of an operator or a kernel -> its calls in one iteration
-
-_BLOCK = 2**16  # bytes read at once while looking for the end of the last complete line
-
-
-class _Rescued(BaseModel):
-    """One line of a rescue file: a record that its folder could not take, with all that belongs to it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-    record: Record
-    samples: list[dict[str, list[float]]]
-    operators: dict[str, int]
-    kernels: dict[str, int]
+from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
 
 
 class RunStore:
@@ -192,8 +165,8 @@ class RunStore:
     def _keep(self, record: Record, line: str, samples: Samples, operators: Calls, kernels: Calls) -> None:
         """All that makes a case finished; OSError leaves it unfinished."""
         self._make_ready()
-        self._replace("samples", record.case_id, _samples_csv(samples) if any(samples) else "")
-        self._replace("operators", record.case_id, _calls_csv(operators, kernels) if operators or kernels else "")
+        self._replace("samples", record.case_id, samples_csv(samples) if any(samples) else "")
+        self._replace("operators", record.case_id, calls_csv(operators, kernels) if operators or kernels else "")
         append_line(self.journal, line)
 
     def _replace(self, kind: str, name: str, text: str) -> None:
@@ -222,7 +195,7 @@ class RunStore:
         size = self.journal.stat().st_size if self.journal.is_file() else 0
         if self._known is not None and size == self._journal_bytes and self.csv_file.is_file():
             return
-        self.drop_torn_line()
+        drop_torn_line(self.journal)
         records = self.records()
         self.write_csv(records)
         self._known = {record.case_id for record in records}
@@ -235,7 +208,7 @@ class RunStore:
             StorageError: if they cannot be written.
         """
         with advising(self.folder, f"The raw samples of attempt {attempt} at case {case_id} are lost."):
-            self._replace("samples", f"{case_id}.attempt{attempt}", _samples_csv(samples) if any(samples) else "")
+            self._replace("samples", f"{case_id}.attempt{attempt}", samples_csv(samples) if any(samples) else "")
 
     def samples(self, case_id: str, attempt: int | None = None) -> dict[str, list[list[float]]]:
         """Raw samples of a case: quantity -> for each worker process its values; empty if there are none.
@@ -247,17 +220,8 @@ class RunStore:
         Raises:
             ValueError: if the file is damaged.
         """
-        found: dict[str, list[list[float]]] = {}
         name = case_id if attempt is None else f"{case_id}.attempt{attempt}"
-        for quantity, process, value in read_csv(
-            self.folder / "samples" / f"{name}.csv",
-            # files written before a case could have several processes do not name one
-            lambda row: (row["quantity"], int(row.get("process", "0")), float(row["value"])),
-        ):
-            values = found.setdefault(quantity, [])
-            values.extend([] for _ in range(process + 1 - len(values)))
-            values[process].append(value)
-        return found
+        return read_samples(self.folder / "samples" / f"{name}.csv")
 
     def operators(self, case_id: str) -> dict[tuple[str, str], int]:
         """What one iteration of a case ran: (`operator` or `kernel`, name) -> calls; empty if that was not recorded.
@@ -265,48 +229,11 @@ class RunStore:
         Raises:
             ValueError: if the file is damaged.
         """
-        path = self.folder / "operators" / f"{case_id}.csv"
-        return dict(read_csv(path, lambda row: ((row["kind"], row["name"]), int(row["calls"]))))
-
-    def journal_records(self) -> Iterator[Record]:
-        """Every line of the journal, in order; a case that was recorded again comes again.
-
-        Raises:
-            ValueError: if a line other than a torn last one cannot be read.
-        """
-        if not self.journal.is_file():
-            return
-        with self.journal.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    return  # torn by a crash: that case is not finished
-                try:
-                    yield Record.model_validate_json(line, strict=True)
-                except ValidationError as error:
-                    raise ValueError(
-                        f"{self.journal}, line {number}: this is not a record of this version of vigbench "
-                        f"({_first_mistake(error)}). Read it with the version that wrote it, or move the run away."
-                    ) from error
+        return read_calls(self.folder / "operators" / f"{case_id}.csv")
 
     def records(self) -> list[Record]:
-        """All finished cases, each as it was recorded last; raises ValueError as `journal_records` does."""
-        return list({record.case_id: record for record in self.journal_records()}.values())
-
-    def drop_torn_line(self) -> None:
-        """Cut off an unfinished last line, so that the next record starts on a line of its own."""
-        if not self.journal.is_file():
-            return
-        with self.journal.open("rb") as file:
-            size = complete = file.seek(0, os.SEEK_END)
-            while complete:
-                start = max(0, complete - _BLOCK)
-                file.seek(start)
-                newline = file.read(complete - start).rfind(b"\n")
-                complete = start + newline + 1
-                if newline >= 0:
-                    break
-        if complete < size:
-            os.truncate(self.journal, complete)
+        """All finished cases, each as it was recorded last; raises ValueError as `read_journal` does."""
+        return list({record.case_id: record for record in read_journal(self.journal)}.values())
 
     def write_csv(self, records: Sequence[Record]) -> None:
         """Write `records.csv` from scratch; raises OSError if that fails."""
@@ -317,7 +244,7 @@ class RunStore:
         try:
             file = self._rescue_file()
             content = {"record": record, "samples": samples, "operators": operators, "kernels": kernels}
-            append_line(file, _Rescued.model_validate(content).model_dump_json(), mode=0o600)
+            rescue.save(file, rescue.Rescued.model_validate(content))
         except (OSError, ValueError) as error:
             return (
                 f"Nor could the record be saved elsewhere ({error}): its raw samples are lost; to keep the record, "
@@ -328,7 +255,7 @@ class RunStore:
     def _rescue_file(self) -> Path:
         info = self.info()
         name = info.get("id") or f"{self.folder.name}-{info.get('started_at')}"  # runs of vigbench 0.1.0 have no id
-        return Path(tempfile.gettempdir()) / f"vigbench-rescue-{re.sub(r'[^A-Za-z0-9.-]', '-', str(name))}.jsonl"
+        return rescue.rescue_file(str(name))
 
     def adopt_rescued(self) -> int:
         """Append the records of this run that `append` had to save elsewhere, and remove that file; their number.
@@ -343,8 +270,8 @@ class RunStore:
             file = self._rescue_file()
         except OSError:  # no folder for temporary files: nothing can have been saved there
             return 0
-        rescued = _read_rescued(file)
-        held = {record.case_id for record in self.journal_records() if record.status is not Status.pruned}
+        rescued = rescue.read_rescued(file)
+        held = {record.case_id for record in read_journal(self.journal) if record.status is not Status.pruned}
         missing = [one for one in rescued if one.record.case_id not in held]
         with advising(self.folder, f"Records that belong there are safe in {file}."):
             for one in missing:
@@ -354,38 +281,3 @@ class RunStore:
         with contextlib.suppress(OSError):  # if it stays, all its records are passed over next time
             file.unlink()
         return len(missing)
-
-
-def _read_rescued(file: Path) -> list[_Rescued]:
-    if not file.is_file():
-        return []
-    lines = file.read_bytes().split(b"\n")[:-1]  # an unfinished last line was reported as not saved
-    try:
-        return [_Rescued.model_validate_json(line) for line in lines]
-    except ValidationError as error:
-        raise ValueError(
-            f"{file} should hold rescued records, but is damaged ({_first_mistake(error)}). "
-            "Move it away to go on without them."
-        ) from error
-
-
-def _first_mistake(error: ValidationError) -> str:
-    mistake = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}".removeprefix(": ")
-
-
-def _samples_csv(samples: Samples) -> str:
-    """Long form: one line a sample, in the order taken."""
-    rows = (
-        (quantity, process, index, repr(float(value)))
-        for process, quantities in enumerate(samples)
-        for quantity, values in quantities.items()
-        for index, value in enumerate(values)
-    )
-    return csv_text(("quantity", "process", "index", "value"), rows)
-
-
-def _calls_csv(operators: Calls, kernels: Calls) -> str:
-    kinds = {"operator": operators, "kernel": kernels}
-    rows = ((kind, name, calls) for kind, ran in kinds.items() for name, calls in ran.items())
-    return csv_text(("kind", "name", "calls"), rows)

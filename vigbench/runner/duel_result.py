@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vigbench.records.files import append_text, csv_text, write_atomically
+from vigbench.records.files import append_text, write_atomically
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
+from vigbench.records.tables import csv_text
 from vigbench.runner.duel import Contestant, Effort, Pair
 from vigbench.runner.machine import describe_machine
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate

@@ -1,0 +1,51 @@
+"""The journal of a run: one record in a line, appended and never rewritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vigbench.records.schema import Record, first_mistake
+
+_BLOCK = 2**16  # bytes read at once while looking for the end of the last complete line
+
+
+def read_journal(journal: Path) -> Iterator[Record]:
+    """Every line of the journal, in order; a case that was recorded again comes again.
+
+    Raises:
+        ValueError: if a line other than a torn last one cannot be read.
+    """
+    if not journal.is_file():
+        return
+    with journal.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # torn by a crash: that case is not finished
+            try:
+                yield Record.model_validate_json(line, strict=True)
+            except ValidationError as error:
+                raise ValueError(
+                    f"{journal}, line {number}: this is not a record of this version of vigbench "
+                    f"({first_mistake(error)}). Read it with the version that wrote it, or move the run away."
+                ) from error
+
+
+def drop_torn_line(journal: Path) -> None:
+    """Cut off an unfinished last line, so that the next record starts on a line of its own."""
+    if not journal.is_file():
+        return
+    with journal.open("rb") as file:
+        size = complete = file.seek(0, os.SEEK_END)
+        while complete:
+            start = max(0, complete - _BLOCK)
+            file.seek(start)
+            newline = file.read(complete - start).rfind(b"\n")
+            complete = start + newline + 1
+            if newline >= 0:
+                break
+    if complete < size:
+        os.truncate(journal, complete)
