@@ -17,6 +17,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"batch_size": 8},
     {"phase": "training"},
     {"compile": True},
+    {"cuda_graph": True},
     {"tf32": True},
     {"channels_last": True},
     {"threads": 4},

@@ -15,8 +15,7 @@ __all__ = ["write_report"]
 def write_report(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
     """Write `out/report.html` and `out/figures/<metric>.png|svg`; return the path of the page.
 
-    `frame` has one row a case (`records.schema.columns()` with `run, suite, protocol, device_name, torch_version` in
-    front), `run_info` is the run's `run.json`.
+    `frame` has one row a case, as `records.load.load_results` returns it; `run_info` is the run's `run.json`.
     """
     from vigbench.report.html import write  # matplotlib and jinja2 load only when a report is written
 

@@ -15,7 +15,7 @@ from vigbench.records.schema import columns
 Row = Mapping[str, Any]
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
-FLAGS = ("compile", "channels_last", "tf32")
+FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
 COUNTS = ("resolution", "batch_size", "threads")
 NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "gmacs")))
 
@@ -30,6 +30,7 @@ class Setting:
     batch_size: int
     phase: str
     compile: bool
+    cuda_graph: bool
     channels_last: bool
     tf32: bool
     threads: int
@@ -37,7 +38,8 @@ class Setting:
     def text(self) -> str:
         """One line for people."""
         parts = [self.precision, f"batch {self.batch_size}", self.phase]
-        parts += ["compiled"] * self.compile + ["channels last"] * self.channels_last + ["TF32"] * self.tf32
+        parts += ["compiled"] * self.compile + ["CUDA graph"] * self.cuda_graph
+        parts += ["channels last"] * self.channels_last + ["TF32"] * self.tf32
         parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []
         return ", ".join([*parts, *([self.run] if self.run else [])])
 
