@@ -35,7 +35,7 @@ name: small
 question: Does the gate work?
 subjects: ['gated_net:net']
 profiles:
-  cpu: {resolution: 32, threads: 1, processes: 3, calibrate: true, budget: 12s}
+  cpu: {resolution: 32, threads: 1, processes: 3, calibrate: true, budget: 6s}
 """
 
 

@@ -41,7 +41,7 @@ def test_a_fault_ends_in_one_status_with_a_reason(measure: Measure, name: str, s
 
 def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     begin = time.monotonic()
-    outcome = measure("hangs", timeout_s=6)
+    outcome = measure("hangs", timeout_s=4)
     assert outcome.status == "timeout"
     assert "--case-timeout" in outcome.reason
     assert time.monotonic() - begin < 30
@@ -56,7 +56,7 @@ def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     ],
 )
 def test_no_child_outlives_its_worker(measure: Measure, subjects: Path, name: str, status: str) -> None:
-    assert measure(name, timeout_s=8).status == status
+    assert measure(name, timeout_s=5).status == status
     children = [int(file.read_text()) for file in (subjects / "pids").iterdir()]
     assert len(children) == 3
     deadline = time.monotonic() + 5

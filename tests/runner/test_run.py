@@ -93,7 +93,7 @@ def test_out_of_memory_and_timeout_prune_larger_cases_of_the_same_series_only(
 ) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(SUITE.format(subjects="'misbehaving:hangs', 'misbehaving:fine'"))
-    run = vigbench.run(path, out=tmp_path, device="cpu", overrides=Overrides(case_timeout=5.0))
+    run = vigbench.run(path, out=tmp_path, device="cpu", overrides=Overrides(case_timeout=4.0))
     records = run.store.records()
     status = {(record.case.subject, record.case.resolution): record.status for record in records}
     assert status["misbehaving:hangs", 32] == Status.timeout
