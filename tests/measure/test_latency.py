@@ -4,7 +4,7 @@ from time import sleep
 
 import pytest
 
-from vigbench.measure.latency import BETWEEN_S, between_samples, block_of, measure_timing
+from vigbench.measure.latency import BETWEEN_S, THROUGHPUT_BLOCK_S, between_samples, block_of, measure_timing
 from vigbench.measure.sampling import CPU, Criterion
 
 QUICK = replace(CPU, min_samples=6, max_samples=6)
@@ -45,6 +45,18 @@ def test_reading_takes_no_part_in_a_duration(criterion: Criterion) -> None:
         lambda: None, lambda: None, queued=False, criterion=criterion, budget_s=0.0, on_block=lambda: sleep(0.1)
     )
     assert max(timing.latency.durations_s) < 0.1
+
+
+def test_a_block_of_queued_calls_is_long_enough(criterion: Criterion) -> None:
+    queue: list[float] = []
+
+    def synchronize() -> None:  # a launch costs 1 ms on top of each synchronised call
+        if queue:
+            sleep(1e-3 + sum(queue))
+        queue.clear()
+
+    timing = measure_timing(lambda: queue.append(1e-3), synchronize, queued=True, criterion=criterion, budget_s=0.0)
+    assert timing.calls_per_block * min(timing.throughput.durations_s) > 0.8 * THROUGHPUT_BLOCK_S
 
 
 def test_short_samples_share_a_reading() -> None:

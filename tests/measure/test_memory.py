@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.memory import MIB, cpu_allocator_peak, measure_memory
+from vigbench.measure.memory import MIB, cpu_allocator_peak, is_out_of_memory, measure_memory
 from vigbench.measure.process_memory import process_peak, process_peak_source
 
 
@@ -114,3 +114,21 @@ def test_shared_weights_count_once() -> None:
     model[1].weight = model[0].weight
     inputs = torch.ones(1, 256)
     assert measure_memory(lambda: model(inputs), model, inputs).weights == 256 * 256 * 4
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_whoever_fails_to_allocate_is_recognised(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected

@@ -1,5 +1,8 @@
 """The operators that ran are what the label promises."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -53,6 +56,27 @@ def test_calls_are_counted_and_equal_from_call_to_call() -> None:
     assert first.operators["aten::linear"] == 5
     assert first == record_path(lambda: [layer(x) for _ in range(5)], CPU)
     assert not first.kernels
+
+
+def test_only_work_of_the_device_counts_as_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def event(name: str, device: str = "CUDA", annotation: bool = False) -> Any:
+        return SimpleNamespace(
+            name=lambda: name,
+            device_type=lambda: SimpleNamespace(name=device),
+            is_user_annotation=lambda: annotation,
+        )
+
+    events = [
+        event("gla_kernel"),
+        event("gla_kernel"),
+        event("Memcpy DtoH (Device -> Pageable)"),
+        event("## Call CompiledFxGraph f3 ##", annotation=True),
+        event("Stream Sync"),
+        event("aten::mm", "CPU"),
+        event("cudaLaunchKernel", "CPU"),
+    ]
+    monkeypatch.setattr("vigbench.measure.path.events_of", lambda profiler: events)
+    assert record_path(lambda: None, CPU) == Path({"aten::mm": 1}, {"gla_kernel": 2})
 
 
 def test_a_broken_promise_is_named() -> None:

@@ -1,8 +1,10 @@
 """Faults are injected for real: every one ends in exactly one status, with a reason to act on."""
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -66,6 +68,15 @@ def test_no_child_outlives_its_worker(measure: Measure, subjects: Path, name: st
                 os.kill(pid, 9)
             pytest.fail(f"{len(left)} of 3 children lived on")
         time.sleep(0.05)
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs the fork server")
+def test_other_users_of_the_fork_server_keep_their_processes(measure: Measure) -> None:
+    assert measure("fine").status == "ok"  # the fork server is there
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        assert pool.submit(abs, -3).result() == 3
+        assert measure("leaves_children").status == "ok"
+        assert pool.submit(abs, -4).result() == 4
 
 
 def is_running(pid: int) -> bool:
@@ -155,4 +166,4 @@ def test_stages_come_in_the_order_of_the_protocol(subjects: Path) -> None:
     case = Case(subject="misbehaving:fine", resolution=32, threads=1)
     outcome = run_in_worker(Job(case=case, budget_s=0.2), timeout_s=60, on_stage=stages.append)
     assert outcome.status == "ok"
-    assert stages == ["build", "cost", "check", "warm-up", "path", "memory", "timing"]
+    assert stages == ["build", "cost", "check", "warm-up", "memory", "timing", "path"]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.runner.gate import WrongResultError, check, check_call
+from vigbench.runner.gate import WrongResultError, check, tolerance_class
 from vigbench.runner.measure_case import measure_case
-from vigbench.runner.subject import build_on_device, iteration, make_inputs
-from vigbench.suites.case import Case
+from vigbench.runner.subject import build_on_device, make_inputs
+from vigbench.suites.case import Case, Precision
 
 VIG = Case(subject="vig_tiny_patch16_224", implementation="torch_chunk", resolution=64, threads=1)
 
@@ -69,16 +69,26 @@ def test_a_wrong_gradient_is_caught_where_the_output_is_right() -> None:
     assert check(model, VIG, "gla", make_inputs(VIG)).error is not None, "inference has no gradient to be wrong"
 
 
-@pytest.mark.parametrize("phase", ["inference", "training"])
-def test_a_compiled_call_is_compared_with_the_plain_model(phase: str) -> None:
-    case = Case(subject="resnet18", resolution=32, batch_size=2, compile=True, phase=phase, threads=1)
-    model, inputs = build_on_device(case), make_inputs(case)
-    right, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
-    check_call(right, model, case, inputs)
-    other = inputs + 0.1
-    wrong, _ = iteration(model, case.model_copy(update={"compile": False}), other)
-    with pytest.raises(WrongResultError, match="compiled model differs"):
-        check_call(wrong, model, case, inputs)
+def test_tf32_is_judged_by_its_own_mantissa_and_against_a_reference_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = VIG.model_copy(update={"tf32": True})
+    assert tolerance_class(case) == "float16"
+    assert tolerance_class(case.model_copy(update={"precision": Precision.bfloat16})) == "bfloat16"
+    torch.set_float32_matmul_precision("high")
+    seen: list[str] = []
+
+    def watched(x: Tensor) -> Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return x
+
+    try:
+        model = _Watched(build_on_device(VIG), watched)
+        check(model, case, "gla", make_inputs(VIG))
+        assert seen == ["high", "high", "highest"], "finite?, subject, reference"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_the_gate_goes_down_to_a_resolution_at_which_the_reference_fits() -> None:
@@ -123,6 +133,13 @@ class _Broken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fault(self.model(x))
+
+
+class _Watched(_Broken):
+    """Its reference is watched too."""
+
+    def set_implementation(self, name: str) -> None:
+        self.model.set_implementation(name)  # type: ignore[operator]
 
 
 def test_training_and_compiled_cases_are_measured_too() -> None:

@@ -22,6 +22,12 @@ def test_bisection_finds_the_limit_in_few_attempts(limit: int) -> None:
     assert len(asked) == len(set(asked)), "no batch is tried twice"
 
 
+def test_a_search_that_starts_too_high_goes_down() -> None:
+    assert largest_that_fits(lambda batch: batch <= 5, start=32) == 5
+    assert largest_that_fits(lambda batch: 2 <= batch <= 40, start=8) == 40, "one that cannot run at batch 1"
+    assert largest_that_fits(lambda batch: False, start=32) == 0
+
+
 def test_the_largest_batch_of_a_subject_of_known_size(subjects: Path) -> None:
     case = Case(subject="misbehaving:allocates_per_image", resolution=32, threads=1)  # 16 MiB for each image
     tried: list[str] = []

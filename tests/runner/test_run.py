@@ -12,11 +12,9 @@ import pandas as pd
 import pytest
 
 import vigbench
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.schema import Status
 from vigbench.records.store import RunStore
-from vigbench.runner.repeat import Measured
 from vigbench.runner.run import choose_device, continue_run, resume_plan, start_run
-from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 
 SUITE = """
@@ -216,22 +214,3 @@ def test_ctrl_c_once_finishes_the_case_and_twice_stops_now(subjects: Path, tmp_p
     assert "Traceback" not in errors
     (folder,) = out.iterdir()
     assert len(RunStore.open(folder).records()) == (2 if signals == 1 else 1)
-
-
-@pytest.mark.slow
-def test_a_contended_case_is_measured_again_and_both_attempts_are_kept(
-    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads = iter([(0.9, ("contended",)), (0.1, ())])
-
-    def measure(case: Case, planned: object, **options: object) -> Measured:
-        load, marks = next(loads)
-        metrics = Metrics(latency_ms=100 * load, other_load=load, case_s=1.0)
-        return Measured(Status.ok, marks=marks, metrics=metrics, samples=({"latency_ms": (100 * load,)},))
-
-    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
-    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
-    continue_run(store, planned)
-    (record,) = store.records()
-    assert (record.metrics.latency_ms, record.metrics.attempts, record.marks) == (10.0, 2, ())
-    assert store.samples(record.case_id, attempt=1) == {"latency_ms": [[90.0]]}

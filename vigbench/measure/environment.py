@@ -19,6 +19,7 @@ from vigbench.measure.settings import default_threads
 
 PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
 _CGROUP = Path("/sys/fs/cgroup")
+_RECLAIMABLE = ("inactive_file", "active_file", "slab_reclaimable")  # counted as used, but given back on demand
 
 
 def cpu_name() -> str:
@@ -43,10 +44,14 @@ def available_memory() -> int:
     """Bytes that this process may still allocate without swapping, the container's limit included."""
     available = int(psutil.virtual_memory().available)
     try:
-        limit, used = (_CGROUP / "memory.max").read_text().strip(), (_CGROUP / "memory.current").read_text().strip()
+        limit, used, parts = ((_CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current", "stat"))
     except OSError:
         return available
-    return min(available, int(limit) - int(used)) if limit != "max" else available
+    if limit == "max":
+        return available
+    counts = dict(line.split() for line in parts.splitlines())
+    reclaimable = sum(int(counts.get(name, 0)) for name in _RECLAIMABLE)
+    return max(0, min(available, int(limit) - int(used) + reclaimable))
 
 
 def describe_environment(device: str, threads: int) -> dict[str, Any]:

@@ -112,9 +112,15 @@ def measure_timing(
     latency = sample(between_samples(in_turns, on_block), criterion, latency_budget_s)
     if not queued:
         return Timing(latency, latency, 1, tuple(calibration_s))
-    calls = max(1, math.ceil(THROUGHPUT_BLOCK_S / median(latency.durations_s)))
+    calls = _calls_for(THROUGHPUT_BLOCK_S, median(latency.durations_s))
+    # queued calls overlap their launches with the device's work, so that they are shorter than synchronised ones
+    calls = _calls_for(THROUGHPUT_BLOCK_S, timed(block_of(call, calls), synchronize)() / calls)
     timed_block = timed(block_of(call, calls), synchronize)
     blocks = replace(criterion, min_samples=MIN_BLOCKS, max_samples=MAX_BLOCKS)
     rest_s = max(0.0, budget_s - (perf_counter() - start))
     throughput = sample(between_samples(lambda: timed_block() / calls, on_block), blocks, rest_s)
     return Timing(latency, throughput, calls, tuple(calibration_s))
+
+
+def _calls_for(block_s: float, call_s: float) -> int:
+    return max(1, math.ceil(block_s / call_s))

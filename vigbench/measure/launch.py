@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from vigbench.measure.path import events_of, is_device_work
+
 LAUNCH_BOUND_BELOW = 0.8  # of the latency with a kernel running; below, a faster host would help more than a faster GPU
 _PROFILED_CALLS = 3  # profiling starts cold, and one call could be interrupted
-_NO_WORK = ("Context Sync", "Stream Sync", "Event Sync", "Stream Wait Event")  # the device waits in them
 
 
 def busy_time(intervals: Iterable[tuple[int, int]]) -> int:
@@ -45,7 +46,7 @@ def device_busy_s(call: Callable[[], object], device: torch.device) -> float | N
             call()
             torch.cuda.synchronize(device)
     index = torch.cuda.current_device() if device.index is None else device.index
-    busy_ns = busy_time(device_intervals(_events(profiler), index))
+    busy_ns = busy_time(device_intervals(events_of(profiler), index))
     return busy_ns / 1e9 / _PROFILED_CALLS if busy_ns else None
 
 
@@ -59,13 +60,5 @@ def device_intervals(events: Iterable[Any], device_index: int) -> list[tuple[int
     return [
         (event.start_ns(), event.start_ns() + event.duration_ns())
         for event in events
-        if event.device_type().name == "CUDA"
-        and event.device_index() == device_index
-        and not event.is_user_annotation()
-        and event.name() not in _NO_WORK
+        if event.device_type().name == "CUDA" and event.device_index() == device_index and is_device_work(event)
     ]
-
-
-def _events(profiler: Any) -> Iterable[Any]:
-    events: Iterable[Any] = profiler.profiler.kineto_results.events()
-    return events

@@ -18,6 +18,7 @@ from vigbench.measure.process_memory import process_peak_source as process_peak_
 from vigbench.measure.process_memory import status_bytes as status_bytes
 
 MIB = 2**20
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "status_alloc_failed")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,10 @@ def without_collection() -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed for lack of memory, on a GPU or a CPU (which has no exception type of its own)."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # the CPU's allocator, and whatever allocates on a GPU beside torch's: the driver, Triton, cuBLAS
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def cpu_allocator_peak(call: Callable[[], object]) -> int:

@@ -23,6 +23,9 @@ SDPA_BACKENDS = {
 }
 
 
+_NO_WORK = ("Context Sync", "Stream Sync", "Event Sync", "Stream Wait Event")  # the device waits in them
+
+
 @dataclass(frozen=True)
 class Path:
     """What one call ran: name -> how often.
@@ -70,16 +73,22 @@ def record_path(call: Callable[[], object], device: torch.device) -> Path:
             torch.cuda.synchronize()
     operators: Counter[str] = Counter()
     kernels: Counter[str] = Counter()
-    for event in _events(profiler):
+    for event in events_of(profiler):
         name = event.name()
         if event.device_type().name == "CUDA":
-            if not name.startswith(("Memcpy", "Memset", "gpu_user_annotation")):
+            if is_device_work(event) and not name.startswith(("Memcpy", "Memset")):
                 kernels[name] += 1
         elif "::" in name and " " not in name:  # the rest are runtime calls, annotations and Python frames
             operators[name] += 1
     return Path(dict(operators), dict(kernels))
 
 
-def _events(profiler: Any) -> list[Any]:
+def events_of(profiler: Any) -> list[Any]:
+    """The profiler's raw events; the public list costs seconds and merges what belongs apart."""
     events: list[Any] = profiler.profiler.kineto_results.events()
     return events
+
+
+def is_device_work(event: Any) -> bool:
+    """Whether an event of the device is a kernel, copy or fill, not an annotation or a wait."""
+    return not event.is_user_annotation() and event.name() not in _NO_WORK

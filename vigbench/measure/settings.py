@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -35,3 +37,16 @@ def apply_settings(*, threads: int, tf32: bool) -> int:
     torch.set_flush_denormal(False)
     torch.manual_seed(SEED)
     return chosen
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """No TF32 inside, whatever the case has: for a reference."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions

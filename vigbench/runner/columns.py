@@ -10,7 +10,7 @@ from vigbench.measure.latency import Timing
 from vigbench.measure.launch import busy_share
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import Path
-from vigbench.runner.observe import Outside
+from vigbench.runner.observe import Taken
 from vigbench.stats.order import count_outliers, percentile
 from vigbench.stats.series import effective_size
 
@@ -105,30 +105,30 @@ def kernel_columns(kernel: KernelTime | None, busy_s: float | None, timing: Timi
     }
 
 
-def surroundings_columns(outside: Outside) -> dict[str, float | str | None]:
+def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:
     """Energy, the GPU's state, and what others did meanwhile."""
-    state = outside.state
+    state = taken.state
     return {
-        "energy_j_per_img": outside.energy.j_per_img,
-        "energy_source": outside.energy.source,
+        "energy_j_per_img": taken.energy.j_per_img,
+        "energy_source": taken.energy.source,
         "power_w": state.power_w,
         "sm_clock_mhz": state.sm_clock_mhz,
         "temperature_c": state.temperature_c,
         "throttle_reasons": state.throttle_reasons,
-        "other_load": outside.load_before,
-        "other_load_after": outside.load_after,
-        "gpu_others": outside.gpu_others,
-        "rate_drop": outside.rate_drop,
+        "other_load": taken.load_before,
+        "other_load_after": taken.load_after,
+        "gpu_others": taken.gpu_others,
+        "rate_drop": taken.rate_drop,
     }
 
 
-def raw_samples(outside: Outside) -> dict[str, tuple[float, ...]]:
+def raw_samples(taken: Taken) -> dict[str, tuple[float, ...]]:
     """Every raw value by quantity, in the order taken; milliseconds where the name says so."""
-    timing = outside.timing
+    timing = taken.timing
     seconds = {"latency_ms": timing.latency.durations_s, "calibration_ms": timing.calibration_s}
     if timing.throughput is not timing.latency:
         seconds["queued_call_ms"] = timing.throughput.durations_s
-    if outside.kernel is not None:
-        seconds["kernel_ms"] = outside.kernel.samples.durations_s
+    if taken.kernel is not None:
+        seconds["kernel_ms"] = taken.kernel.samples.durations_s
     found = {name: tuple(1e3 * one for one in values) for name, values in seconds.items()}
-    return {name: values for name, values in {**found, **outside.series}.items() if values}
+    return {name: values for name, values in {**found, **taken.series}.items() if values}

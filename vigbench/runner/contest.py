@@ -6,29 +6,33 @@ from collections.abc import Callable
 from statistics import median
 
 from vigbench.measure.latency import timed
+from vigbench.records.schema import Status
 from vigbench.runner.failures import guarded
 from vigbench.runner.messages import Block, Durations, Message, Outcome, Ready
-from vigbench.runner.prepare import call_to_time, prepare
+from vigbench.runner.prepare import call_to_time, prepare, prove_path
 from vigbench.suites.case import Case
 
 REFRESH_BELOW_S = 0.5  # shorter calls are preceded by an untimed one: the other contestant has had the caches
 
 
 def contest(case: Case, budget_s: float, say: Callable[[Message], None], next_block: Callable[[], Block]) -> None:
-    """Prepare the case by the protocol, say `Ready`, then time blocks until the coordinator ends this process.
+    """Prepare the case by the protocol, say `Ready`, then time blocks until one of no calls asks for the path's proof.
 
-    A contestant that fails, before or in a block, says its outcome instead.
+    A contestant that fails, before or in a block, says its outcome instead of what was asked.
     """
 
     def take_part() -> Outcome:
         prepared = prepare(case, budget_s, lambda _: None)
-        timed_call = timed(call_to_time(prepared), prepared.synchronize)
+        timed_call = timed(call_to_time(prepared)[0], prepared.synchronize)
         call_s = median(timed_call() for _ in range(3))
         say(Ready(call_s=call_s))
-        while True:
-            block = next_block()
+        while (block := next_block()).calls:
             if call_s < REFRESH_BELOW_S:
                 timed_call()
             say(Durations(seconds=tuple(timed_call() for _ in range(block.calls))))
+        del timed_call  # and with it the memory of a CUDA graph
+        prove_path(prepared)
+        say(Durations(seconds=()))
+        return Outcome(status=Status.ok)
 
     say(guarded(case, take_part))

@@ -66,13 +66,12 @@ class Coordinator:
     batch_limits: BatchLimits | None = None
 
     def run(self) -> None:
-        """Measure every case that the store does not hold yet, or holds as pruned.
+        """Measure every case that the store does not hold yet, or holds as pruned, or as stopped after less time.
 
         A case whose series ran out of memory or time at a smaller size is `pruned`, and so is one that the budget no
         longer allows; a smaller batch or resolution is never substituted. Stops early at a `StopRequest`.
         """
-        # a pruned case was never tried: a resumed run, with more budget perhaps, tries it
-        done = {record.case_id: record for record in self.store.records() if record.status is not Status.pruned}
+        done = {record.case_id: record for record in self.store.records() if not self._is_to_retry(record)}
         for record in done.values():
             self.budget.learn(record)
         cases = self.planned.cases
@@ -88,6 +87,13 @@ class Coordinator:
             self.budget.learn(record)
             self.progress.case_ended(record)
 
+    def _is_to_retry(self, record: Record) -> bool:
+        """Whether a resumed run measures it again: never tried, or stopped by a shorter limit than today's."""
+        stopped_after_s = record.metrics.case_s or 0.0
+        return record.status is Status.pruned or (
+            record.status is Status.timeout and stopped_after_s < self.planned.case_timeout_s
+        )
+
     def _end_in_a_record(self, case: Case, later: Sequence[Case], done: Sequence[Record], end: float) -> Record:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         begin = monotonic()
@@ -98,17 +104,22 @@ class Coordinator:
             return record
         sampling_s = self.budget.sampling_s(case, later, end - begin)
         measured = self._measure(case, sampling_s)
-        attempts = 1
+        attempts: dict[int, Measured] = {1: measured}
         if CONTENDED in measured.marks and self.budget.can_repeat(later, end - monotonic(), monotonic() - begin):
             self.progress.stage("again, since other processes disturbed it")
-            repeated = self._measure(case, sampling_s)
-            attempts = 2
-            less, more = sorted((measured, repeated), key=Measured.disturbance)
-            self.store.discard(case.case_id, more.samples, attempt=1 if more is measured else 2)
-            measured = less
-        extra: dict[str, float | int | None] = {"attempts": attempts, "case_s": monotonic() - begin}
+            attempts[2] = self._measure(case, sampling_s)
+        kept = min(attempts, key=lambda number: attempts[number].disturbance())
+        measured = attempts.pop(kept)
+        extra: dict[str, float | int | None] = {"attempts": len(attempts) + 1, "case_s": monotonic() - begin}
+        record = self._keep(case, measured, started_at, extra)
+        for number, other in attempts.items():
+            self.store.discard(case.case_id, other.samples, number)
         if self.batch_limits is not None and measured.status is Status.ok:
-            extra["largest_batch"] = self.batch_limits.of(case, self.progress.stage)
+            largest = self.batch_limits.of(case, self.progress.stage)
+            record = self._keep(case, measured, started_at, {**extra, "largest_batch": largest})
+        return record
+
+    def _keep(self, case: Case, measured: Measured, started_at: str, extra: dict[str, float | int | None]) -> Record:
         record = _record(case, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
         return record

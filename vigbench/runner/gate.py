@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, is_finite, relative_error
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import Path
+from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
 from vigbench.runner.subject import build_on_device, loss_of, make_inputs
 from vigbench.suites.case import Case, Phase, Precision
@@ -80,30 +80,9 @@ def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) ->
         model.train(training)
 
 
-def check_call(call: Callable[[], object], model: nn.Module, case: Case, inputs: Tensor) -> None:
-    """Compare what a compiled or captured call computes, on the whole batch, with the plain model.
-
-    Raises:
-        WrongResultError: if it differs by more than the precision allows.
-    """
-    what = "compiled" if case.compile else "captured"
-    if case.phase != Phase.training:
-        output = call()
-        assert isinstance(output, Tensor)
-        with torch.inference_mode():
-            error, allowed = relative_error(output.clone(), model(inputs)), TOLERANCE[case.precision]
-    else:
-        call()
-        found = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
-        model.zero_grad(set_to_none=True)
-        loss_of(model(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
-        expected = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
-        (error, _), allowed = gradient_error(found, expected), GRADIENT_TOLERANCE[case.precision]
-    if not error <= allowed:
-        raise WrongResultError(
-            f"The {what} model differs from the plain one by {error:.1e}; {allowed:.0e} is allowed in "
-            f"{case.precision}. Nothing was timed."
-        )
+def tolerance_class(case: Case) -> str:
+    """The precision by whose tolerance a case is judged: TF32 has the mantissa of float16."""
+    return "float16" if case.tf32 and case.precision == Precision.float32 else case.precision.value
 
 
 def _largest_px(operator: str, case: Case) -> int:
@@ -123,17 +102,18 @@ def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, s
 
 
 def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
-    if case.precision == Precision.float32 and case.implementation == REFERENCES[operator]:
+    if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
         return Gate(0.0, 0.0 if case.phase == Phase.training else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
-    expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
+    with full_float32():
+        expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
     error = relative_error(output, expected)
-    _require(error, TOLERANCE[case.precision], "The output", case, side)
+    _require(error, TOLERANCE[tolerance_class(case)], "The output", case, side)
     if case.phase != Phase.training:
         return Gate(error, None, side)
     worst, name = gradient_error(gradients, expected_gradients)
-    _require(worst, GRADIENT_TOLERANCE[case.precision], f"The gradient of {name}", case, side)
+    _require(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, side)
     return Gate(error, worst, side)
 
 
@@ -164,7 +144,7 @@ def _require(error: float, allowed: float, what: str, case: Case, side: int) -> 
     if not error <= allowed:
         raise WrongResultError(
             f"{what} with {case.implementation} differs from the reference by {error:.1e} of its largest value at "
-            f"{side} px; {allowed:.0e} is allowed in {case.precision}. Nothing was timed."
+            f"{side} px; {allowed:.0e} is allowed in {tolerance_class(case)}. Nothing was timed."
         )
 
 

@@ -15,14 +15,14 @@ MOST_BATCH = 2**16
 
 
 def largest_that_fits(fits: Callable[[int], bool], start: int = 1, most: int = MOST_BATCH) -> int:
-    """The largest batch that fits, to within 1/64 of itself; `fits` is asked O(log batch) times.
+    """The largest batch that fits, to within 1/64 of itself, or 0; `fits` is asked O(log batch) times.
 
     Args:
         fits: whether a batch fits; monotone.
-        start: a batch that fits.
+        start: asked first, then larger or smaller ones.
         most: not asked beyond it.
     """
-    low, high = start, start
+    low, high = (start, start) if fits(start) else (0, start)
     while low == high and high < most:  # doubling, until one does not fit
         high = min(most, 2 * low)
         if fits(high):
@@ -36,7 +36,7 @@ def largest_that_fits(fits: Callable[[int], bool], start: int = 1, most: int = M
 def find_largest_batch(
     case: Case, *, memory_limit_mib: float | None, timeout_s: float, on_stage: Callable[[str], None]
 ) -> int:
-    """The largest batch with which a case runs; 0 if not even its own does.
+    """The largest batch with which a case runs; 0 if there is none.
 
     Args:
         case: its batch size is where the search starts.
@@ -51,7 +51,7 @@ def find_largest_batch(
         job = Job(case=larger, task=Task.fit, memory_limit_mib=memory_limit_mib)
         return run_in_worker(job, timeout_s=timeout_s, on_stage=lambda _: None).status is Status.ok
 
-    return largest_that_fits(fits, case.batch_size) if fits(case.batch_size) else 0
+    return largest_that_fits(fits, case.batch_size)
 
 
 @dataclass
@@ -72,6 +72,6 @@ class BatchLimits:
         key = case.model_copy(update={"batch_size": 1})
         if key not in self._found:
             self._found[key] = find_largest_batch(
-                key, memory_limit_mib=self.memory_limit_mib, timeout_s=self.timeout_s, on_stage=on_stage
+                case, memory_limit_mib=self.memory_limit_mib, timeout_s=self.timeout_s, on_stage=on_stage
             )
         return self._found[key]

@@ -18,7 +18,7 @@ from vigbench.runner.columns import (
 )
 from vigbench.runner.failures import guarded
 from vigbench.runner.messages import Outcome
-from vigbench.runner.observe import look_inside, time_it
+from vigbench.runner.observe import look_inside, measure_held, measure_taken
 from vigbench.runner.prepare import Prepared, prepare
 from vigbench.suites.case import Case
 
@@ -44,20 +44,23 @@ def measure_case(case: Case, budget_s: float, on_stage: OnStage, *, calibrate: b
 
 def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: bool) -> Outcome:
     on_stage("memory")
-    inside = look_inside(prepared)
+    held = measure_held(prepared)
 
     on_stage("timing")
-    outside = time_it(prepared, budget_s, calibrate)
-    timing, gate = outside.timing, prepared.gate
+    taken = measure_taken(prepared, budget_s, calibrate)
+
+    on_stage("path")
+    ran = look_inside(prepared)
+    timing, gate = taken.timing, prepared.gate
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),
             **throughput_columns(timing, prepared.case.batch_size),
-            **memory_columns(inside.memory, inside.saved_for_backward),
+            **memory_columns(held.memory, held.saved_for_backward),
             **cost_columns(prepared.cost, prepared.operator),
-            **path_columns(prepared.path),
-            **kernel_columns(outside.kernel, inside.busy_s, timing),
-            **surroundings_columns(outside),
+            **path_columns(ran.path),
+            **kernel_columns(taken.kernel, ran.busy_s, timing),
+            **surroundings_columns(taken),
             "warmup_iterations": prepared.warmup_iterations,
             "output_error": gate.error,
             "gradient_error": gate.gradient_error,
@@ -70,18 +73,18 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
     found = {
         "not_converged": not (timing.latency.converged and timing.throughput.converged),
         "unsteady": timing.latency.unsteady or timing.throughput.unsteady,
-        "contended": outside.contended,
-        "throttled": outside.state.throttled,
+        "contended": taken.contended,
+        "throttled": taken.state.throttled,
         "launch_bound": busy is not None and busy < LAUNCH_BOUND_BELOW,
-        "launch_exposed": outside.kernel is not None and not outside.kernel.launch_hidden,
-        "unverified": gate.unverified,
+        "launch_exposed": taken.kernel is not None and not taken.kernel.launch_hidden,
+        "unverified": gate.unverified or taken.unverified,
     }
     return Outcome(
         status=Status.ok,
         operator=prepared.operator,
         marks=tuple(mark for mark, holds in found.items() if holds),
         metrics=metrics,
-        samples=raw_samples(outside),
-        operators=dict(prepared.path.operators),
-        kernels=dict(prepared.path.kernels),
+        samples=raw_samples(taken),
+        operators=dict(ran.path.operators),
+        kernels=dict(ran.path.kernels),
     )

@@ -39,7 +39,7 @@ class Job(_Message):
 
 
 class Block(_Message):
-    """Coordinator to a contestant: time that many calls now."""
+    """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end."""
 
     calls: int
 

@@ -1,4 +1,4 @@
-"""Inside the worker: what is measured of a prepared case, first by looking inside a call, then by timing it."""
+"""Inside the worker: what is measured of a prepared case: what a call holds, what it takes, and what it runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from vigbench.measure.energy import Energy, find_meter, measure_energy
 from vigbench.measure.latency import Timing, block_of, measure_timing, timed
 from vigbench.measure.launch import device_busy_s
 from vigbench.measure.memory import Memory, measure_memory
+from vigbench.measure.path import Path
 from vigbench.measure.saved_tensors import saved_for_backward
-from vigbench.runner.prepare import Prepared, call_to_time
+from vigbench.runner.prepare import Prepared, call_to_time, prove_path
 from vigbench.runner.subject import loss_of, runnable
 from vigbench.suites.case import Phase
 
@@ -21,19 +22,19 @@ KERNEL_SHARE = 0.3  # of the sampling budget on CUDA, for the device's own time
 
 
 @dataclass(frozen=True)
-class Inside:
-    """What a call holds and runs; bytes and seconds."""
+class Held:
+    """What a call holds, in bytes."""
 
     memory: Memory
     saved_for_backward: int | None
-    busy_s: float | None
 
 
 @dataclass(frozen=True)
-class Outside:
+class Taken:
     """What a call takes, and what went on around it.
 
     Attributes:
+        unverified: whether what was timed could not be compared with the plain model.
         load_before, load_after: share of the machine's CPU used by others, 0 to 1.
         gpu_others: other processes on the GPU, the most seen; None where unknown.
         rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
@@ -48,6 +49,7 @@ class Outside:
     load_after: float
     gpu_others: int | None
     rate_drop: float
+    unverified: bool
 
     @property
     def contended(self) -> bool:
@@ -56,22 +58,27 @@ class Outside:
         return self.rate_drop > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
 
 
-def look_inside(prepared: Prepared) -> Inside:
-    """Memory and kernels of one plain call: a replayed graph would show neither."""
-    case, call, device = prepared.case, prepared.call, prepared.inputs.device
-    memory = measure_memory(call, prepared.model, prepared.inputs)
+@dataclass(frozen=True)
+class Ran:
+    """What a call ran: its operators and kernels, and on CUDA the seconds with one of them on the device."""
+
+    path: Path
+    busy_s: float | None
+
+
+def measure_held(prepared: Prepared) -> Held:
+    """Memory of one plain call: a replayed graph owns its memory and allocates nothing."""
+    case = prepared.case
+    memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
     saved = None
     if case.phase == Phase.training:
         run = runnable(prepared.model, case)
         saved = saved_for_backward(lambda: loss_of(run(prepared.inputs)), prepared.model, prepared.inputs)
-    busy_s = None
-    if device.type == "cuda":
-        call()  # refills the allocator's cache, which the memory pass emptied
-        busy_s = device_busy_s(call, device)
-    return Inside(memory, saved, busy_s)
+    prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
+    return Held(memory, saved)
 
 
-def time_it(prepared: Prepared, budget_s: float, calibrate: bool) -> Outside:
+def measure_taken(prepared: Prepared, budget_s: float, calibrate: bool) -> Taken:
     """Latency and throughput, then the device's own time and energy, between two looks at who else is there.
 
     Args:
@@ -80,7 +87,7 @@ def time_it(prepared: Prepared, budget_s: float, calibrate: bool) -> Outside:
     """
     case, synchronize, device = prepared.case, prepared.synchronize, prepared.inputs.device
     on_cuda = device.type == "cuda"
-    call = call_to_time(prepared)
+    call, verified = call_to_time(prepared)
     recorder, meter = StateRecorder(device), find_meter(device)
     synchronize()
     others_before = recorder.other_processes()
@@ -103,7 +110,7 @@ def time_it(prepared: Prepared, budget_s: float, calibrate: bool) -> Outside:
     energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     others = [count for count in (others_before, recorder.other_processes()) if count is not None]
-    return Outside(
+    return Taken(
         timing=timing,
         kernel=kernel,
         energy=energy,
@@ -113,4 +120,16 @@ def time_it(prepared: Prepared, budget_s: float, calibrate: bool) -> Outside:
         load_after=load_of_others(),
         gpu_others=max(others, default=None),
         rate_drop=rate_drop,
+        unverified=not verified,
     )
+
+
+def look_inside(prepared: Prepared) -> Ran:
+    """What one plain call runs. Last: a CUDA profiler leaves hooks in the process that slow later launches down.
+
+    Raises:
+        WrongResultError: if it is not what the label names.
+    """
+    device = prepared.inputs.device
+    path = prove_path(prepared)
+    return Ran(path, device_busy_s(prepared.call, device) if device.type == "cuda" else None)

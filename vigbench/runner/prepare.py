@@ -1,9 +1,9 @@
-"""Inside the worker: everything before a case may be timed. Build, cost, gate, warm-up, and the path that ran."""
+"""Inside the worker: everything before a case may be timed (build, cost, gate, warm-up), and the proof of its path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,14 +18,15 @@ from vigbench.measure.sampling import Criterion, criterion_for, warm_up
 from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
-from vigbench.runner.gate import Gate, WrongResultError, check, check_call
+from vigbench.runner.gate import Gate, WrongResultError, check
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
+from vigbench.runner.variant import check_call, run_plain
 from vigbench.suites.case import Case, Phase
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case that is right, warm, and proved to run what its label says.
+    """A case that is right and warm.
 
     Attributes:
         call: one iteration.
@@ -42,7 +43,6 @@ class Prepared:
     criterion: Criterion
     cost: Cost
     gate: Gate
-    path: Path
     build_s: float
     compile_s: float | None
     warmup_iterations: int
@@ -63,7 +63,7 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
 
     Raises:
         UnsupportedError: if the subject cannot run with these settings, or here.
-        WrongResultError: if its result is wrong, or the code that ran is not what the label names.
+        WrongResultError: if its result is wrong.
     """
     on_stage("build")
     operator = operator_of(case)
@@ -84,8 +84,11 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
     call, synchronize = iteration(model, case, inputs)
     compile_s = None
     if case.compile:
+        plain = run_plain(model, case, inputs)
+        gate = replace(gate, unverified=gate.unverified or plain.random)
         compile_s = timed(call, synchronize)()
-        check_call(call, model, case, inputs)
+        check_call(call, plain, model, case)
+        del plain
 
     on_stage("warm-up")
     begin = perf_counter()
@@ -93,9 +96,6 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
     warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
     warmup_s = perf_counter() - begin
 
-    on_stage("path")
-    path = record_path(call, inputs.device)
-    require_promised_path(case, operator, path)
     return Prepared(
         case=case,
         operator=operator,
@@ -106,7 +106,6 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
         criterion=criterion,
         cost=cost,
         gate=gate,
-        path=path,
         build_s=build_s,
         compile_s=compile_s,
         warmup_iterations=warmup_iterations,
@@ -114,30 +113,41 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
     )
 
 
-def call_to_time(prepared: Prepared) -> Callable[[], Any]:
+def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
     """The case's call, as a CUDA graph where the case asks for one; whatever looks inside a call has to come before.
+
+    Returns:
+        The call, and whether what it computes is verified: a random iteration cannot be compared with its replay.
 
     Raises:
         NotCapturableError: if it cannot be captured.
         WrongResultError: if a replay does not compute what the call does.
     """
     if not prepared.case.cuda_graph:
-        return prepared.call
+        return prepared.call, True
+    # before the capture: a graph keeps the memory of a whole iteration, and both together need not fit
+    plain = run_plain(prepared.model, prepared.case, prepared.inputs)
     replay = capture(prepared.call, prepared.inputs.device)
-    check_call(replay, prepared.model, prepared.case, prepared.inputs)
+    check_call(replay, plain, prepared.model, prepared.case)
     for _ in range(prepared.criterion.min_warmup):
         replay()
-    return replay
+    return replay, not plain.random
 
 
-def require_promised_path(case: Case, operator: str | None, path: Path) -> None:
-    """Raise WrongResultError if the operators and kernels that ran are not those of the implementation named."""
-    if operator is None:
-        return
-    label = get_implementation(operator, case.implementation)
-    if broken := path.broken_promise(label.must_run, label.must_not_run):
-        raise WrongResultError(
-            f"The label says {operator}/{case.implementation}, but {broken}. Nothing was timed; "
-            f"operators/{case.case_id}.csv of the run has what ran.",
-            path,
-        )
+def prove_path(prepared: Prepared) -> Path:
+    """The operators and kernels of one call; to be called after timing, which a CUDA profiler's hooks would slow down.
+
+    Raises:
+        WrongResultError: if they are not those of the implementation named.
+    """
+    case, operator = prepared.case, prepared.operator
+    path = record_path(prepared.call, prepared.inputs.device)
+    if operator is not None:
+        label = get_implementation(operator, case.implementation)
+        if broken := path.broken_promise(label.must_run, label.must_not_run):
+            raise WrongResultError(
+                f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
+                f"operators/{case.case_id}.csv of the run has what ran.",
+                path,
+            )
+    return path

@@ -16,7 +16,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import ModuleType
 
 import psutil
@@ -25,8 +25,9 @@ from vigbench.runner.messages import Block, Job, Message, decode
 from vigbench.runner.worker import worker_main
 
 GRACE_S = 5.0  # between a worker's outcome and the end of its process
+KILL_S = 30.0  # for a killed process to vanish; a driver or a network disk can hold one in the kernel for ever
 LOG_TAIL = 300  # characters of a crashed worker's last words
-_alive: set[int] = set()  # pids of this process's workers; whatever else hangs on the fork server is an orphan
+_alive: set[int] = set()  # pids of this process's workers
 
 
 @lru_cache(maxsize=1)
@@ -139,13 +140,30 @@ class Worker:
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(self._pid, signal.SIGKILL)
-        self._join(None)
+        self._join(KILL_S)
         _alive.discard(self._pid)
         _kill_all(descendants)
         if self._server is not None:
-            # children of a dead worker are the fork server's, which is their subreaper
-            strays = [child for child in _children(self._server) if child.pid not in _alive]
-            _kill_all([*strays, *(one for stray in strays for one in _descendants(stray.pid))])
+            _kill_strays(self._server)
+
+
+def _kill_strays(server: int) -> None:
+    """Kill what a dead worker has left: such processes are the fork server's children, which is their subreaper."""
+    deadline = monotonic() + KILL_S
+    # again until there are none: one that starts another just before it dies leaves that to the server too
+    while (strays := [child for child in _children(server) if _is_stray(child, server)]) and monotonic() < deadline:
+        _kill_all([*strays, *(one for stray in strays for one in _descendants(stray.pid))])
+        sleep(0.001)
+
+
+def _is_stray(child: psutil.Process, server: int) -> bool:
+    """Whether a live child of the fork server was left by a worker; other users of that server are in its session."""
+    if child.pid in _alive:
+        return False
+    try:
+        return os.getsid(child.pid) != os.getsid(server) and child.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def _parent_of(pid: int) -> int | None:

@@ -10,7 +10,7 @@ from statistics import median
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job, Outcome
-from vigbench.stats.hierarchical import estimate
+from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
 
@@ -75,18 +75,20 @@ def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_sta
 
         outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
         if outcome.status is not Status.ok:
-            return _of([outcome], reason=f"{outcome.reason} (process {number} of {planned.processes})" if where else "")
+            return _of(
+                [outcome], case.device, f"{outcome.reason} (process {number} of {planned.processes})" if where else ""
+            )
         outcomes.append(outcome)
-    return _of(outcomes)
+    return _of(outcomes, case.device)
 
 
-def _of(outcomes: Sequence[Outcome], reason: str = "") -> Measured:
+def _of(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
     first = outcomes[0]
     samples = tuple(outcome.samples for outcome in outcomes)
     metrics = first.metrics.model_dump()
     if len(outcomes) > 1:
         metrics |= _together([outcome.metrics for outcome in outcomes])
-        metrics |= _timing([one["latency_ms"] for one in samples], _queued(samples), first.metrics)
+        metrics |= _timing([one["latency_ms"] for one in samples], _queued(samples), first.metrics, device)
     if first.status is Status.ok:
         metrics["processes"] = len(outcomes)
     return Measured(
@@ -101,7 +103,7 @@ def _of(outcomes: Sequence[Outcome], reason: str = "") -> Measured:
     )
 
 
-def _together(several: Sequence[Metrics]) -> dict[str, float]:
+def _together(several: Sequence[Metrics]) -> dict[str, float | str]:
     """One value for each metric that is not the same in every process; what follows from the case alone is."""
     combine: dict[str, Callable[[list[float]], float]] = {
         **dict.fromkeys(LARGEST_OF_ALL, max),
@@ -109,7 +111,13 @@ def _together(several: Sequence[Metrics]) -> dict[str, float]:
         **dict.fromkeys(MIDDLE_OF_ALL, median),
     }
     found = {name: [value for one in several if (value := getattr(one, name)) is not None] for name in combine}
-    return {name: combine[name](values) for name, values in found.items() if values}
+    together: dict[str, float | str] = {name: combine[name](values) for name, values in found.items() if values}
+    seen = [one.throttle_reasons for one in several if one.throttle_reasons is not None]
+    if seen:
+        together["throttle_reasons"] = ";".join(
+            dict.fromkeys(reason for one in seen for reason in one.split(";") if one)
+        )
+    return together
 
 
 def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[float]]:
@@ -118,13 +126,16 @@ def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[f
 
 
 def _timing(
-    latency_ms: Sequence[Sequence[float]], queued_ms: Sequence[Sequence[float]], first: Metrics
+    latency_ms: Sequence[Sequence[float]], queued_ms: Sequence[Sequence[float]], first: Metrics, device: str
 ) -> dict[str, float]:
-    """Geometric mean of the processes' medians, with an interval that holds the spread between processes."""
+    """Geometric mean of the processes' medians, with an interval that holds the spread between processes.
+
+    Two processes do not show that spread; for them it is the one that a comparison assumes too.
+    """
     assert first.latency_ms is not None
     assert first.throughput_img_per_s is not None
-    middle, low, high = _log_interval(latency_ms)
-    queued, queued_low, queued_high = _log_interval(queued_ms)
+    middle, low, high = _log_interval(latency_ms, device)
+    queued, queued_low, queued_high = _log_interval(queued_ms, device)
     batch = first.throughput_img_per_s * median(queued_ms[0]) / 1e3  # images of one call
     return {
         "latency_ms": middle,
@@ -136,7 +147,7 @@ def _timing(
     }
 
 
-def _log_interval(groups_ms: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    # the spread that is assumed for fewer than 3 processes has no place here: the record's interval is of what was seen
-    found = estimate([[math.log(one) for one in group] for group in groups_ms], unseen_spread=0.0)
+def _log_interval(groups_ms: Sequence[Sequence[float]], device: str) -> tuple[float, float, float]:
+    logarithms = [[math.log(one) for one in group] for group in groups_ms]
+    found = estimate(logarithms, UNSEEN_SPREAD[device])
     return math.exp(found.value), *(math.exp(one) for one in found.interval())  # type: ignore[return-value]

@@ -1,0 +1,109 @@
+"""The loop over the cases, with results that are made up: what is kept, repeated and tried again."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vigbench.records.files import StorageError
+from vigbench.records.schema import Metrics, Status
+from vigbench.records.store import RunStore
+from vigbench.runner.max_batch import BatchLimits
+from vigbench.runner.repeat import Measured
+from vigbench.runner.run import continue_run, resume_plan, start_run
+from vigbench.suites.case import Case
+from vigbench.suites.planner import Overrides, Plan
+
+SUITE = """
+name: tiny
+question: Is everything kept?
+subjects: [resnet18]
+profiles:
+  cpu: {resolution: [32, 48, 64], threads: 1, budget: 60s, case_timeout: 20s}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+def test_a_contended_case_is_measured_again_and_both_attempts_are_kept(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([(0.9, ("contended",)), (0.1, ())])
+
+    def measure(case: Case, planned: object, **options: object) -> Measured:
+        load, marks = next(loads)
+        metrics = Metrics(latency_ms=100 * load, other_load=load, case_s=1.0)
+        return Measured(Status.ok, marks=marks, metrics=metrics, samples=({"latency_ms": (100 * load,)},))
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
+    continue_run(store, planned)
+    (record,) = store.records()
+    assert (record.metrics.latency_ms, record.metrics.attempts, record.marks) == (10.0, 2, ())
+    assert store.samples(record.case_id, attempt=1) == {"latency_ms": [[90.0]]}
+
+
+def ok_in(latency_ms: float) -> Measured:
+    metrics = Metrics(latency_ms=latency_ms, other_load=0.0)
+    return Measured(Status.ok, metrics=metrics, samples=({"latency_ms": (latency_ms,)},))
+
+
+def test_a_disk_that_fills_up_at_a_discarded_attempt_costs_only_that(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = replace(ok_in(90.0), marks=("contended",))
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: marked)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
+
+    def full(*_: object) -> None:
+        raise StorageError(OSError(28, "No space left on device"), store.folder)
+
+    monkeypatch.setattr(RunStore, "discard", full)
+    with pytest.raises(StorageError, match="Free space"):
+        continue_run(store, planned)
+    (record,) = store.records()
+    assert record.metrics.attempts == 2
+    assert store.samples(record.case_id) == {"latency_ms": [[90.0]]}
+
+
+def test_a_search_for_the_largest_batch_that_is_stopped_loses_no_timing(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: ok_in(5.0))
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vigbench.runner.max_batch.run_in_worker", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+    (record,) = store.records()
+    assert (record.metrics.latency_ms, record.metrics.largest_batch) == (5.0, None)
+
+
+def test_a_timeout_is_tried_again_only_with_more_time(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def measure(case: Case, planned: Plan, **options: object) -> Measured:
+        asked.append(case.resolution)
+        time.sleep(0.1)
+        return ok_in(5.0) if planned.case_timeout_s > 1 else Measured.failed(Status.timeout, "Stopped.")
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(case_timeout=0.1))
+    continue_run(store, planned)
+    assert asked == [32]
+    for limit, statuses in ((0.1, ["timeout", "pruned", "pruned"]), (20.0, ["ok"] * 3)):
+        store, planned = resume_plan(store.folder, Overrides(case_timeout=limit))
+        continue_run(store, planned)
+        assert [record.status.value for record in store.records()] == statuses
+    assert asked == [32, 32, 48, 64]

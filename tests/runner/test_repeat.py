@@ -1,0 +1,54 @@
+"""Several processes make one record."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from vigbench.records.schema import Metrics, Status
+from vigbench.runner import repeat
+from vigbench.runner.messages import Outcome
+from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.suites.case import Case
+from vigbench.suites.planner import Plan
+
+CASE = Case(subject="resnet18", resolution=32)
+
+
+def together(monkeypatch: pytest.MonkeyPatch, medians_ms: Sequence[float], **more: Sequence[Any]) -> Measured:
+    """What processes with these medians, 1% of noise and other metrics come to."""
+    outcomes = iter(
+        Outcome(
+            status=Status.ok,
+            metrics=Metrics(
+                latency_ms=middle, throughput_img_per_s=1e3 / middle, **{key: one[at] for key, one in more.items()}
+            ),
+            samples={"latency_ms": tuple(middle * (1 + 0.01 * (index % 5 - 2) / 2) for index in range(50))},
+        )
+        for at, middle in enumerate(medians_ms)
+    )
+    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=len(medians_ms))
+    return measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
+
+
+@pytest.mark.parametrize("medians_ms", [(10.0, 11.0), (10.0, 11.0, 10.5), (10.0, 10.4, 10.8, 11.0)])
+def test_the_interval_holds_the_spread_between_processes(
+    monkeypatch: pytest.MonkeyPatch, medians_ms: tuple[float, ...]
+) -> None:
+    metrics = together(monkeypatch, medians_ms).metrics
+    assert metrics.latency_ms == pytest.approx(10.5, rel=0.01)
+    assert metrics.latency_low_ms is not None
+    assert metrics.latency_high_ms is not None
+    assert metrics.latency_low_ms < 10.1
+    assert metrics.latency_high_ms > 10.9
+    assert metrics.throughput_img_per_s == pytest.approx(1e3 / metrics.latency_ms, rel=0.01)  # type: ignore[operator]
+
+
+def test_every_reason_of_every_process_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = (None, "power;heat", "heat;other")
+    measured = together(monkeypatch, (10.0, 10.0, 10.0), throttle_reasons=reasons, peak_memory_mib=(1.0, 3.0, 2.0))
+    assert measured.metrics.throttle_reasons == "power;heat;other"
+    assert measured.metrics.peak_memory_mib == 3.0
+    assert measured.metrics.processes == 3
+    assert together(monkeypatch, (10.0, 10.0)).metrics.throttle_reasons is None, "nothing told, so nothing known"
