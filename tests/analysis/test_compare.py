@@ -39,6 +39,7 @@ def test_the_sides_may_be_folders_patterns_runs_or_frames(write_run: WriteRun, t
         (str(tmp_path / "bas*"), [head]),
         (SimpleNamespace(folder=base), SimpleNamespace(folder=head)),
         (vigbench.load_results(base), vigbench.load_results(head)),
+        (base, vigbench.load_results(head)),
     ]:
         frame = vigbench.compare(one, two)
         assert list(frame["verdict"]) == ["SLOWER", "SLOWER"]
@@ -57,6 +58,43 @@ def test_runs_that_match_a_pattern_count_together(write_run: WriteRun, tmp_path:
         write_run(f"head-{number}", {"resnet18": 11.0, "resnet50": 30.0}, processes=1)
     frame = vigbench.compare(str(tmp_path / "base-*"), str(tmp_path / "head-*"))
     assert list(frame["verdict"]) == ["SLOWER", "SAME"]
+
+
+def test_one_run_that_failed_is_not_hidden_by_those_that_did_not(write_run: WriteRun, tmp_path: Path) -> None:
+    base = write_run("base", MODELS)
+    for number, status in enumerate(["ok", "crashed", "ok"]):
+        write_run(f"head-{number}", MODELS, status=status)
+    frame = vigbench.compare(base, str(tmp_path / "head-*"))
+    assert set(frame["head_status"]) == {"crashed"}
+    assert frame["regression"].all()
+
+
+def test_the_value_of_several_runs_is_of_all_of_them(write_run: WriteRun, tmp_path: Path) -> None:
+    for number, level in enumerate((10.0, 40.0)):
+        write_run(f"head-{number}", {"resnet18": level}, processes=1, noise=0.0)
+    frame = vigbench.compare(write_run("base", MODELS), str(tmp_path / "head-*"))
+    assert frame["head"][0] == pytest.approx(20.0)
+
+
+def test_pooled_runs_are_calibrated_only_if_all_are(write_run: WriteRun, tmp_path: Path) -> None:
+    base = write_run("base", MODELS, calibration_ms=4.0)
+    write_run("head-0", MODELS, calibration_ms=4.0)
+    write_run("head-1", MODELS)
+    frame = vigbench.compare(base, str(tmp_path / "head-*"))
+    assert "calibrated" not in set(frame["note"])
+    assert list(frame["verdict"]) == ["SAME", "SAME"]
+
+
+def test_a_run_counts_once_however_it_is_spelt(write_run: WriteRun) -> None:
+    base, head = write_run("base", MODELS), write_run("head", MODELS, processes=2)
+    thrice = [head, head / ".." / "head", str(head)]
+    assert vigbench.compare(base, thrice).equals(vigbench.compare(base, head))
+
+
+def test_a_frame_of_several_runs_is_refused(write_run: WriteRun) -> None:
+    base = write_run("base", MODELS)
+    with pytest.raises(ValueError, match="more than once"):
+        vigbench.compare(base, vigbench.load_results([base, write_run("head", MODELS)]))
 
 
 def test_calibration_takes_out_the_speed_of_the_machine(write_run: WriteRun) -> None:
@@ -112,6 +150,7 @@ def test_wrong_input_is_refused_in_words(write_run: WriteRun, tmp_path: Path) ->
         ((base, tmp_path / "nowhere"), "is not a run"),
         ((base, base, "latency"), "did you mean 'latency_ms'"),
         ((base, pd.DataFrame({"subject": ["x"]})), "The frame lacks implementation"),
+        ((base, write_run("other", {"vgg11": 1.0})), "no case in common"),
     ]:
         one, two, *metric = arguments
         with pytest.raises(ValueError, match=re.escape(message)):

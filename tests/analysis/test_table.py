@@ -53,7 +53,9 @@ def test_csv_and_json_hold_every_number(frame: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_missing_cases_are_written_too(write_run: WriteRun, form: str) -> None:
-    frame = vigbench.compare(write_run("base", {"a": 1.0}, status="crashed"), write_run("head", {"b": 1.0}))
+    frame = vigbench.compare(
+        write_run("base", {"a": 1.0, "c": 1.0}, status="crashed"), write_run("head", {"b": 1.0, "c": 1.0})
+    )
     text = FORMATS[form](frame, 0.03)
     assert "crashed" in text
     assert "only in base" in text

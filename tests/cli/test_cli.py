@@ -86,6 +86,37 @@ def test_wrong_input_ends_in_one_line_and_exit_code_2(invoke: Invoke, arguments:
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("axis", ["{from: 224, to: 512}", "[[224, 384]]", "[{a: 1}]"])
+def test_an_axis_that_is_no_list_of_values_is_named(invoke: Invoke, tmp_path: Path, axis: str) -> None:
+    suite = tmp_path / "odd.yaml"
+    suite.write_text(f"name: odd\nquestion: What?\nsubjects: [resnet18]\nprofiles: {{cpu: {{resolution: {axis}}}}}\n")
+    result = invoke("plan", "--suite", str(suite), "--device", "cpu")
+    assert result.returncode == 2
+    assert "odd.yaml: profiles.cpu.resolution" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["plan", "--suite", "smoke", "--batch-size", "9" * 320], "below 10^9"),
+        (["plan", "--suite", "smoke", "--budget", "0.00001s"], "budget"),
+        (["run", "--suite", "smoke", "--out", "{file}"], "Choose another folder"),
+        (["report", "{run}", "--out", "{file}"], "Not a directory"),
+        (["run", "--resume", "{run}", "--device", "cpu"], "--max-batch can be set"),
+    ],
+)
+def test_what_fails_on_the_way_is_one_line_too(
+    invoke: Invoke, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    file, run = tmp_path / "file", Path(__file__).parents[2] / "results" / "resolution-scaling-cpu-20261121"
+    file.write_text("")
+    result = invoke(*(one.format(file=file, run=run) for one in arguments))
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "pydantic" not in result.stderr
+
+
 def test_wrong_input_is_the_same_from_a_shell() -> None:
     result = vigbench("run", "--suite", "smok")
     assert (result.returncode, result.stdout) == (2, "")

@@ -92,7 +92,7 @@ def test_the_same_code_passes_and_growth_does_not(
     assert "nothing grew" in capsys.readouterr().out
     text = (tmp_path / "gate.md").read_text()
     assert "nothing grew" in text
-    assert "| gated\\_net:net 32px b1 float32 |" in text
+    assert "| gated\\_net:net 32px b1 float32 1 thread |" in text
     (head,) = (tmp_path / "head").iterdir()
     calls = RunStore.open(head).records()[0].metrics.operator_calls
     assert calls is not None

@@ -213,6 +213,22 @@ def test_a_record_comes_back_once_and_only_to_its_own_run(
     assert sorted(resolutions(moved)) == [64, 128]
 
 
+def test_a_rescued_record_takes_the_place_of_an_earlier_one(
+    small_disk: Path, rescue_folder: Path, make_record: MakeRecord
+) -> None:
+    store = RunStore.create(small_disk / "run", {"suite": "smoke"})
+    first = make_record(64, status="timeout").model_copy(update={"started_at": "2026-11-20T00:00:00+00:00"})
+    store.append(first, [])
+    ballast = fill(small_disk)
+    second = make_record(64).model_copy(update={"started_at": "2026-11-21T00:00:00+00:00"})
+    with pytest.raises(StorageError, match="brings it back"):
+        store.append(second, SAMPLES)
+    ballast.unlink()
+    assert RunStore.open(store.folder).prepare() == [second]
+    assert store.samples(second.case_id)
+    assert not list(rescue_folder.iterdir())
+
+
 def test_a_damaged_rescue_file_is_named(store: RunStore, rescue_folder: Path) -> None:
     file = rescue_folder / f"vigbench-rescue-{store.info()['id']}.jsonl"
     file.write_text("torn")

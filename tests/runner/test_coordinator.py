@@ -10,6 +10,7 @@ from vigbench.records.files import StorageError
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.store import RunStore
 from vigbench.runner.max_batch import BatchLimits
+from vigbench.runner.messages import Job, Outcome
 from vigbench.runner.repeat import Measured
 from vigbench.runner.run import continue_run, resume_plan, start_run
 from vigbench.suites.case import Case
@@ -107,3 +108,39 @@ def test_a_timeout_is_tried_again_only_with_more_time(
         continue_run(store, planned)
         assert [record.status.value for record in store.records()] == statuses
     assert asked == [32, 32, 48, 64]
+
+
+def test_a_finished_run_can_be_asked_for_its_largest_batches(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: ok_in(5.0))
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    continue_run(store, planned)
+    asked: list[int] = []
+
+    def fits(job: Job, **_: object) -> Outcome:
+        asked.append(job.case.batch_size)
+        return Outcome(status=Status.ok if job.case.batch_size <= 3 else Status.out_of_memory)
+
+    monkeypatch.setattr("vigbench.runner.max_batch.run_in_worker", fits)
+    store, planned = resume_plan(store.folder)
+    assert continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+    assert [record.metrics.largest_batch for record in store.records()] == [3, 3, 3]
+    assert all(store.samples(record.case_id) for record in store.records()), "the raw samples stay"
+    before = len(asked)
+    assert continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+    assert len(asked) == before, "what is known is not asked again"
+
+
+def test_of_two_attempts_the_clean_one_is_kept() -> None:
+    def attempt(contended: bool, **metrics: float) -> Measured:
+        marks = ("contended",) if contended else ()
+        return replace(ok_in(1.0), marks=marks, metrics=Metrics(latency_ms=1.0, **metrics))
+
+    for worse, better in (
+        (attempt(True, rate_drop=0.13), attempt(False, other_load=0.17)),
+        (attempt(True, gpu_others=1), attempt(False, rate_drop=0.01)),
+        (attempt(True, rate_drop=0.3), attempt(True, other_load=0.4)),
+        (Measured.failed(Status.crashed, ""), attempt(True, rate_drop=0.9)),
+    ):
+        assert better.disturbance() < worse.disturbance()

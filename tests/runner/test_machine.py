@@ -1,6 +1,12 @@
 import json
+import sys
+from pathlib import Path
 
+import pytest
+
+import vigbench
 from vigbench.measure.environment import device_name
+from vigbench.records.fingerprint import code_hash
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.machine import describe_machine
 from vigbench.runner.messages import Job, Task
@@ -11,18 +17,32 @@ CASE = Case(subject="resnet18", resolution=32, threads=1)
 
 def test_a_worker_describes_the_machine_as_this_process_does() -> None:
     outcome = run_in_worker(Job(case=CASE, task=Task.describe), timeout_s=60, on_stage=lambda stage: None)
-    name, environment = json.loads(outcome.description)
-    assert name == device_name("cpu", 1)
-    here_name, here = describe_machine(CASE)
-    assert name == here_name
-    volatile = {"cpu", "memory_gib"}  # load and free memory
-    assert {k: v for k, v in environment.items() if k not in volatile} == {
-        k: v for k, v in here.items() if k not in volatile
-    }
+    there, here = json.loads(outcome.description), describe_machine(CASE)
+    assert there["device_name"] == device_name("cpu", 1)
+    for described in (there, here):
+        for volatile in ("cpu", "memory_gib"):  # load and free memory
+            del described["environment"][volatile]
+    assert there == here
+
+
+def test_an_environment_without_vigbench_is_said(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # no installed packages
+    python.chmod(0o755)
+    with pytest.raises(ValueError, match=r"The vigbench of .*python cannot be described: .*No module named"):
+        describe_machine(CASE, str(python))
+
+
+def test_a_relative_path_to_another_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{Path(vigbench.__file__).parents[1]}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert describe_machine(CASE, "env/bin/python")["code"] == code_hash()
 
 
 def test_a_cuda_device_that_cannot_be_asked_is_said() -> None:
-    import pytest
     import torch
 
     if torch.cuda.is_available():

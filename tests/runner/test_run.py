@@ -145,7 +145,7 @@ def test_what_has_changed_since_is_named_and_stops_a_resume(
     with pytest.raises(ValueError, match=r"torch: 1\.0 then"):
         resume_plan(store.folder)
     other, _ = start_run(suite, out=tmp_path, device="cpu")
-    monkeypatch.setattr("vigbench.runner.run.code_hash", lambda: "other code")
+    monkeypatch.setattr("vigbench.runner.machine.code_hash", lambda: "other code")
     with pytest.raises(ValueError, match=r"code: .* then, other code now"):
         resume_plan(other.folder)
 
@@ -214,3 +214,15 @@ def test_ctrl_c_once_finishes_the_case_and_twice_stops_now(subjects: Path, tmp_p
     assert "Traceback" not in errors
     (folder,) = out.iterdir()
     assert len(RunStore.open(folder).records()) == (2 if signals == 1 else 1)
+
+
+def test_a_copy_of_a_shipped_suite_that_kept_its_name_can_be_resumed(tmp_path: Path) -> None:
+    text = (Path(vigbench.__file__).parents[1] / "suites" / "smoke.yaml").read_text()
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(text.replace("budget:", "budget: 61s #", 1))
+    assert copy.read_text() != text
+    store, planned = start_run(copy, out=tmp_path, device="cpu")
+    assert resume_plan(store.folder)[1] == planned
+    store, planned = start_run("smoke", out=tmp_path, device="cpu")
+    assert store.info()["shipped_suite"]
+    assert resume_plan(store.folder)[1] == planned

@@ -8,17 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.sides import SETTINGS, Measurement, open_side, require_comparable
+from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, open_side, require_comparable
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.schema import Status
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
 
-# metric -> the quantities of its raw samples, the first that is there
-METRICS = {
-    "latency_ms": ("latency_ms",),
-    "throughput_img_per_s": ("queued_call_ms", "latency_ms"),
-    "kernel_ms": ("kernel_ms",),
-}
+FAULTS = (Status.error, Status.crashed, Status.wrong_result)  # of the code, whatever the other side did
 DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
 RESULT = ("base_status", "head_status", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict")
 
@@ -39,10 +35,11 @@ def compare(
         One row for each case on either side: its settings; `base_status`, `head_status`; `base`, `head`: the metric;
         `ratio`: time of head / time of base, above 1 if head takes longer, with its 95% interval `ratio_low`,
         `ratio_high`; `p_adjusted`: of a difference beyond the margin, after Holm; `verdict`: FASTER, SLOWER, SAME or
-        INCONCLUSIVE; `regression`: slower, or no longer ok; `note`.
+        INCONCLUSIVE; `regression`: slower, no longer ok, or in error, crashed or wrong in head; `note`.
 
     Raises:
-        ValueError: if nothing can be read, fingerprints differ, or the metric or margin is not allowed.
+        ValueError: if nothing can be read, fingerprints differ, no case is in both, or the metric or margin is not
+            allowed.
     """
     if metric not in METRICS:
         raise ValueError(f"There is no metric {metric!r} to compare{did_you_mean(metric, METRICS)} "
@@ -50,7 +47,11 @@ def compare(
     if not 0 < margin < 1:
         raise ValueError(f"A margin of {margin} makes no sense: give a share such as 0.03.")
     one, two = open_side(base), open_side(head)
+    if isinstance(base, pd.DataFrame) != isinstance(head, pd.DataFrame):
+        one, two = (side.as_known_to_a_frame() for side in (one, two))
     require_comparable(one.name, one.fingerprint, two.name, two.fingerprint, across)
+    if one.cases.keys().isdisjoint(two.cases):
+        raise ValueError(f"{one.name} and {two.name} have no case in common; compare runs of the same suite.")
     rows: list[tuple[dict[str, Any], Estimate | None]] = []
     for key in dict.fromkeys([*one.cases, *two.cases]):
         row = empty_row(dict(zip(SETTINGS, key, strict=True)))
@@ -80,16 +81,17 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
     for name, side in (("base", base), ("head", head)):
         if side is not None:
             row[f"{name}_status"] = str(side.row["status"])
-            row[name] = side.row.get(metric)
+            row[name] = side.value(metric)
     if base is None or head is None:
         row["note"] = f"only in {'head' if base is None else 'base'}"
+        row["regression"] = head is not None and head.row["status"] in FAULTS
         return None
     if not (base.ok and head.ok):
-        row["regression"] = base.ok
+        row["regression"] = base.ok or head.row["status"] in FAULTS
         row["note"] = f"{row['base_status']} in base, {row['head_status']} in head"
         return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
-    calibrated = quantity == "latency_ms" and all("calibration_ms" in side.samples for side in (base, head))
+    calibrated = quantity == "latency_ms" and base.calibrated and head.calibrated
     sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]
     if sides[0] is None or sides[1] is None:
         row["note"] = f"{metric} was not measured"

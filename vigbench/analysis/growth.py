@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.table import case_label, escape_markdown
+from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 
+UNCOUNTED = "uncounted_operators"
 DETERMINISTIC = {
     "params": "parameters",
     "gmacs": "10^9 multiply-adds",
@@ -17,6 +19,7 @@ DETERMINISTIC = {
     "operator_calls": "operator calls",
     "kernel_launches": "kernel launches",
     "peak_memory_mib": "peak memory, MiB",
+    UNCOUNTED: "operators without a count of multiply-adds",
 }
 ROUNDING = 1e-9  # decimal digits of a CSV file
 
@@ -25,24 +28,36 @@ def find_growth(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
     """Compare the deterministic metrics of two runs, case by case.
 
     Args:
-        base, head: frames of `load_results`; cases are matched by their settings.
+        base, head: frames of `load_results`; cases are matched by their settings, and looked at where both are ok.
 
     Returns:
-        One row for each case and metric that both have a value for: the settings, `metric`, `base`, `head` and
-        `grown`, whether head is larger.
+        One row for each case and metric that base has a value for: the settings, `metric`, `base`, `head` and
+        `grown`: whether head is larger, or no longer known. `uncounted_operators` is the number of operators without a
+        count (head: those of base and the new ones), since multiply-adds that are not counted cannot grow.
     """
     settings = list(Case.model_fields)
-    both = base.merge(head, on=settings, suffixes=("_base", "_head"))
+    both = base[base["status"] == Status.ok].merge(
+        head[head["status"] == Status.ok], on=settings, suffixes=("_base", "_head")
+    )
     parts = []
     for metric in DETERMINISTIC:
         part = both[settings].copy()
         part["metric"] = metric
-        part["base"] = pd.to_numeric(both[f"{metric}_base"])
-        part["head"] = pd.to_numeric(both[f"{metric}_head"])
-        parts.append(part.dropna(subset=["base", "head"]))
+        sides = both[f"{metric}_base"], both[f"{metric}_head"]
+        if metric == UNCOUNTED:
+            pairs = [(_names(one), _names(two)) for one, two in zip(*sides, strict=True)]
+            part["base"] = [float(len(one)) for one, _ in pairs]
+            part["head"] = [float(len(one | two)) for one, two in pairs]
+        else:
+            part["base"], part["head"] = (pd.to_numeric(side) for side in sides)
+        parts.append(part.dropna(subset=["base"]))
     found = pd.concat(parts, ignore_index=True)
-    found["grown"] = found["head"] > found["base"] * (1 + ROUNDING)
+    found["grown"] = found["head"].isna() | (found["head"] > found["base"] * (1 + ROUNDING))
     return found
+
+
+def _names(cell: Any) -> set[str]:
+    return set(cell.split(";")) - {""} if isinstance(cell, str) else set()
 
 
 def as_text(growth: pd.DataFrame) -> str:
@@ -50,8 +65,7 @@ def as_text(growth: pd.DataFrame) -> str:
     grown = growth[growth["grown"]]
     if grown.empty:
         return f"Deterministic metrics: nothing grew ({len(growth)} compared)."
-    lines = [f"{_case(row)}: {DETERMINISTIC[row['metric']]} grew from {_plain(row['base'])} to {_plain(row['head'])}"
-             for row in grown.to_dict("records")]  # fmt: skip
+    lines = [f"{_case(row)}: {DETERMINISTIC[row['metric']]} {_change(row)}" for row in grown.to_dict("records")]
     return "\n".join([f"Deterministic metrics: {len(grown)} of {len(growth)} grew.", *lines])
 
 
@@ -66,5 +80,6 @@ def _case(row: Mapping[Hashable, Any]) -> str:
     return case_label({str(key): value for key, value in row.items()})
 
 
-def _plain(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) else f"{value:.6g}"
+def _change(row: Mapping[Hashable, Any]) -> str:
+    base = f"{row['base']:.10g}"
+    return f"not known any more, was {base}" if pd.isna(row["head"]) else f"grew from {base} to {row['head']:.10g}"

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import pandas as pd
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.records.fingerprint import FIELDS, differences, fingerprint
+from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
 from vigbench.records.schema import Status
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 
 SETTINGS = tuple(Case.model_fields)
+# metric -> the quantities of its raw samples, the first that is there
+METRICS = {
+    "latency_ms": ("latency_ms",),
+    "throughput_img_per_s": ("queued_call_ms", "latency_ms"),
+    "kernel_ms": ("kernel_ms",),
+}
 FRAME_FINGERPRINT = ("protocol", "device_name", "torch_version", "fingerprint")  # what a frame knows of it
 
 
@@ -27,10 +35,12 @@ class Measurement:
     Attributes:
         row: its record, as in records.csv.
         samples: quantity -> for each process the raw values; empty where only a frame is known.
+        runs: how many are pooled in it.
     """
 
     row: Mapping[str, Any]
     samples: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    runs: int = 1
 
     @property
     def ok(self) -> bool:
@@ -43,13 +53,30 @@ class Measurement:
         marks = self.row["marks"]
         return set(marks.split(";")) - {""} if isinstance(marks, str) else set()
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether every latency sample has its sample of the fixed workload."""
+        found = (self.samples.get(name, ()) for name in ("latency_ms", "calibration_ms"))
+        timed, fixed = ([len(group) for group in groups] for groups in found)
+        return bool(timed) and timed == fixed
+
+    def value(self, metric: str) -> float | None:
+        """The metric as recorded; of pooled runs the geometric mean of their processes' medians."""
+        recorded: float | None = self.row.get(metric)
+        quantity = next((name for name in METRICS[metric] if name in self.samples), "")
+        groups = [group for group in self.samples.get(quantity, ()) if group]
+        if self.runs == 1 or not groups:
+            return recorded
+        middle = math.exp(fmean(math.log(median(group)) for group in groups))
+        return 1e3 * self.row["batch_size"] / middle if metric.startswith("throughput") else middle
+
     def pooled(self, other: Measurement) -> Measurement:
-        """The same case of two runs: their processes together."""
+        """The same case of two runs: their processes together; if it failed in one of them, that failure."""
         if not (self.ok and other.ok):
-            return self if self.ok else other
-        quantities = {**self.samples, **other.samples}
-        samples = {name: [*self.samples.get(name, ()), *other.samples.get(name, ())] for name in quantities}
-        return Measurement({**self.row, "marks": ";".join(sorted(self.marks | other.marks))}, samples)
+            return other if self.ok else self
+        samples = {name: [*self.samples[name], *other.samples[name]] for name in self.samples if name in other.samples}
+        marks = ";".join(sorted(self.marks | other.marks))
+        return Measurement({**self.row, "marks": marks}, samples, self.runs + other.runs)
 
 
 @dataclass(frozen=True)
@@ -65,6 +92,18 @@ class Side:
     name: str
     fingerprint: Mapping[str, str]
     cases: Mapping[tuple[Any, ...], Measurement]
+
+    def as_known_to_a_frame(self) -> Side:
+        """Without what a frame does not know of a run's fingerprint."""
+        if set(self.fingerprint) <= set(FRAME_FINGERPRINT):
+            return self
+        known = {
+            "protocol": self.fingerprint["protocol"],
+            "device_name": self.fingerprint["device_name"],
+            "torch_version": self.fingerprint["torch"],
+            "fingerprint": digest(self.fingerprint),
+        }
+        return Side(self.name, known, self.cases)
 
 
 def open_side(source: Any) -> Side:
@@ -126,7 +165,7 @@ def _stores(source: Any) -> list[RunStore]:
         if not runs:
             raise ValueError(f"{pattern} is not a run; runs are folders such as results/<suite>-<device>-<time>.")
         folders += runs
-    return [RunStore.open(one) for one in dict.fromkeys(folders)]
+    return [RunStore.open(one) for one in {one.resolve(): one for one in folders}.values()]
 
 
 def _from_frame(frame: pd.DataFrame) -> Side:
@@ -137,5 +176,10 @@ def _from_frame(frame: pd.DataFrame) -> Side:
     prints = {name: ", ".join(sorted(map(str, frame[name].unique()))) for name in known}
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     cases = {tuple(row[name] for name in SETTINGS): Measurement(row) for row in rows}
+    if len(cases) < len(rows):
+        raise ValueError(
+            "The frame has a case more than once: its runs cannot be pooled without their raw samples. Pass the runs' "
+            "folders, or the rows of one run."
+        )
     name = ", ".join(sorted(map(str, frame["run"].unique()))) if "run" in frame else "the frame"
     return Side(name, prints, cases)

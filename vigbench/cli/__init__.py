@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from vigbench.cli import comparing, doctor, dueling, gating, listing, planning, reporting, running
 
-EXIT_CODES = """Exit codes: 0 done; 1 done, but a case ended in error, crashed or wrong_result; 2 wrong input;
-130 interrupted (continue with --resume)."""
+EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
+3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
 
 # typer ships click or depends on it, by version: the base of all its usage errors is reached through typer alone
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -46,12 +47,25 @@ def main() -> None:
         code = app(standalone_mode=False)
     except _UsageError as error:
         _fail(error.format_message())  # type: ignore[attr-defined]
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+    except BrokenPipeError:  # whoever reads our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        _fail(f"{error.filename or 'A file'}: {error.strerror or error}")
+    except ValueError as error:
+        _fail(_in_one_line(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     else:
         sys.exit(code or 0)
+
+
+def _in_one_line(error: ValueError) -> str:
+    if type(error).__name__ != "ValidationError":
+        return str(error)
+    from vigbench.records.schema import first_mistake  # pydantic, which is loaded if it has raised
+
+    return first_mistake(error)  # type: ignore[arg-type]
 
 
 def _fail(message: str) -> None:

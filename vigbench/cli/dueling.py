@@ -91,6 +91,10 @@ def run_and_keep(
     from vigbench.runner.duel_result import DuelFolder, Result, log_ratio_of
 
     folder = DuelFolder(out, base, head, effort, ["vigbench", *sys.argv[1:]])
+    for name, (there, here) in folder.differences.items():
+        print(
+            f"vigbench: the two environments differ in {name}: {there or 'none'} and {here or 'none'}", file=sys.stderr
+        )
     pairs = []
     for pair in run_duel(base, head, effort):
         folder.keep(pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,15 +65,18 @@ def gate(
     from vigbench.stats.verdict import Verdict
 
     base_store = RunStore.open(baseline)
-    head_store = RunStore.open(head) if head is not None else _measure(base_store, suite, out, fields, quiet)
+    _require_finished(base_store)
+    if baseline_python is not None:
+        _require_baseline(base_store, str(baseline_python), fields)
+    head_store = _finished(head, base_store) if head is not None else _measure(base_store, suite, out, fields, quiet)
     if head_store is None:
         return 130
     timings = _timings(base_store, head_store, share, fields)
+    growth = find_growth(load_results(base_store.folder), load_results(head_store.folder))
+    print(growth_text(growth), flush=True)
     if baseline_python is not None:
         effort = Effort(processes, blocks)
         timings = _duels(timings, str(baseline_python), effort, share, head_store.folder, quiet)
-    growth = find_growth(load_results(base_store.folder), load_results(head_store.folder))
-    print(growth_text(growth))
     print(as_table(timings, share))
     if markdown is not None:
         parts = ["### vigbench gate", growth_markdown(growth), as_markdown(timings, share)]
@@ -80,6 +84,41 @@ def gate(
     if growth["grown"].any() or timings["regression"].any():
         return 1
     return 3 if fail_on_inconclusive and (timings["verdict"] == Verdict.INCONCLUSIVE).any() else 0
+
+
+def _require_finished(store: RunStore) -> None:
+    if not store.info().get("finished_at"):
+        raise ValueError(
+            f"{store.folder} is not finished; continue it with: vigbench run --resume {quote(str(store.folder))}"
+        )
+
+
+def _finished(head: Path, base: RunStore) -> RunStore:
+    """The run to judge, if it can be judged against that baseline."""
+    from vigbench.records.store import RunStore
+
+    store = RunStore.open(head)
+    _require_finished(store)
+    if (suite := store.info()["suite"]) != (other := base.info()["suite"]):
+        raise ValueError(f"{head} is a run of suite {suite}, and {base.folder} one of {other}; name runs of one suite.")
+    return store
+
+
+def _require_baseline(base: RunStore, python: str, across: list[str]) -> None:
+    """Raise ValueError unless that Python has the build and the software with which the baseline run was made."""
+    from vigbench.analysis.sides import require_comparable
+    from vigbench.records.fingerprint import fingerprint
+    from vigbench.runner.machine import describe_machine
+    from vigbench.suites.case import Case
+
+    info = base.info()
+    there = describe_machine(Case.model_validate(info["cases"][0]), python)
+    if info.get("code") and there["code"] != info["code"]:
+        raise ValueError(
+            f"{python} has build {there['code']} of vigbench, and {base.folder} was made by build {info['code']}: make "
+            "the baseline run with that Python, or name the one that made it."
+        )
+    require_comparable(str(base.folder), fingerprint(info), python, fingerprint(there), across)
 
 
 def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bool) -> RunStore | None:
@@ -120,6 +159,9 @@ def _timings(base: RunStore, head: RunStore, margin: float, across: list[str]) -
     from vigbench.stats.verdict import Verdict
 
     timings = compare(base.folder, head.folder, margin=margin, across=across)
+    lost = timings["base_status"].notna() & timings["head_status"].isna()
+    timings.loc[lost, "regression"] = True
+    timings.loc[lost, "note"] = "no longer measured"
     bare = timings["ratio"].notna() & ~timings["note"].str.contains("calibrated")
     timings.loc[bare, "verdict"] = Verdict.INCONCLUSIVE.value
     timings.loc[bare, "regression"] = False
@@ -141,7 +183,7 @@ def _duels(timings: pd.DataFrame, python: str, effort: Effort, margin: float, ou
         row |= {name: found[name] for name in ("base_status", "head_status", "note")}
         rows.append((row, None))
         if found["base_status"] != "ok" or found["head_status"] != "ok":
-            row["regression"] = found["base_status"] == "ok"
+            row["regression"] = found["regression"]
             continue
         case = Case.model_validate({name: found[name] for name in SETTINGS})
         try:
@@ -149,7 +191,9 @@ def _duels(timings: pd.DataFrame, python: str, effort: Effort, margin: float, ou
                 Contestant(case, python), Contestant(case), effort, margin, out / "duels", quiet
             )
         except ContestantFailedError as error:
-            row["note"] = str(error)
+            if error.contestant.python is not None:
+                raise  # without the baseline there is nothing to judge by
+            row |= {"regression": True, "note": str(error)}
             continue
         row |= {"base": result.base_ms, "head": result.head_ms, "note": "interleaved with the baseline build"}
         rows[-1] = (row, log_ratio)

@@ -144,8 +144,8 @@ def _one(option: str, text: str, parse: Callable[[str], T]) -> T:
 
 
 def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number above 0; write for example 224,512")
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
+        raise ValueError(f"{text[:20]!r} is not a whole number above 0 and below 10^9; write for example 224,512")
     return int(text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,9 +75,11 @@ def run(
         budget=budget,
         case_timeout=case_timeout,
     )
-    if resume is not None and (suite or changes.change_cases()):
+    elsewhere = device != "auto" or out != Path("results")
+    if resume is not None and (suite or elsewhere or changes.change_cases()):
         raise ValueError(
-            "--resume continues the cases of that run; beside it only --budget and --case-timeout can be set."
+            "--resume continues the cases of that run where they are; beside it only --budget, --case-timeout and "
+            "--max-batch can be set."
         )
     if memory_limit is not None and not max_batch:
         raise ValueError("--memory-limit belongs to --max-batch; add that.")
@@ -108,7 +111,8 @@ def run(
         finished = False
     if not finished:
         print(
-            f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}",
+            "Interrupted; nothing measured is lost. Continue with: vigbench run --resume "
+            f"{quote(str(store.folder))}{_again(max_batch, memory_limit)}",
             file=sys.stderr,
         )
         return 130
@@ -120,6 +124,10 @@ def run(
 
         print(f"Report:  {report_on(store.folder)}")
     return 1 if any(record.status in ("error", "crashed", "wrong_result") for record in store.records()) else 0
+
+
+def _again(max_batch: bool, memory_limit: str | None) -> str:
+    return (" --max-batch" if max_batch else "") + (f" --memory-limit {quote(memory_limit)}" if memory_limit else "")
 
 
 def _command_line() -> list[str]:

@@ -59,7 +59,7 @@ def frame_of_run(store: RunStore) -> pd.DataFrame:
     of_run = {
         **info,
         "run": store.folder.name,
-        "torch_version": info.get("environment", {}).get("torch"),
+        "torch_version": (info.get("environment") or {}).get("torch"),
         "fingerprint": digest(fingerprint(info)),
     }
     cells, latest = _cells(store)

@@ -31,9 +31,14 @@ class Metrics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # latency: one synchronised call
-    latency_ms: float | None = Field(None, description="median latency of one synchronised call")
-    latency_low_ms: float | None = Field(None, description="lower end of the median's 95% order-statistic interval")
-    latency_high_ms: float | None = Field(None, description="upper end of the median's 95% order-statistic interval")
+    latency_ms: float | None = Field(
+        None, description="median latency of one synchronised call; of several processes the geometric mean of theirs"
+    )
+    latency_low_ms: float | None = Field(
+        None,
+        description="lower end of its 95% interval: order statistics; of several processes, their spread included",
+    )
+    latency_high_ms: float | None = Field(None, description="upper end of that interval")
     latency_p90_ms: float | None = Field(None, description="90th percentile; empty below 29 samples")
     latency_p95_ms: float | None = Field(None, description="95th percentile; empty below 59 samples")
     latency_p99_ms: float | None = Field(None, description="99th percentile; empty below 299 samples")
@@ -131,6 +136,7 @@ class Metrics(BaseModel):
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
     case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
+    timeout_s: float | None = Field(None, description="seconds after which each worker process was to be stopped")
     other_load: float | None = Field(
         None, description="share of the machine's CPU used by others before timing, 0 to 1"
     )

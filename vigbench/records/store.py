@@ -56,10 +56,11 @@ class RunStore:
 
         The folder's name stands in `run.json` as `run`. Raises OSError if the folder cannot be made.
         """
+        parent.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(1):
             folder = parent / (name if number == 1 else f"{name}-{number}")
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(parents=True)
+                folder.mkdir()
                 break
         return cls._fill(folder, {**info, "run": folder.name})
 
@@ -162,6 +163,18 @@ class RunStore:
         with advising(self.folder, "The record is safe in journal.jsonl."):
             self._follow(line)
 
+    def amend(self, record: Record) -> None:
+        """Record a case again with more in its row; its raw samples stay.
+
+        Raises:
+            StorageError: if that fails; the former record stays.
+        """
+        line = record.model_dump_json()
+        with advising(self.folder, f"Case {record.case_id} stays as it was recorded before."):
+            self._make_ready()
+            append_line(self.journal, line)
+            self._follow(line)
+
     def _keep(self, record: Record, line: str, samples: Samples, operators: Calls, kernels: Calls) -> None:
         """All that makes a case finished; OSError leaves it unfinished."""
         self._make_ready()
@@ -260,7 +273,8 @@ class RunStore:
     def adopt_rescued(self) -> int:
         """Append the records of this run that `append` had to save elsewhere, and remove that file; their number.
 
-        A case that the journal holds is passed over, unless it is held as pruned.
+        One that the journal holds already, or a later one of the same case, is passed over; what was measured counts
+        more than what was pruned.
 
         Raises:
             StorageError: if the folder cannot be written; the file stays.
@@ -271,8 +285,8 @@ class RunStore:
         except OSError:  # no folder for temporary files: nothing can have been saved there
             return 0
         rescued = rescue.read_rescued(file)
-        held = {record.case_id for record in read_journal(self.journal) if record.status is not Status.pruned}
-        missing = [one for one in rescued if one.record.case_id not in held]
+        held = {record.case_id: record for record in self.records()}
+        missing = [one for one in rescued if _supersedes(one.record, held.get(one.record.case_id))]
         with advising(self.folder, f"Records that belong there are safe in {file}."):
             for one in missing:
                 line = one.record.model_dump_json()
@@ -281,3 +295,11 @@ class RunStore:
         with contextlib.suppress(OSError):  # if it stays, all its records are passed over next time
             file.unlink()
         return len(missing)
+
+
+def _supersedes(rescued: Record, held: Record | None) -> bool:
+    """Whether a rescued record is news to a journal that holds `held` of the same case."""
+    if held is None:
+        return True
+    ranks = [(record.status is not Status.pruned, record.started_at) for record in (rescued, held)]
+    return ranks[0] >= ranks[1] and rescued.model_dump_json() != held.model_dump_json()

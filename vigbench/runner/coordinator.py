@@ -76,6 +76,10 @@ class Coordinator:
             self.budget.learn(record)
         cases = self.planned.cases
         pending = [case for case in cases if case.case_id not in done]
+        for record in list(done.values()):
+            if self.stop.requested:
+                return
+            done[record.case_id] = self._with_largest_batch(record)
         end = monotonic() + self.budget.total_s
         for index, case in enumerate(pending):
             if self.stop.requested:
@@ -83,15 +87,18 @@ class Coordinator:
             remaining_s = sum(self.budget.expected_s(other) for other in pending[index:])
             self.progress.case_started(case, len(cases) - len(pending) + index + 1, len(cases), remaining_s)
             record = self._end_in_a_record(case, pending[index + 1 :], list(done.values()), end)
+            begin = monotonic()
+            record = self._with_largest_batch(record)
+            end += monotonic() - begin  # the budget is for measuring
             done[case.case_id] = record
             self.budget.learn(record)
             self.progress.case_ended(record)
 
     def _is_to_retry(self, record: Record) -> bool:
         """Whether a resumed run measures it again: never tried, or stopped by a shorter limit than today's."""
-        stopped_after_s = record.metrics.case_s or 0.0
+        limit_s = record.metrics.timeout_s or 0.0
         return record.status is Status.pruned or (
-            record.status is Status.timeout and stopped_after_s < self.planned.case_timeout_s
+            record.status is Status.timeout and limit_s < self.planned.case_timeout_s
         )
 
     def _end_in_a_record(self, case: Case, later: Sequence[Case], done: Sequence[Record], end: float) -> Record:
@@ -110,18 +117,25 @@ class Coordinator:
             attempts[2] = self._measure(case, sampling_s)
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
         measured = attempts.pop(kept)
-        extra: dict[str, float | int | None] = {"attempts": len(attempts) + 1, "case_s": monotonic() - begin}
-        record = self._keep(case, measured, started_at, extra)
-        for number, other in attempts.items():
-            self.store.discard(case.case_id, other.samples, number)
-        if self.batch_limits is not None and measured.status is Status.ok:
-            largest = self.batch_limits.of(case, self.progress.stage)
-            record = self._keep(case, measured, started_at, {**extra, "largest_batch": largest})
-        return record
-
-    def _keep(self, case: Case, measured: Measured, started_at: str, extra: dict[str, float | int | None]) -> Record:
+        extra: dict[str, float | int | None] = {
+            "attempts": len(attempts) + 1,
+            "case_s": monotonic() - begin,
+            "timeout_s": self.planned.case_timeout_s,
+        }
         record = _record(case, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
+        for number, other in attempts.items():
+            self.store.discard(case.case_id, other.samples, number)
+        return record
+
+    def _with_largest_batch(self, record: Record) -> Record:
+        """The record with the largest batch that fits, on the disk, where that is asked for and not known yet."""
+        if self.batch_limits is None or record.status is not Status.ok or record.metrics.largest_batch is not None:
+            return record
+        largest = self.batch_limits.of(record.case, self.progress.stage)
+        metrics = record.metrics.model_copy(update={"largest_batch": largest})
+        record = record.model_copy(update={"metrics": metrics})
+        self.store.amend(record)
         return record
 
     def _measure(self, case: Case, sampling_s: float) -> Measured:

@@ -72,7 +72,15 @@ class Pair:
 
 
 class ContestantFailedError(ValueError):
-    """A contestant did not get as far as being timed; the text says which and why."""
+    """A contestant could not be timed; the text says which and why.
+
+    Attributes:
+        contestant: the one.
+    """
+
+    def __init__(self, contestant: Contestant, reason: str) -> None:
+        super().__init__(f"{contestant.label()} cannot be timed: {reason}")
+        self.contestant = contestant
 
 
 def run_duel(base: Contestant, head: Contestant, effort: Effort) -> Iterator[Pair]:
@@ -90,7 +98,8 @@ def _run_pair(base: Contestant, head: Contestant, effort: Effort, rng: random.Ra
     with ExitStack() as stack:
         # the order of starting is random too: the second process may get other memory and other cores
         order = rng.sample([0, 1], 2)
-        started = {index: stack.enter_context(_Side((base, head)[index], effort)) for index in order}
+        forked = base.python is None and head.python is None  # both sides start alike
+        started = {index: stack.enter_context(_Side((base, head)[index], effort, forked)) for index in order}
         for _ in range(effort.blocks):
             for index in rng.sample([0, 1], 2):
                 started[index].run_block()
@@ -102,11 +111,12 @@ def _run_pair(base: Contestant, head: Contestant, effort: Effort, rng: random.Ra
 class _Side:
     """One contestant's worker and the blocks that it has run."""
 
-    def __init__(self, contestant: Contestant, effort: Effort) -> None:
+    def __init__(self, contestant: Contestant, effort: Effort, forked: bool) -> None:
         self.contestant, self._effort = contestant, effort
         self.blocks: list[tuple[float, ...]] = []
         self._calls = 1
-        self._worker = Worker(Job(case=contestant.case, task=Task.contest, budget_s=WARM_UP_S), contestant.python)
+        job = Job(case=contestant.case, task=Task.contest, budget_s=WARM_UP_S)
+        self._worker = Worker(job, contestant.python, forked=forked)
 
     def __enter__(self) -> _Side:
         try:
@@ -150,4 +160,4 @@ class _Side:
                 return message
 
     def _failed(self, status: str, reason: str) -> ContestantFailedError:
-        return ContestantFailedError(f"{self.contestant.label()} cannot be timed: {status}: {reason}")
+        return ContestantFailedError(self.contestant, f"{status}: {reason}")

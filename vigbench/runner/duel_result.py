@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,7 @@ from statistics import median
 from typing import Any
 
 from vigbench.records.files import append_text, write_atomically
-from vigbench.records.fingerprint import code_hash
-from vigbench.records.schema import PROTOCOL
+from vigbench.records.fingerprint import differences, fingerprint
 from vigbench.records.tables import csv_text
 from vigbench.runner.duel import Contestant, Effort, Pair
 from vigbench.runner.machine import describe_machine
@@ -82,20 +82,25 @@ def _head(pair: Pair) -> tuple[tuple[float, ...], ...]:
 
 
 class DuelFolder:
-    """A duel on the disk: `duel.json`, and `blocks.csv` with every timed call, appended pair by pair."""
+    """A duel on the disk: `duel.json`, and `blocks.csv` with every timed call, appended pair by pair.
+
+    Attributes:
+        folder: where.
+        differences: fields of the fingerprint that differ between the two environments: (base, head).
+    """
 
     def __init__(self, out: Path, base: Contestant, head: Contestant, effort: Effort, command_line: list[str]) -> None:
-        name, environment = describe_machine(head.case)
+        here = describe_machine(head.case)
+        there = here if base.python is None else describe_machine(base.case, base.python)
+        prints = fingerprint(there), fingerprint(here)
+        self.differences = differences(*prints)
         self.info: dict[str, Any] = {
-            "protocol": PROTOCOL,
-            "base": {"case": base.case.model_dump(mode="json"), "python": base.python},
-            "head": {"case": head.case.model_dump(mode="json"), "python": head.python},
+            **here,
+            "base": {"case": base.case.model_dump(mode="json"), "code": there["code"], "fingerprint": prints[0]},
+            "head": {"case": head.case.model_dump(mode="json"), "code": here["code"], "fingerprint": prints[1]},
             "effort": asdict(effort),
-            "device_name": name,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command_line": command_line,
-            "environment": environment,
-            "code": code_hash(),
         }
         try:
             self.folder = _make(out, f"duel-{datetime.now(UTC):%Y%m%d-%H%M%S}")
@@ -107,7 +112,13 @@ class DuelFolder:
 
     def keep(self, pair: Pair) -> None:
         """Append one pair's calls, on the disk before this returns."""
-        append_text(self.folder / "blocks.csv", csv_text(COLUMNS, _rows(self._pairs, pair), header=False), sync=True)
+        rows = csv_text(COLUMNS, _rows(self._pairs, pair), header=False)
+        try:
+            append_text(self.folder / "blocks.csv", rows, sync=True)
+        except OSError as error:
+            raise ValueError(
+                f"Cannot write {error.filename}: {error.strerror}. The {self._pairs} pairs before are safe in it."
+            ) from error
         self._pairs += 1
 
     def finish(self, result: Result) -> None:
@@ -127,11 +138,12 @@ def _rows(number: int, pair: Pair) -> Iterator[tuple[int, int, str, int, float]]
 
 
 def _make(out: Path, name: str) -> Path:
-    for number in range(1, 1000):
+    out.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             continue
         return folder
-    raise ValueError(f"{out} has a thousand duels of this second; choose another folder with --out.")
+    raise AssertionError

@@ -11,15 +11,16 @@ from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.duration import format_duration
 
 
-def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None]) -> Outcome:
+def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None], python: str | None = None) -> Outcome:
     """Do one job in a fresh process.
 
     Args:
         job: what to do.
         timeout_s: seconds after which the process, and all that it started, is killed.
         on_stage: told what the worker does.
+        python: interpreter of another environment, whose vigbench shall do it; None: this one.
     """
-    with Worker(job) as worker:
+    with Worker(job, python) as worker:
         deadline = monotonic() + timeout_s
         try:
             while True:

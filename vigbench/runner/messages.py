@@ -77,7 +77,7 @@ class Outcome(_Message):
     samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # quantity -> values in the order taken
     operators: dict[str, int] = Field(default_factory=dict)  # name -> calls in one iteration
     kernels: dict[str, int] = Field(default_factory=dict)  # name -> launches in one iteration
-    description: str = ""  # of the machine, as JSON: [device name, environment]
+    description: str = ""  # of the machine, as JSON
 
 
 Message = Stage | Ready | Durations | Outcome

@@ -47,14 +47,16 @@ class Worker:
 
     Args:
         job: what it does.
-        python: interpreter of another environment whose vigbench shall do it; None: this one, by the fork server.
+        python: interpreter of another environment whose vigbench shall do it; None: this one.
+        forked: whether this environment's worker comes from the fork server, in milliseconds, or starts by itself, in
+            seconds, as another environment's does.
     """
 
-    def __init__(self, job: Job, python: str | None = None) -> None:
+    def __init__(self, job: Job, python: str | None = None, *, forked: bool = True) -> None:
         self._here, there = _context().Pipe(duplex=True)
         output, output_end = _context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)
-        if python is None:
+        if python is None and forked:
             process = _context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
             with _without_main():
                 process.start()
@@ -64,7 +66,7 @@ class Worker:
             self._pid = process.pid
             self._server = _parent_of(self._pid)
         else:
-            child = _start_elsewhere(python, there, output_end, job)
+            child = _start_alone(python, there, output_end, job)
             self._join, self._exit_code = _quiet_wait(child), child.poll
             self._pid, self._server = child.pid, None
         _alive.add(self._pid)
@@ -205,10 +207,14 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _start_elsewhere(python: str, connection: Connection, output: Connection, job: Job) -> subprocess.Popen[bytes]:
-    """A worker in another environment: neither this folder nor PYTHONPATH may bring in this vigbench."""
+def _start_alone(python: str | None, connection: Connection, output: Connection, job: Job) -> subprocess.Popen[bytes]:
+    """A worker without the fork server; in another environment nothing from here may bring in this vigbench."""
     ends = (connection.fileno(), output.fileno())
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if python is None:
+        python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
+    elif os.sep in python:
+        python = str(Path(python).absolute())  # not resolved: the link is what makes it that environment's
     command = [python, "-m", "vigbench.runner.worker", *map(str, ends), job.to_json()]
     try:
         return subprocess.Popen(  # noqa: S603  the user named the interpreter

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job, Outcome
@@ -48,12 +49,13 @@ class Measured:
         """A result without numbers."""
         return cls(status, reason)
 
-    def disturbance(self) -> float:
+    def disturbance(self) -> tuple[float, ...]:
         """How much other processes were felt; of two results the one with less is kept, whatever their latencies."""
-        if self.status is not Status.ok:
-            return math.inf
-        found = (self.metrics.rate_drop, self.metrics.other_load, self.metrics.other_load_after)
-        return max((one for one in found if one is not None), default=0.0)
+        metrics = self.metrics
+        load = max(metrics.other_load or 0.0, metrics.other_load_after or 0.0) / CONTENDED_LOAD
+        drop = (metrics.rate_drop or 0.0) / CONTENDED_DROP
+        failed, contended = self.status is not Status.ok, "contended" in self.marks
+        return float(failed), float(contended), float(metrics.gpu_others or 0), max(load, drop)
 
 
 def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None]) -> Measured:

@@ -16,8 +16,7 @@ import torch
 from vigbench.measure.cost import count_cost
 from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
-from vigbench.records.fingerprint import code_hash, fingerprint, resume_differences
-from vigbench.records.schema import PROTOCOL
+from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
@@ -92,7 +91,12 @@ def start_run(
 ) -> tuple[RunStore, Plan]:
     """Plan a suite and make its folder; `continue_run` does the measuring."""
     definition, planned = plan_for(suite, device, overrides)
-    info = describe_run(definition, planned, list(command_line if command_line is not None else sys.argv))
+    info = describe_run(
+        definition,
+        planned,
+        list(command_line if command_line is not None else sys.argv),
+        shipped=str(suite) in list_suites(),
+    )
     return _create_folder(Path(out), info), planned
 
 
@@ -102,16 +106,20 @@ def plan_for(suite: str | Path, device: str = "auto", overrides: Overrides | Non
     return definition, plan(definition, choose_device(device), resolve_implementations, overrides)
 
 
-def describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> dict[str, Any]:
-    """What run.json holds: all that is needed to continue the run, and to judge whether it still can be."""
-    name, environment = describe_machine(planned.cases[0])
+def describe_run(definition: Suite, planned: Plan, command_line: list[str], *, shipped: bool = True) -> dict[str, Any]:
+    """What run.json holds: all that is needed to continue the run, and to judge whether it still can be.
+
+    Args:
+        definition: the suite.
+        planned: its cases and limits.
+        command_line: that started the run.
+        shipped: whether the suite is one of vigbench's own, not a file of the user's.
+    """
     info = {
         "run": "",
         "suite": definition.name,
         "question": definition.question,
-        "protocol": PROTOCOL,
-        "device": planned.cases[0].device.value,
-        "device_name": name,
+        **describe_machine(planned.cases[0]),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "finished_at": None,
         "command_line": command_line,
@@ -120,8 +128,7 @@ def describe_run(definition: Suite, planned: Plan, command_line: list[str]) -> d
         "case_timeout_s": planned.case_timeout_s,
         "processes": planned.processes,
         "calibrate": planned.calibrate,
-        "environment": environment,
-        "code": code_hash(),
+        "shipped_suite": shipped,
         "suite_definition": definition.model_dump(mode="json"),
         "cases": [case.model_dump(mode="json") for case in planned.cases],
     }
@@ -159,13 +166,10 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
         definition = Suite.model_validate(info["suite_definition"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{store.info_file} does not hold the plan of a run: {error}") from error
-    _require_unchanged(store, info, describe_run(_as_it_is_now(definition), planned, []))
+    if info.get("shipped_suite") and definition.name in list_suites():
+        definition = load_suite(definition.name)  # as it is now; a file of the user's own stays as recorded
+    _require_unchanged(store, info, describe_run(definition, planned, []))
     return store, planned
-
-
-def _as_it_is_now(definition: Suite) -> Suite:
-    """The suite of that name today; a suite file of the user's own is where it was given, so it stays as recorded."""
-    return load_suite(definition.name) if definition.name in list_suites() else definition
 
 
 def _require_unchanged(store: RunStore, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from vigbench.measure.environment import available_memory, describe_environment, device_name
+from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
 from vigbench.records.schema import Status
 from vigbench.runner.contest import contest
@@ -52,8 +52,9 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
         case Task.fit:
             say(fit_case(case, job.memory_limit_mib))
         case Task.describe:
-            described = (device_name(case.device, case.threads), describe_environment(case.device, case.threads))
-            say(Outcome(status=Status.ok, description=json.dumps(described)))
+            from vigbench.runner.machine import describe_here  # which imports this module
+
+            say(Outcome(status=Status.ok, description=json.dumps(describe_here(case))))
         case Task.contest:
             contest(case, job.budget_s, say, commands)
 

@@ -83,4 +83,10 @@ class Case(BaseModel):
             parts.append("compiled")
         if self.cuda_graph:
             parts.append("graph")
+        if self.channels_last:
+            parts.append("channels_last")
+        if self.tf32:
+            parts.append("tf32")
+        if self.threads:
+            parts.append(f"{self.threads} thread{'s' * (self.threads > 1)}")
         return " ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vigbench.suites.case import Device, Phase, Precision
 from vigbench.suites.duration import parse_duration
@@ -16,8 +16,8 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _unique(value: Any) -> Any:
-    return list(dict.fromkeys(value)) if isinstance(value, list) else value
+def _unique(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
 
 
 def _precision(value: Any) -> Any:
@@ -31,11 +31,11 @@ def _duration(value: Any) -> Any:
     return parse_duration(value)
 
 
-Whole = Annotated[int, Field(ge=1, strict=True)]
+Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 OneOrMore = BeforeValidator(_as_list)
 Seconds = Annotated[float, BeforeValidator(_duration)]
-Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_unique), OneOrMore, Field(min_length=1)]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], OneOrMore, Field(min_length=1), AfterValidator(_unique)]
 
 
 class _Strict(BaseModel):
@@ -69,19 +69,19 @@ class SubjectEntry(_Strict):
 class Axes(_Strict):
     """The swept settings; every list is crossed with every other."""
 
-    resolution: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)]
-    batch_size: Annotated[list[Whole], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [1]
+    resolution: Annotated[list[Whole], OneOrMore, Field(min_length=1), AfterValidator(_unique)]
+    batch_size: Annotated[list[Whole], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [1]
     precision: Annotated[
         list[Annotated[Precision, BeforeValidator(_precision)]],
-        BeforeValidator(_unique),
         OneOrMore,
         Field(min_length=1),
+        AfterValidator(_unique),
     ] = [Precision.float32]
-    phase: Annotated[list[Phase], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [Phase.inference]
-    compile: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
-    cuda_graph: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
-    channels_last: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
-    tf32: Annotated[list[Flag], BeforeValidator(_unique), OneOrMore, Field(min_length=1)] = [False]
+    phase: Annotated[list[Phase], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [Phase.inference]
+    compile: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
+    cuda_graph: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
+    channels_last: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
+    tf32: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
 
 
 class Profile(Axes):
