@@ -134,6 +134,7 @@ def test_timings_against_the_baseline_build_itself(
 
     copy = tmp_path / "other"
     shutil.copytree(Path(vigbench.__file__).parent, copy / "vigbench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(vigbench.__file__).parents[1] / "suites", copy / "suites")
     faster = tmp_path / "faster"
     faster.mkdir()
     (faster / "gated_net.py").write_text(MODULE.replace("Net(0.05)", "Net(0.04)"))
