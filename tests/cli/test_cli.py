@@ -148,7 +148,7 @@ OPTIONS = {
     "channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
     "compare": "metric margin across format out fail-on-inconclusive",
     "duel": "resolution batch-size precision phase device compile cuda-graph channels-last tf32 threads processes "
-    "blocks margin base-python out quiet",
+    "blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
     "doctor": "noise threads",

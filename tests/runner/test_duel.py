@@ -56,6 +56,23 @@ def test_a_contestant_that_hangs_is_given_up(subjects: Path) -> None:
         list(run_duel(contestant("hangs"), contestant("fine"), Effort(timeout_s=4)))
 
 
+def test_pairs_can_be_spread_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, started = [100.0], []
+
+    def pair(*_: object) -> Pair:
+        started.append(clock[0])
+        clock[0] += 20.0
+        return Pair(((1.0,),), ((1.0,),))
+
+    monkeypatch.setattr("vigbench.runner.duel.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vigbench.runner.duel.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("vigbench.runner.duel._run_pair", pair)
+    list(run_duel(contestant("fine"), contestant("fine"), Effort(processes=4, over_s=90.0)))
+    assert started == [100.0, 130.0, 160.0, 190.0]
+    list(run_duel(contestant("fine"), contestant("fine"), Effort(processes=3)))
+    assert started[4:] == [210.0, 230.0, 250.0]
+
+
 @pytest.fixture
 def other_build(tmp_path: Path) -> Path:
     """A `python` of an environment with a copy of vigbench, whose calls of the operators take longer."""

@@ -26,6 +26,10 @@ Flag = Annotated[bool, typer.Option()]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]
 Blocks = Annotated[int, typer.Option(help="Blocks of each side in a pair.", min=2)]
+Over = Annotated[
+    str | None,
+    typer.Option(help="Spread the pairs over this time, e.g. 1h: the interval then holds more."),
+]
 Margin = Annotated[str, typer.Option(help="Smallest difference that matters, e.g. 3% or 0.03.")]
 BasePython = Annotated[
     Path | None, typer.Option(help="Python of another environment, whose vigbench runs A: the same case in two builds.")
@@ -49,6 +53,7 @@ def duel(
     threads: Threads = 0,
     processes: Pairs = 6,
     blocks: Blocks = 30,
+    over: Over = None,
     margin: Margin = "3%",
     base_python: BasePython = None,
     out: Out = Path("results"),
@@ -74,7 +79,8 @@ def duel(
     }
     base = Contestant(_case(a, device, settings), None if base_python is None else str(base_python))
     head = Contestant(_case(b, device, settings))
-    result, _ = run_and_keep(base, head, Effort(processes, blocks), share, out, quiet)
+    effort = Effort(processes, blocks, over_s=0.0 if over is None else options.duration_s("--over", over))
+    result, _ = run_and_keep(base, head, effort, share, out, quiet)
     print(result.sentence(base.label(), head.label()))
     return 0
 

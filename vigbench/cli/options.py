@@ -58,7 +58,6 @@ def overrides(
     Raises:
         ValueError: naming the option, what it holds and what is allowed.
     """
-    from vigbench.suites.duration import parse_duration
     from vigbench.suites.planner import Overrides
 
     return Overrides(
@@ -75,9 +74,16 @@ def overrides(
         threads=threads,
         processes=processes,
         calibrate=calibrate,
-        budget=None if budget is None else _one("--budget", budget, parse_duration),
-        case_timeout=None if case_timeout is None else _one("--case-timeout", case_timeout, parse_duration),
+        budget=None if budget is None else duration_s("--budget", budget),
+        case_timeout=None if case_timeout is None else duration_s("--case-timeout", case_timeout),
     )
+
+
+def duration_s(option: str, text: str) -> float:
+    """Seconds of a duration such as 90s or 1h30m; ValueError names the option."""
+    from vigbench.suites.duration import parse_duration
+
+    return _one(option, text, parse_duration)
 
 
 def precision_name(option: str, text: str) -> str:

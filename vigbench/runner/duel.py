@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 from vigbench.records.schema import Status
@@ -50,6 +50,7 @@ class Effort:
         block_s: seconds of a block, about; at least one call.
         timeout_s: seconds for preparing a contestant, and again for each block.
         seed: of the order of the blocks.
+        over_s: seconds from the start of the first pair to that of the last; 0: one after the other.
     """
 
     processes: int = 6
@@ -57,6 +58,7 @@ class Effort:
     block_s: float = 0.05
     timeout_s: float = 300.0
     seed: int = 0
+    over_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def run_duel(base: Contestant, head: Contestant, effort: Effort) -> Iterator[Pai
         ContestantFailedError: if a contestant fails, is wrong, or takes too long.
     """
     rng = random.Random(effort.seed)  # noqa: S311  nothing secret
-    for _ in range(effort.processes):
+    begin, every_s = monotonic(), effort.over_s / max(1, effort.processes - 1)
+    for index in range(effort.processes):
+        sleep(max(0.0, begin + index * every_s - monotonic()))
         yield _run_pair(base, head, effort, rng)
 
 
