@@ -23,7 +23,20 @@ def test_the_table_has_the_regressions_first_and_the_counts_last(frame: pd.DataF
     lines = as_table(frame, 0.03).splitlines()
     assert lines[1].startswith("resnet18 64px")
     assert "SLOWER" in lines[1]
+    assert "12 ms" in lines[1], "a number without its unit says nothing"
     assert lines[-1] == "3 cases, margin 3.0%: 1 SLOWER, 2 SAME."
+
+
+def test_a_rate_is_shown_as_one_and_judged_as_time(write_run: WriteRun) -> None:
+    """50 images a second instead of 100 take twice the time: the ratio is 2 and the verdict SLOWER."""
+    base = write_run("base", {"a": 10.0}, metrics={"throughput_img_per_s": 100.0})
+    head = write_run("head", {"a": 20.0}, metrics={"throughput_img_per_s": 50.0})
+    frame = vigbench.compare(base, head, metric="throughput_img_per_s")
+    assert frame["ratio"].item() == pytest.approx(2, rel=0.02)
+    heads, row, *_ = as_table(frame, 0.03).splitlines()
+    assert "time, head / base" in heads
+    assert "100 img/s" in row
+    assert "SLOWER" in row
 
 
 def test_markdown_shows_the_regressions_and_folds_the_rest(frame: pd.DataFrame) -> None:

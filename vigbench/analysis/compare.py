@@ -16,7 +16,9 @@ from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_di
 
 FAULTS = (Status.error, Status.crashed, Status.wrong_result)  # of the code, whatever the other side did
 DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
-RESULT = ("base_status", "head_status", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict")
+RESULT = (
+    "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict"
+)  # fmt: skip
 
 
 def compare(
@@ -32,10 +34,11 @@ def compare(
         across: fields of the fingerprint that may differ, because they are what is compared.
 
     Returns:
-        One row for each case on either side: its settings; `base_status`, `head_status`; `base`, `head`: the metric;
-        `ratio`: time of head / time of base, above 1 if head takes longer, with its 95% interval `ratio_low`,
-        `ratio_high`; `p_adjusted`: of a difference beyond the margin, after Holm; `verdict`: FASTER, SLOWER, SAME or
-        INCONCLUSIVE; `regression`: slower, no longer ok, or in error, crashed or wrong in head; `note`.
+        One row for each case on either side: its settings; `base_status`, `head_status`; `metric`: its name, and
+        `base`, `head`: its values; `ratio`: time of head / time of base, above 1 if head takes longer, with its 95%
+        interval `ratio_low`, `ratio_high`; `p_adjusted`: of a difference beyond the margin, after Holm; `verdict`:
+        FASTER, SLOWER, SAME or INCONCLUSIVE; `regression`: slower, no longer ok, or in error, crashed or wrong in head;
+        `note`.
 
     Raises:
         ValueError: if nothing can be read, fingerprints differ, no case is in both, or the metric or margin is not
@@ -54,14 +57,15 @@ def compare(
         raise ValueError(f"{one.name} and {two.name} have no case in common; compare runs of the same suite.")
     rows: list[tuple[dict[str, Any], Estimate | None]] = []
     for key in dict.fromkeys([*one.cases, *two.cases]):
-        row = empty_row(dict(zip(SETTINGS, key, strict=True)))
+        row = empty_row(dict(zip(SETTINGS, key, strict=True)), metric)
         rows.append((row, _fill(row, one.cases.get(key), two.cases.get(key), metric)))
     return judged_frame(rows, margin)
 
 
-def empty_row(settings: Mapping[str, Any]) -> dict[str, Any]:
+def empty_row(settings: Mapping[str, Any], metric: str = "latency_ms") -> dict[str, Any]:
     """A row of the frame before anything is known about its case."""
-    return {**settings, **dict.fromkeys(RESULT), "verdict": Verdict.INCONCLUSIVE, "regression": False, "note": ""}
+    unknown = {"metric": metric, "verdict": Verdict.INCONCLUSIVE, "regression": False, "note": ""}
+    return {**settings, **dict.fromkeys(RESULT), **unknown}
 
 
 def judged_frame(rows: Sequence[tuple[dict[str, Any], Estimate | None]], margin: float) -> pd.DataFrame:

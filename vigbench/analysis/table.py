@@ -14,7 +14,8 @@ from vigbench.analysis.sides import SETTINGS
 from vigbench.stats.verdict import Verdict
 from vigbench.suites.case import Case
 
-HEADS = ("case", "base", "head", "head / base", "95% interval", "verdict", "note")
+HEADS = ("case", "base", "head", "time, head / base", "95% interval", "verdict", "note")
+UNITS = {"latency_ms": "ms", "throughput_img_per_s": "img/s", "kernel_ms": "ms of kernels"}
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]|~#!"})
 
 
@@ -86,14 +87,14 @@ def _ordered(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "" if pd.isna(row["ratio"]) else f"{row['ratio_low']:.3f} to {row['ratio_high']:.3f}"
     ratio = "" if pd.isna(row["ratio"]) else f"{row['ratio']:.3f}"
-    values = [_value(row[side], row[f"{side}_status"]) for side in ("base", "head")]
+    values = [_value(row[side], row[f"{side}_status"], UNITS[row["metric"]]) for side in ("base", "head")]
     return (case_label(row), *values, ratio, interval, str(row["verdict"]), row["note"])
 
 
-def _value(value: Any, status: Any) -> str:
+def _value(value: Any, status: Any, unit: str) -> str:
     if status is None or pd.isna(status):
         return "-"
-    return str(status) if pd.isna(value) else f"{value:.4g}"
+    return str(status) if pd.isna(value) else f"{value:.4g} {unit}"
 
 
 def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
