@@ -31,7 +31,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Operator timings for developers (pytest-benchmark)."""
+    """Timings for developers: operators (pytest-benchmark), waits and, for half an hour, the counts of duels."""
     session.run(sys.executable, "-m", "pytest", "tests/benchmarks", *session.posargs)
 
 
