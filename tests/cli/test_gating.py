@@ -84,6 +84,7 @@ def changed(run_folder: Path, name: str, **metrics: float) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_the_same_code_passes_and_growth_does_not(
     suite: Path, baseline: Path, gate: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_the_same_code_passes_and_growth_does_not(
     assert gate("--baseline", more, "--head", head) == 0, "less is no regression"
 
 
+@pytest.mark.slow
 def test_a_slow_down_is_found_against_the_calibration_and_uncalibrated_timings_do_not_count(
     suite: Path, baseline: Path, gate: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

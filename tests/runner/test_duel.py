@@ -100,6 +100,7 @@ def test_two_builds_duel_each_with_its_own_code(subjects: Path, other_build: Pat
         list(run_duel(Contestant(case), Contestant(case, "/no/such/python"), QUICK))
 
 
+@pytest.mark.slow
 def test_the_command_keeps_every_call_and_says_the_ratio(
     subjects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

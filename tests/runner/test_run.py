@@ -86,6 +86,7 @@ def test_killed_at_any_point_and_resumed_no_case_is_lost_or_measured_twice(suite
     assert json.loads((folder / "run.json").read_text())["finished_at"]
 
 
+@pytest.mark.slow
 def test_out_of_memory_and_timeout_prune_larger_cases_of_the_same_series_only(
     tmp_path: Path, subjects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +171,7 @@ def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
     assert [record.status for record in store.records()] == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_several_processes_make_one_record_with_all_their_samples(suite: Path, tmp_path: Path) -> None:
     overrides = Overrides(processes=3, resolution=[32], calibrate=True, budget=8.0)
     store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=overrides)
