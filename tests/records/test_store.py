@@ -187,3 +187,8 @@ def test_sigkill_at_any_point_loses_nothing_that_was_reported(store: RunStore) -
         assert set(reported) <= kept
         assert set(pd.read_csv(store.csv_file)["resolution"]) == kept
         writer.stdout.close()
+
+
+def test_samples_of_a_file_that_names_no_processes_are_those_of_one(store: RunStore) -> None:
+    (store.folder / "samples" / "old.csv").write_text("quantity,index,value\nlatency_ms,0,1.5\nlatency_ms,1,2.5\n")
+    assert store.samples("old") == {"latency_ms": [[1.5, 2.5]]}

@@ -1,11 +1,15 @@
 """The loop over the cases, with results that are made up: what is kept, repeated and tried again."""
 
+import io
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
+from vigbench.cli.progress import Bar
 from vigbench.records.files import StorageError
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.store import RunStore
@@ -130,6 +134,18 @@ def test_a_finished_run_can_be_asked_for_its_largest_batches(
     before = len(asked)
     assert continue_run(store, planned, batch_limits=BatchLimits(None, 60))
     assert len(asked) == before, "what is known is not asked again"
+
+
+def test_that_search_is_shown_on_a_terminal_too(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: ok_in(5.0))
+    monkeypatch.setattr("vigbench.runner.max_batch.run_in_worker", lambda *_, **__: Outcome(status=Status.error))
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    continue_run(store, planned)
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with Progress(TextColumn("{task.description}"), TextColumn("{task.fields[left]}"), console=console) as bar:
+        assert continue_run(store, planned, Bar(bar), batch_limits=BatchLimits(None, 60))
+        assert "64px" in bar.tasks[0].description
+        assert "batch 1?" in bar.tasks[0].description
 
 
 def test_of_two_attempts_the_clean_one_is_kept() -> None:

@@ -39,7 +39,8 @@ def read_samples(path: Path) -> dict[str, list[list[float]]]:
         ValueError: if the file is damaged.
     """
     found: dict[str, list[list[float]]] = {}
-    rows = read_csv(path, lambda row: (row["quantity"], int(row["process"]), float(row["value"])))
+    # files written before a case could have several processes do not name one
+    rows = read_csv(path, lambda row: (row["quantity"], int(row.get("process", "0")), float(row["value"])))
     for quantity, process, value in rows:
         values = found.setdefault(quantity, [])
         values.extend([] for _ in range(process + 1 - len(values)))

@@ -76,9 +76,12 @@ class Coordinator:
             self.budget.learn(record)
         cases = self.planned.cases
         pending = [case for case in cases if case.case_id not in done]
-        for record in list(done.values()):
+        pending_s = sum(self.budget.expected_s(case) for case in pending)
+        lacking = [record for record in done.values() if self._lacks_largest_batch(record)]
+        for number, record in enumerate(lacking, 1):
             if self.stop.requested:
                 return
+            self.progress.case_started(record.case, number, len(cases), pending_s)
             done[record.case_id] = self._with_largest_batch(record)
         end = monotonic() + self.budget.total_s
         for index, case in enumerate(pending):
@@ -88,7 +91,8 @@ class Coordinator:
             self.progress.case_started(case, len(cases) - len(pending) + index + 1, len(cases), remaining_s)
             record = self._end_in_a_record(case, pending[index + 1 :], list(done.values()), end)
             begin = monotonic()
-            record = self._with_largest_batch(record)
+            if self._lacks_largest_batch(record):
+                record = self._with_largest_batch(record)
             end += monotonic() - begin  # the budget is for measuring
             done[case.case_id] = record
             self.budget.learn(record)
@@ -128,10 +132,13 @@ class Coordinator:
             self.store.discard(case.case_id, other.samples, number)
         return record
 
+    def _lacks_largest_batch(self, record: Record) -> bool:
+        asked = self.batch_limits is not None
+        return asked and record.status is Status.ok and record.metrics.largest_batch is None
+
     def _with_largest_batch(self, record: Record) -> Record:
-        """The record with the largest batch that fits, on the disk, where that is asked for and not known yet."""
-        if self.batch_limits is None or record.status is not Status.ok or record.metrics.largest_batch is not None:
-            return record
+        """The record with the largest batch that fits, on the disk."""
+        assert self.batch_limits is not None
         largest = self.batch_limits.of(record.case, self.progress.stage)
         metrics = record.metrics.model_copy(update={"largest_batch": largest})
         record = record.model_copy(update={"metrics": metrics})
