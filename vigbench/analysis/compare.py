@@ -10,11 +10,10 @@ import pandas as pd
 
 from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, open_side, require_comparable
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.records.schema import Status
+from vigbench.records.schema import FAULTS
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
 
-FAULTS = (Status.error, Status.crashed, Status.wrong_result)  # of the code, whatever the other side did
 DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
 RESULT = (
     "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.table import case_label, escape_markdown
-from vigbench.records.schema import Status
+from vigbench.records.schema import Status, names_in
 from vigbench.suites.case import Case
 
 UNCOUNTED = "uncounted_operators"
@@ -45,7 +45,7 @@ def find_growth(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
         part["metric"] = metric
         sides = both[f"{metric}_base"], both[f"{metric}_head"]
         if metric == UNCOUNTED:
-            pairs = [(_names(one), _names(two)) for one, two in zip(*sides, strict=True)]
+            pairs = [(names_in(one), names_in(two)) for one, two in zip(*sides, strict=True)]
             part["base"] = [float(len(one)) for one, _ in pairs]
             part["head"] = [float(len(one | two)) for one, two in pairs]
         else:
@@ -54,10 +54,6 @@ def find_growth(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     found["grown"] = found["head"].isna() | (found["head"] > found["base"] * (1 + ROUNDING))
     return found
-
-
-def _names(cell: Any) -> set[str]:
-    return set(cell.split(";")) - {""} if isinstance(cell, str) else set()
 
 
 def as_text(growth: pd.DataFrame) -> str:

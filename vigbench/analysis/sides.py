@@ -7,15 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
-from vigbench.records.schema import Status
+from vigbench.records.schema import Status, names_in
 from vigbench.records.store import RunStore
+from vigbench.stats.hierarchical import location
 from vigbench.suites.case import Case
 
 SETTINGS = tuple(Case.model_fields)
@@ -50,8 +51,7 @@ class Measurement:
     @property
     def marks(self) -> set[str]:
         """Warnings on the record."""
-        marks = self.row["marks"]
-        return set(marks.split(";")) - {""} if isinstance(marks, str) else set()
+        return names_in(self.row["marks"])
 
     @property
     def calibrated(self) -> bool:
@@ -67,7 +67,7 @@ class Measurement:
         groups = [group for group in self.samples.get(quantity, ()) if group]
         if self.runs == 1 or not groups:
             return recorded
-        middle = math.exp(fmean(math.log(median(group)) for group in groups))
+        middle = math.exp(location([np.log(group) for group in groups]))
         return 1e3 * self.row["batch_size"] / middle if metric.startswith("throughput") else middle
 
     def pooled(self, other: Measurement) -> Measurement:

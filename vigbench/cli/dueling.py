@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vigbench.cli import options
+from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
     from vigbench.runner.duel import Contestant, Effort
@@ -96,7 +97,7 @@ def run_and_keep(
     from vigbench.runner.duel import run_duel
     from vigbench.runner.duel_result import DuelFolder, Result, log_ratio_of
 
-    folder = DuelFolder(out, base, head, effort, ["vigbench", *sys.argv[1:]])
+    folder = DuelFolder(out, base, head, effort, command_line())
     for name, (there, here) in folder.differences.items():
         print(
             f"vigbench: the two environments differ in {name}: {there or 'none'} and {here or 'none'}", file=sys.stderr

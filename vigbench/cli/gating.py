@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vigbench.cli import dueling, options
+from vigbench.cli.measuring import command_line, measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,10 +124,8 @@ def _require_baseline(base: RunStore, python: str, across: list[str]) -> None:
 def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bool) -> RunStore | None:
     """A run of this build; None if it was interrupted. Refused before anything is measured if it could not compare."""
     from vigbench.analysis.sides import require_comparable
-    from vigbench.cli.progress import make_progress
     from vigbench.records.fingerprint import fingerprint
-    from vigbench.runner.interrupt import StopRequest
-    from vigbench.runner.run import continue_run, describe_run, plan_for, start_run
+    from vigbench.runner.run import describe_run, plan_for, start_run
 
     info = base.info()
     planned_suite, planned = plan_for(suite, info["device"])
@@ -138,19 +136,9 @@ def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bo
         )
     now = fingerprint(describe_run(planned_suite, planned, []))
     require_comparable(str(base.folder), fingerprint(info), "this machine", now, across)
-    store, planned = start_run(suite, out=out, device=info["device"], command_line=["vigbench", *sys.argv[1:]])
-    try:
-        with StopRequest() as stop, make_progress(quiet) as progress:
-            if continue_run(store, planned, progress, stop=stop):
-                return store
-    except KeyboardInterrupt:
-        pass
-    print(
-        f"Interrupted; nothing measured is lost. Continue with: vigbench run --resume {store.folder}, "
-        f"then vigbench gate --baseline {base.folder} --head {store.folder}",
-        file=sys.stderr,
-    )
-    return None
+    store, planned = start_run(suite, out=out, device=info["device"], command_line=command_line())
+    then = f"vigbench gate --baseline {quote(str(base.folder))} --head {quote(str(store.folder))}"
+    return store if measure(store, planned, quiet, then=then) else None
 
 
 def _timings(base: RunStore, head: RunStore, margin: float, across: list[str]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vigbench.cli import options
+from vigbench.cli.measuring import command_line, measure
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
@@ -87,7 +87,9 @@ def run(
     if resume is None and not suite:
         raise ValueError("Name a suite: vigbench run --suite resolution-scaling (vigbench list suites shows them all).")
 
-    from vigbench.runner.run import continue_run, plan_suite, resume_plan, start_run
+    from vigbench.records.schema import FAULTS
+    from vigbench.runner.max_batch import BatchLimits
+    from vigbench.runner.run import plan_suite, resume_plan, start_run
 
     if plan_only:
         from vigbench.cli.planning import print_plan
@@ -97,24 +99,9 @@ def run(
     if resume is not None:
         store, planned = resume_plan(resume, changes)
     else:
-        store, planned = start_run(suite, out=out, device=device, overrides=changes, command_line=_command_line())
-
-    from vigbench.cli.progress import make_progress
-    from vigbench.runner.interrupt import StopRequest
-    from vigbench.runner.max_batch import BatchLimits
-
+        store, planned = start_run(suite, out=out, device=device, overrides=changes, command_line=command_line())
     limits = BatchLimits(limit_mib, planned.case_timeout_s) if max_batch else None
-    try:
-        with StopRequest() as stop, make_progress(quiet) as progress:
-            finished = continue_run(store, planned, progress, stop=stop, batch_limits=limits)
-    except KeyboardInterrupt:
-        finished = False
-    if not finished:
-        print(
-            "Interrupted; nothing measured is lost. Continue with: vigbench run --resume "
-            f"{quote(str(store.folder))}{_again(max_batch, memory_limit)}",
-            file=sys.stderr,
-        )
+    if not measure(store, planned, quiet, limits=limits, options=_again(max_batch, memory_limit)):
         return 130
     if max_batch:
         print_largest_batches(store.records())
@@ -123,15 +110,11 @@ def run(
         from vigbench.cli.reporting import report_on
 
         print(f"Report:  {report_on(store.folder)}")
-    return 1 if any(record.status in ("error", "crashed", "wrong_result") for record in store.records()) else 0
+    return 1 if any(record.status in FAULTS for record in store.records()) else 0
 
 
 def _again(max_batch: bool, memory_limit: str | None) -> str:
     return (" --max-batch" if max_batch else "") + (f" --memory-limit {quote(memory_limit)}" if memory_limit else "")
-
-
-def _command_line() -> list[str]:
-    return ["vigbench", *sys.argv[1:]]
 
 
 def print_largest_batches(records: Sequence[Record]) -> None:

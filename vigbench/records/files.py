@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,25 @@ def append_text(path: Path, text: str, *, mode: int = 0o666, sync: bool = False)
             with contextlib.suppress(OSError):
                 file.truncate(before)
             raise
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a folder in `parent`: `name`, or where that is taken `name-2`, `name-3` and so on; OSError if it fails."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for folder in itertools.chain([parent / name], (parent / f"{name}-{number}" for number in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
+
+
+@contextlib.contextmanager
+def starting_in(out: Path) -> Iterator[None]:
+    """Turn an OSError while a new folder of `out` is made into a ValueError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"Cannot write to {out}: {error.strerror}. Choose another folder with --out.") from error
 
 
 def sync_folder(folder: Path) -> None:

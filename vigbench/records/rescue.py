@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vigbench.records.files import append_line
-from vigbench.records.schema import Record, first_mistake
+from vigbench.records.schema import Record, Status, first_mistake
 
 
 class Rescued(BaseModel):
@@ -44,3 +44,11 @@ def read_rescued(file: Path) -> list[Rescued]:
             f"{file} should hold rescued records, but is damaged ({first_mistake(error)}). "
             "Move it away to go on without them."
         ) from error
+
+
+def supersedes(rescued: Record, held: Record | None) -> bool:
+    """Whether a rescued record is news to a journal that holds `held` of the same case."""
+    if held is None:
+        return True
+    ranks = [(record.status is not Status.pruned, record.started_at) for record in (rescued, held)]
+    return ranks[0] >= ranks[1] and rescued.model_dump_json() != held.model_dump_json()

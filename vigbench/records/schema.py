@@ -25,6 +25,10 @@ class Status(StrEnum):
     error = "error"
 
 
+# of the code that was measured, not of the machine or the settings
+FAULTS = (Status.error, Status.crashed, Status.wrong_result)
+
+
 class Metrics(BaseModel):
     """The numbers of one case. A field that was not measured is empty, never zero."""
 
@@ -185,6 +189,11 @@ def columns() -> dict[str, str]:
     first = {name: settings.pop(name) for name in ("subject",)}
     status = {name: own.pop(name) for name in ("status", "reason", "marks")}
     return {**head, **first, "operator": own.pop("operator"), **settings, **status, **metrics, **own}
+
+
+def names_in(cell: Any) -> set[str]:
+    """The names in a cell that holds several, `;`-separated, or none."""
+    return set(cell.split(";")) - {""} if isinstance(cell, str) else set()
 
 
 def first_mistake(error: ValidationError) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from vigbench.records import rescue
-from vigbench.records.files import StorageError, advising, append_line, append_text, sync_folder, write_atomically
+from vigbench.records.files import (
+    StorageError,
+    advising,
+    append_line,
+    append_text,
+    new_folder,
+    sync_folder,
+    write_atomically,
+)
 from vigbench.records.journal import drop_torn_line, read_journal
 from vigbench.records.lock import lock
-from vigbench.records.schema import Record, Status, columns
+from vigbench.records.schema import Record, columns
 from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
 
 
@@ -56,12 +63,7 @@ class RunStore:
 
         The folder's name stands in `run.json` as `run`. Raises OSError if the folder cannot be made.
         """
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            folder = parent / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()
-                break
+        folder = new_folder(parent, name)
         return cls._fill(folder, {**info, "run": folder.name})
 
     @classmethod
@@ -286,7 +288,7 @@ class RunStore:
             return 0
         rescued = rescue.read_rescued(file)
         held = {record.case_id: record for record in self.records()}
-        missing = [one for one in rescued if _supersedes(one.record, held.get(one.record.case_id))]
+        missing = [one for one in rescued if rescue.supersedes(one.record, held.get(one.record.case_id))]
         with advising(self.folder, f"Records that belong there are safe in {file}."):
             for one in missing:
                 line = one.record.model_dump_json()
@@ -295,11 +297,3 @@ class RunStore:
         with contextlib.suppress(OSError):  # if it stays, all its records are passed over next time
             file.unlink()
         return len(missing)
-
-
-def _supersedes(rescued: Record, held: Record | None) -> bool:
-    """Whether a rescued record is news to a journal that holds `held` of the same case."""
-    if held is None:
-        return True
-    ranks = [(record.status is not Status.pruned, record.started_at) for record in (rescued, held)]
-    return ranks[0] >= ranks[1] and rescued.model_dump_json() != held.model_dump_json()

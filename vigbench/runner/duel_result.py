@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vigbench.records.files import append_text, write_atomically
+from vigbench.records.files import append_text, new_folder, starting_in, write_atomically
 from vigbench.records.fingerprint import differences, fingerprint
 from vigbench.records.tables import csv_text
 from vigbench.runner.duel import Contestant, Effort, Pair
@@ -102,13 +101,11 @@ class DuelFolder:
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command_line": command_line,
         }
-        try:
-            self.folder = _make(out, f"duel-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-        except OSError as error:
-            raise ValueError(f"Cannot write to {out}: {error.strerror}. Choose another folder with --out.") from error
         self._pairs = 0
-        self._write_info()
-        write_atomically(self.folder / "blocks.csv", csv_text(COLUMNS, ()))
+        with starting_in(out):
+            self.folder = new_folder(out, f"duel-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+            self._write_info()
+            write_atomically(self.folder / "blocks.csv", csv_text(COLUMNS, ()))
 
     def keep(self, pair: Pair) -> None:
         """Append one pair's calls, on the disk before this returns."""
@@ -135,15 +132,3 @@ def _rows(number: int, pair: Pair) -> Iterator[tuple[int, int, str, int, float]]
         for block, calls in enumerate(blocks):
             for call, duration_s in enumerate(calls):
                 yield number, block, side, call, duration_s
-
-
-def _make(out: Path, name: str) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError

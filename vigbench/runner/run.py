@@ -16,6 +16,7 @@ import torch
 from vigbench.measure.cost import count_cost
 from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
+from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
@@ -139,10 +140,8 @@ def _create_folder(out: Path, info: dict[str, Any]) -> RunStore:
     device = info["device_name"] if info["device"] != Device.cpu else "cpu"
     label = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     name = f"{info['suite']}-{label}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    try:
+    with starting_in(out):
         return RunStore.create_unique(out, name, info)
-    except OSError as error:
-        raise ValueError(f"Cannot write to {out}: {error.strerror}. Choose another folder with --out.") from error
 
 
 def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple[RunStore, Plan]:

@@ -48,16 +48,14 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
     result = call()
     if plain.random:
         return
-    if case.phase != Phase.training:
+    tolerance = TOLERANCE if plain.output is not None else GRADIENT_TOLERANCE
+    allowed = tolerance[tolerance_class(case)]
+    if plain.output is not None:
         assert isinstance(result, Tensor)
-        assert plain.output is not None
         with torch.inference_mode():
-            error, allowed = relative_error(result, plain.output), TOLERANCE[tolerance_class(case)]
+            error = relative_error(result, plain.output)
     else:
-        (error, _), allowed = (
-            gradient_error(_gradients(model), plain.gradients),
-            GRADIENT_TOLERANCE[tolerance_class(case)],
-        )
+        error, _ = gradient_error(_gradients(model), plain.gradients)
     if not error <= allowed:
         what = "compiled" if case.compile else "captured"
         raise WrongResultError(

@@ -73,7 +73,7 @@ def estimate(groups: Sequence[Sequence[float]], unseen_spread: float, seed: int 
     if not groups or not all(len(group) for group in groups):
         raise ValueError("An estimate needs at least one sample from each process.")
     arrays = [np.asarray(group, dtype=np.float64) for group in groups]
-    value = float(np.mean([np.median(one) for one in arrays]))
+    value = location(arrays)
     rng = np.random.default_rng(seed)
     count = len(arrays)
     medians = np.stack([_resampled_medians(one, rng) for one in arrays])  # (process, resample)
@@ -84,6 +84,11 @@ def estimate(groups: Sequence[Sequence[float]], unseen_spread: float, seed: int 
     which = rng.integers(RESAMPLES, size=(count, RESAMPLES))  # a process that is drawn twice is resampled twice
     spread = float(medians[drawn, which].mean(axis=0).std(ddof=1))
     return Estimate(value, spread * math.sqrt(count / (count - 1)), count - 1)
+
+
+def location(groups: Sequence[NDArray[np.float64]]) -> float:
+    """Mean over processes of the median within each: the value of `estimate`, without its uncertainty."""
+    return float(np.mean([np.median(one) for one in groups]))
 
 
 def _resampled_medians(samples: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

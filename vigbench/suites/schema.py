@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -33,9 +33,11 @@ def _duration(value: Any) -> Any:
 
 Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-OneOrMore = BeforeValidator(_as_list)
 Seconds = Annotated[float, BeforeValidator(_duration)]
-Names = Annotated[list[Annotated[str, Field(min_length=1)]], OneOrMore, Field(min_length=1), AfterValidator(_unique)]
+T = TypeVar("T")
+# written as a list or as a single value
+OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_unique)]
+Names = OneOrMore[Annotated[str, Field(min_length=1)]]
 
 
 class _Strict(BaseModel):
@@ -69,19 +71,14 @@ class SubjectEntry(_Strict):
 class Axes(_Strict):
     """The swept settings; every list is crossed with every other."""
 
-    resolution: Annotated[list[Whole], OneOrMore, Field(min_length=1), AfterValidator(_unique)]
-    batch_size: Annotated[list[Whole], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [1]
-    precision: Annotated[
-        list[Annotated[Precision, BeforeValidator(_precision)]],
-        OneOrMore,
-        Field(min_length=1),
-        AfterValidator(_unique),
-    ] = [Precision.float32]
-    phase: Annotated[list[Phase], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [Phase.inference]
-    compile: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
-    cuda_graph: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
-    channels_last: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
-    tf32: Annotated[list[Flag], OneOrMore, Field(min_length=1), AfterValidator(_unique)] = [False]
+    resolution: OneOrMore[Whole]
+    batch_size: OneOrMore[Whole] = [1]
+    precision: OneOrMore[Annotated[Precision, BeforeValidator(_precision)]] = [Precision.float32]
+    phase: OneOrMore[Phase] = [Phase.inference]
+    compile: OneOrMore[Flag] = [False]
+    cuda_graph: OneOrMore[Flag] = [False]
+    channels_last: OneOrMore[Flag] = [False]
+    tf32: OneOrMore[Flag] = [False]
 
 
 class Profile(Axes):
