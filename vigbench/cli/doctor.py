@@ -91,19 +91,28 @@ def _print_devices(environment: dict[str, Any]) -> None:
 
 
 def _metrics(device: str) -> list[tuple[str, str]]:
+    import torch
+
+    from vigbench.measure.device_state import StateRecorder
+    from vigbench.measure.energy import find_meter
     from vigbench.measure.memory import process_peak_source
 
+    energy = find_meter(torch.device(device)).source
     if device == "cuda":
         return [
             ("latency", "synchronised calls"),
             ("throughput", "queued calls"),
             ("memory", "torch's CUDA allocator"),
+            ("energy", energy),
+            ("clocks and heat", StateRecorder(torch.device(device)).reason or "NVML"),
             ("MACs", "meta device"),
         ]
     return [
         ("latency", "yes"),
         ("throughput", "from the same calls: the CPU does not queue"),
         ("memory", f"torch's allocator; process: {process_peak_source()}"),
+        ("energy", energy),
+        ("clocks and heat", "not available: only a GPU's are read"),
         ("MACs", "meta device"),
     ]
 
