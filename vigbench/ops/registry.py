@@ -10,6 +10,8 @@ import torch
 
 from vigbench.nearest import did_you_mean, one_of
 
+DISTRIBUTIONS = {"fla": "flash-linear-attention"}  # what to install, where it is not called like the module
+
 
 @dataclass(frozen=True)
 class Implementation:
@@ -17,6 +19,7 @@ class Implementation:
 
     `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
     `devices` are torch device types; empty means any. `training` says whether it has a backward.
+    `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
     has to show or must not show: the proof that the label is what ran.
     """
@@ -28,6 +31,7 @@ class Implementation:
     requires: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     training: bool = True
+    check: str | None = None
     must_run: tuple[str, ...] = ()
     must_not_run: tuple[str, ...] = ()
 
@@ -38,21 +42,25 @@ class Implementation:
         if kind == "meta":
             return None
         if missing:
-            names = " ".join(missing)
-            return f"{', '.join(missing)} is not installed: pip install {names.replace('_', '-')}"
+            names = " ".join(DISTRIBUTIONS.get(package, package.replace("_", "-")) for package in missing)
+            return f"{', '.join(missing)} is not installed: pip install {names}"
         if self.devices and kind not in self.devices:
             return (
                 f"{self.name} runs on {', '.join(self.devices)}, not on {kind}: choose another device or implementation"
             )
         if kind == "cuda" and not torch.cuda.is_available():
             return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
-        return None
+        return None if self.check is None else str(reason) if (reason := _load(self.check)()) else None
 
     def load(self) -> Callable[..., Any]:
         """The function itself, imported now."""
-        module, _, function = self.target.partition(":")
-        loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
-        return loaded
+        return _load(self.target)
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return loaded
 
 
 _IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {}

@@ -1,8 +1,20 @@
 """Gated linear attention in one and two directions; registration order is what "auto" prefers."""
 
-from vigbench.ops.gla.interface import bidirectional_gla, gla
+from vigbench.ops.gla.interface import bidirectional_gla, bidirectional_gla_from_logits, bidirectional_gla_low_rank, gla
 from vigbench.ops.registry import Implementation, register
 
+register(
+    Implementation(
+        operator="gla",
+        name="triton_fused",
+        description="chunkwise in Triton, both directions in one pass over q, k, v and the gates",
+        target="vigbench.ops.gla.triton_fused:triton_fused",
+        requires=("triton",),
+        devices=("cuda",),
+        must_run=("vigbench::gla_triton_fused*", "chunk_states*", "chunk_outputs*"),
+        must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[ru]*"),
+    )
+)
 register(
     Implementation(
         operator="gla",
@@ -16,6 +28,18 @@ register(
 register(
     Implementation(
         operator="gla",
+        name="triton_unfused",
+        description="flipped, concatenated and added around the same chunkwise kernels, one direction at a time",
+        target="vigbench.ops.gla.triton_unfused:triton_unfused",
+        requires=("triton",),
+        devices=("cuda",),
+        must_run=("vigbench::gla_triton_unfused", "chunk_states*", "chunk_outputs*"),
+        must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[rf]*"),
+    )
+)
+register(
+    Implementation(
+        operator="gla",
         name="triton_recurrent",
         description="ViG's inference kernel: token by token, both directions in one launch",
         target="vigbench.ops.gla.triton_recurrent:triton_recurrent",
@@ -23,7 +47,20 @@ register(
         devices=("cuda",),
         training=False,
         must_run=("vigbench::gla_triton_recurrent", "recurrence*"),
-        must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*"),
+        must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[uf]*"),
+    )
+)
+register(
+    Implementation(
+        operator="gla",
+        name="fla",
+        description="flash-linear-attention's chunk_gla, once each way",
+        target="vigbench.ops.gla.external:fla",
+        requires=("triton", "fla", "einops"),
+        devices=("cuda",),
+        check="vigbench.ops.gla.external:unsupported_reason",
+        must_run=("chunk_gla_fwd*",),
+        must_not_run=("vigbench::gla_*",),
     )
 )
 register(
@@ -37,4 +74,4 @@ register(
     )
 )
 
-__all__ = ["bidirectional_gla", "gla"]
+__all__ = ["bidirectional_gla", "bidirectional_gla_from_logits", "bidirectional_gla_low_rank", "gla"]

@@ -64,6 +64,18 @@ def chunk_products_backward(*shapes: Any, **_: Any) -> int:
     return tokens * (chunk * pair + 5 * s.directions * s.key_dim * s.value_dim)
 
 
+def unfused_macs(*shapes: Any, **_: Any) -> int:
+    """As the chunkwise forward of each direction by itself: scores meet the values once a direction."""
+    s, tokens, chunk = _padded(*shapes)
+    return chunk_macs(*shapes) + (s.directions - 1) * tokens * chunk * s.value_dim
+
+
+def unfused_macs_backward(*shapes: Any, **_: Any) -> int:
+    """As the chunkwise backward of each direction by itself: both products with the values once a direction."""
+    s, tokens, chunk = _padded(*shapes[1:])
+    return chunk_macs_backward(*shapes) + 2 * (s.directions - 1) * tokens * chunk * s.value_dim
+
+
 def chunk_macs(*shapes: Any, **_: Any) -> int:
     """The products, two decay factors each on q and k of a direction, and the decay of a state once a chunk."""
     s, tokens, chunk = _padded(*shapes)
@@ -76,6 +88,32 @@ def chunk_macs_backward(*shapes: Any, **_: Any) -> int:
     return chunk_products_backward(*shapes) + s.directions * s.key_dim * (
         16 * tokens + 3 * tokens // chunk * s.value_dim
     )
+
+
+def low_rank_macs(q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
+    """The recurrence in both directions, and the product that gives the gates' logits."""
+    return gla_macs(q, k, v, q, q) + _logits_macs(*gate)
+
+
+def low_rank_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
+    """Twice the forward."""
+    return gla_macs_backward(grad, q, k, v, q, q) + 2 * _logits_macs(*gate)
+
+
+def low_rank_chunk_macs(q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
+    """The chunkwise forward, with logits computed for the states and again for the outputs."""
+    return chunk_macs(q, k, v, q, q) + 3 * _logits_macs(*gate)
+
+
+def low_rank_chunk_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
+    """The chunkwise backward, with logits computed wherever gates are used, and their gradient's two products."""
+    return chunk_macs_backward(grad, q, k, v, q, q) + (7 + 2) * _logits_macs(*gate)
+
+
+def _logits_macs(a: Shape, weight: Shape, *_: Any) -> int:
+    batch, length, rank = a
+    directions, heads, key_dim, _ = weight
+    return batch * length * rank * directions * heads * key_dim
 
 
 def _padded(*shapes: Any) -> tuple[Sizes, int, int]:

@@ -1,12 +1,17 @@
 """Gated linear attention for users: checks, defaults and the choice of implementation."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import OpOverload
 
 from vigbench.ops.gla.operator import Operator
-from vigbench.ops.registry import select_implementation
+from vigbench.ops.registry import get_implementation, select_implementation
 
+NATIVE_GATES = ("triton_fused",)  # compute gates from logits, or from low-rank activations, inside their kernels
+OUTSIDE_TORCH_OPS = ("fla",)  # plain functions with an autograd of their own
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -62,16 +67,100 @@ def gla(
     return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale)
 
 
+def bidirectional_gla_from_logits(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    x_fwd: Tensor,
+    x_bwd: Tensor,
+    normalizer: float,
+    scale: float | None = None,
+    implementation: str = "auto",
+) -> Tensor:
+    """`bidirectional_gla` with log-decays logsigmoid(x) / normalizer (GLA, arXiv 2312.06635, section 4.4).
+
+    Where the implementation can, they are computed inside its kernels and never reach memory. Other arguments, result
+    and errors as in `bidirectional_gla`, with logits x_fwd and x_bwd of the shape of q, in its dtype or float32.
+    """
+    q, k, v = _check(q, k, v, {"x_fwd": x_fwd, "x_bwd": x_bwd})
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    native = _native("logits", implementation, q, k, v, x_fwd, x_bwd)
+    if native is not None:
+        return native(q, k, v, x_fwd, x_bwd, scale / 2, normalizer)
+    g_fwd, g_bwd = (F.logsigmoid(x) / normalizer for x in (x_fwd, x_bwd))
+    return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
+
+
+def bidirectional_gla_low_rank(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    normalizer: float,
+    scale: float | None = None,
+    implementation: str = "auto",
+) -> Tensor:
+    """`bidirectional_gla_from_logits` with logits a @ weight^T + bias, as ViG computes them.
+
+    Where the implementation can, only the narrow `a`, which all heads share, is read from memory.
+
+    Args:
+        q, k, v, scale, implementation: as in `bidirectional_gla`.
+        a: activations, (batch, length, rank), dtype of q.
+        weight: (2, heads, key_dim, rank), the forward direction's first, dtype of q.
+        bias: (2, heads, key_dim), dtype of q.
+        normalizer: log-decays are logsigmoid(logits) / normalizer.
+    """
+    q, k, v = _check(q, k, v, {})
+    weight, bias = weight.to(q.dtype), bias.to(q.dtype)  # autocast's cast of a linear layer's parameters
+    if a.shape[:2] != q.shape[:2] or weight.shape != (2, *q.shape[2:], a.shape[-1]) or bias.shape != weight.shape[:3]:
+        raise ValueError(
+            f"a is {tuple(a.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} but q is "
+            f"{tuple(q.shape)}: pass (batch, length, rank), (2, heads, key_dim, rank) and (2, heads, key_dim)"
+        )
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    native = _native("low_rank", implementation, q, k, v, a, weight, bias)
+    if native is not None:
+        return native(q, k, v, a.to(q.dtype), weight, bias, scale / 2, normalizer)
+    logits = F.linear(a, weight.flatten(0, 2), bias.flatten()).unflatten(-1, (2, *q.shape[2:]))
+    g_fwd, g_bwd = F.logsigmoid(logits).div_(normalizer).unbind(2)
+    return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
+
+
 def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
-    tensors = [x for x in inputs if x is not None]
-    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    operator: Operator = getattr(torch.ops.vigbench, _operator_name(implementation, tensors[0].device.type, training))
+    name = _selected(implementation, *inputs)
+    if name in OUTSIDE_TORCH_OPS:
+        loaded: Operator = get_implementation("gla", name).load()
+        return loaded
+    operator: Operator = getattr(torch.ops.vigbench, _define(name))
     return operator
 
 
+def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Tensor] | None:
+    """The implementation's own operator for gates in this form, if it has one."""
+    name = _selected(implementation, *inputs)
+    if name not in NATIVE_GATES:
+        return None
+    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{_define(name)}_{form}")
+    return operator
+
+
+def _selected(implementation: str, *inputs: Tensor | None) -> str:
+    tensors = [x for x in inputs if x is not None]
+    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return _selected_name(implementation, tensors[0].device.type, training)
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
-def _operator_name(implementation: str, device: str, training: bool) -> str:
-    target = select_implementation("gla", implementation, device, training).load()  # defines the operator
+def _selected_name(implementation: str, device: str, training: bool) -> str:
+    return select_implementation("gla", implementation, device, training).name
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _define(name: str) -> str:
+    target = get_implementation("gla", name).load()  # importing it defines the operator
     assert isinstance(target, OpOverload)
     return str(target._schema.name).removeprefix("vigbench::")
 

@@ -2,7 +2,8 @@
 
 A block whose decays are mild is one product of factored exponentials (GLA, arXiv 2312.06635, section 4.3). Any
 other block is halved: from one half to the other, decay is the product of two factors <= 1 that meet at the middle, so
-nothing overflows and nothing cancels, and the halves are blocks of their own. Blocks are (block, token, dim).
+nothing overflows and nothing cancels, and the halves are blocks of their own. On devices that run behind the host all
+blocks are halved. Blocks are (block, token, dim).
 """
 
 import math
@@ -14,6 +15,7 @@ from vigbench.ops.gla.decay import Direction, arrival, arrival_backward, departu
 
 Gradients = tuple[Tensor, Tensor, list[Tensor]]  # of q, of k, of g in each direction
 
+BRANCHING_DEVICES = ("cpu",)  # elsewhere the host would wait for the device to see the decays, and no graph could be captured
 MILD_LOG_DECAY = {torch.float32: 8.0, torch.float64: 40.0}  # rounding grows with it: 8 costs 2e-7, 40 costs 4e-15
 
 
@@ -24,6 +26,8 @@ def scores(q: Tensor, k: Tensor, directions: list[Direction], arrivals: list[Ten
     """
     if q.shape[1] == 1:
         return len(directions) * (q * k).sum(-1, keepdim=True)
+    if q.device.type not in BRANCHING_DEVICES:
+        return _halved_scores(q, k, directions)
     mild = _is_mild(directions, arrivals)
     if mild.all():
         return _factored_scores(q, k, directions, arrivals)
@@ -42,6 +46,8 @@ def scores_backward(
     if q.shape[1] == 1:
         both = len(directions) * grad
         return both * k, both * q, [torch.zeros_like(q) for _ in directions]
+    if q.device.type not in BRANCHING_DEVICES:
+        return _halved_scores_backward(grad, q, k, directions)
     mild = _is_mild(directions, arrivals)
     if mild.all():
         return _factored_scores_backward(grad, q, k, directions, arrivals)

@@ -1,7 +1,7 @@
 """The operator as PyTorch sees it: one schema, shape inference, autograd and cost for every implementation of GLA."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,54 +22,57 @@ class Operator(Protocol):
     ) -> Tensor: ...
 
 
+class Cost(NamedTuple):
+    """Multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
+
+    executed: MacsFormula
+    executed_backward: MacsFormula | None = None
+    algorithmic: MacsFormula = gla_macs
+    algorithmic_backward: MacsFormula = gla_macs_backward
+
+
 def define_operator(
-    name: str,
-    forward: Operator,
-    backward: Backward | None,
-    *,
-    executed_macs: MacsFormula,
-    executed_macs_backward: MacsFormula | None = None,
+    name: str, forward: Callable[..., Tensor], backward: Backward | None, cost: Cost, schema: str = SCHEMA
 ) -> Operator:
     """Make torch.ops.vigbench.<name>, and <name>_backward where there is one, from functions on real tensors.
 
-    `backward(grad, q, k, v, g_fwd, g_bwd, scale)` returns new tensors: the gradients of q, k, v and of each g given.
+    Of the arguments in `schema` tensors come first, v third; the result is like v. `backward(grad, *arguments)`
+    returns new tensors: the gradient of each tensor given.
     """
     operator = torch.library.custom_op(
-        f"vigbench::{name}", _without_autocast(forward), mutates_args=(), schema=f"({SCHEMA}) -> Tensor"
+        f"vigbench::{name}", _without_autocast(forward), mutates_args=(), schema=f"({schema}) -> Tensor"
     )
     operator.register_fake(lambda *inputs: _empty_like(inputs[2]))
     packet = getattr(torch.ops.vigbench, name)
-    register_cost(packet, macs=gla_macs, executed_macs=executed_macs)
+    register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed)
     if backward is not None:
-        assert executed_macs_backward is not None
-        _define_backward(operator, name, backward, executed_macs_backward)
+        _define_backward(operator, name, backward, cost, schema)
     overload: Operator = packet.default
     return overload
 
 
-def _define_backward(operator: CustomOpDef, name: str, backward: Backward, executed_macs: MacsFormula) -> None:
+def _define_backward(operator: CustomOpDef, name: str, backward: Backward, cost: Cost, schema: str) -> None:
     gradient = torch.library.custom_op(
         f"vigbench::{name}_backward",
         _without_autocast(backward),
         mutates_args=(),
-        schema=f"(Tensor grad, {SCHEMA}) -> Tensor[]",
+        schema=f"(Tensor grad, {schema}) -> Tensor[]",
     )
     gradient.register_fake(lambda _, *inputs: [_empty_like(x) for x in inputs if isinstance(x, Tensor)])
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch's signature
-        *tensors, ctx.scale = inputs
-        ctx.save_for_backward(*tensors)
+        ctx.numbers = [x for x in inputs if isinstance(x, float)]
+        ctx.save_for_backward(*inputs[: len(inputs) - len(ctx.numbers)])
 
     def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, g_fwd, g_bwd = ctx.saved_tensors
-        dq, dk, dv, *dgs = gradient(grad, q, k, v, g_fwd, g_bwd, ctx.scale)
-        dg_fwd = None if g_fwd is None else dgs.pop(0)
-        dg_bwd = None if g_bwd is None else dgs.pop(0)
-        return dq, dk, dv, dg_fwd, dg_bwd, None
+        tensors = ctx.saved_tensors
+        grads = iter(gradient(grad, *tensors, *ctx.numbers))
+        return (*(None if x is None else next(grads) for x in tensors), *(None for _ in ctx.numbers))
 
     operator.register_autograd(differentiate, setup_context=setup_context)
+    assert cost.executed_backward is not None
     packet = getattr(torch.ops.vigbench, f"{name}_backward")
-    register_cost(packet, macs=gla_macs_backward, executed_macs=executed_macs)
+    register_cost(packet, macs=cost.algorithmic_backward, executed_macs=cost.executed_backward)
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:

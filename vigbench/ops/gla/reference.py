@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vigbench.ops.gla.cost import gla_macs, recurrent_macs_backward
-from vigbench.ops.gla.operator import define_operator
+from vigbench.ops.gla.operator import Cost, define_operator
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -95,5 +95,5 @@ def _states_backwards(decay: Tensor, k: Tensor, v: Tensor, order: range) -> Iter
 
 
 reference = define_operator(
-    "gla_reference", _forward, _backward, executed_macs=gla_macs, executed_macs_backward=recurrent_macs_backward
+    "gla_reference", _forward, _backward, Cost(gla_macs, recurrent_macs_backward)
 )

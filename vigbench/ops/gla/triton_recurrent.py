@@ -10,76 +10,59 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.gla.cost import gla_macs
-from vigbench.ops.gla.operator import define_operator
+from vigbench.ops.gla.kernels import launch
+from vigbench.ops.gla.kernels.launch import require_float32_sums
+from vigbench.ops.gla.kernels.tiles import Place, load_row, view
+from vigbench.ops.gla.operator import Cost, define_operator
 
 VALUE_BLOCK = 16  # a state of 32 x 16 is 16 registers a thread in one warp
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["length"])
 def recurrence(  # type: ignore[no-untyped-def]  # Triton reads annotations itself
-    q,
-    k,
-    v,
-    g_fwd,
-    g_bwd,
-    out,
-    length,
-    rows,
-    scale,
-    heads: tl.constexpr,
-    key_dim: tl.constexpr,
-    value_dim: tl.constexpr,
-    key_block: tl.constexpr,
-    value_block: tl.constexpr,
-    first_direction: tl.constexpr,
-):
-    """Tensors are contiguous (batch, length, heads, dim); out is (direction, batch, length, heads, value_dim)."""
-    row, output = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
+    q, k, v, gate_fwd, gate_bwd, out, length, scale, heads: tl.constexpr, key_dim: tl.constexpr,
+    value_dim: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr, first_direction: tl.constexpr,
+):  # fmt: skip
+    """Grid: (value blocks, batch * heads, directions); out is (direction, batch, length, heads, value_dim)."""
+    row, output = tl.program_id(1), tl.program_id(2).to(tl.int64)
     reverse = output + first_direction
     keys = tl.arange(0, key_block)
     values = tl.program_id(0) * value_block + tl.arange(0, value_block)
-    first_token = row // heads * length * heads + row % heads
+    batch, head = (row // heads).to(tl.int64), row % heads
+    at = Place(batch, head, batch * 0, length, keys, keys < key_dim)
+    first_out = out + (output * tl.num_programs(1) // heads + batch) * length * heads * value_dim + head * value_dim
     state = tl.zeros((key_block, value_block), dtype=tl.float32)
     for step in range(length):
-        t = first_token + heads * (step + reverse * (length - 1 - 2 * step))
-        at_keys, at_values = t * key_dim + keys, t * value_dim + values
-        is_key, is_value = keys < key_dim, values < value_dim
-        g = tl.load(g_fwd + at_keys, mask=keys < key_dim * (1 - reverse), other=0).to(tl.float32)
-        g += tl.load(g_bwd + at_keys, mask=keys < key_dim * reverse, other=0).to(tl.float32)
-        q_t = tl.load(q + at_keys, mask=is_key, other=0).to(tl.float32) * scale
-        k_t = tl.load(k + at_keys, mask=is_key, other=0).to(tl.float32)
-        v_t = tl.load(v + at_values, mask=is_value, other=0).to(tl.float32)
-        state = state * tl.exp(g)[:, None] + k_t[:, None] * v_t[None, :]
-        tl.store(out + output * rows * length * value_dim + at_values, tl.sum(q_t[:, None] * state, 0), mask=is_value)
+        t = step + reverse * (length - 1 - 2 * step)
+        if reverse == 0:
+            g = load_row(gate_fwd, at, t, keys, key_dim)
+        else:
+            g = load_row(gate_bwd, at, t, keys, key_dim)
+        written = load_row(k, at, t, keys, key_dim)[:, None] * load_row(v, at, t, values, value_dim)[None, :]
+        state = state * tl.exp(g)[:, None] + written
+        read = tl.sum(load_row(q, at, t, keys, key_dim)[:, None] * state, 0) * scale
+        tl.store(first_out + t * heads * value_dim + values, read, mask=values < value_dim)
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    if v.dtype == torch.float64:
-        raise ValueError("triton_recurrent sums in float32: pass float32 or half precision, or use torch_chunk")
+    require_float32_sums(v)
     batch, length, heads, value_dim = v.shape
     gates = [g for g in (g_fwd, g_bwd) if g is not None]
-    out = torch.empty(len(gates), *v.shape, dtype=torch.float32, device=v.device)
-    if batch == 0:
+    if v.numel() == 0:
         return v.new_empty(v.shape)
+    out = torch.empty(len(gates), *v.shape, dtype=torch.float32, device=v.device)
+    constants = {
+        "heads": heads,
+        "key_dim": q.shape[-1],
+        "value_dim": value_dim,
+        "key_block": triton.next_power_of_2(q.shape[-1]),
+        "value_block": VALUE_BLOCK,
+        "first_direction": 0 if g_fwd is not None else 1,
+    }
     grid = (triton.cdiv(value_dim, VALUE_BLOCK), batch * heads, len(gates))
-    tensors = [x.contiguous() for x in (q, k, v, gates[0], gates[-1])]
-    with torch.cuda.device(v.device if v.is_cuda else -1):
-        recurrence[grid](
-            *tensors,
-            out,
-            length,
-            batch * heads,
-            scale,
-            heads=heads,
-            key_dim=q.shape[-1],
-            value_dim=value_dim,
-            key_block=triton.next_power_of_2(q.shape[-1]),
-            value_block=VALUE_BLOCK,
-            first_direction=0 if g_fwd is not None else 1,
-            num_warps=1,
-            enable_fp_fusion=True,
-        )
+    args = (view(q), view(k), view(v), view(gates[0]), view(gates[-1]), out, length, scale)
+    launch.launch_kernel(recurrence, grid, v.device, args, constants, warps=1, stages=2)
     return out.sum(0).to(v.dtype)
 
 
-triton_recurrent = define_operator("gla_triton_recurrent", _forward, None, executed_macs=gla_macs)
+triton_recurrent = define_operator("gla_triton_recurrent", _forward, None, Cost(gla_macs))

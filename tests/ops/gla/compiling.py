@@ -1,0 +1,148 @@
+"""Compiles the kernels of a pass ahead of time, for a GPU that need not be there, and reads off what they take.
+
+`python -m tests.ops.gla.compiling` prints the table of docs/kernels.md.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+import triton.backends.nvidia
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+from vigbench.ops.gla.kernels import launch
+from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
+from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
+from vigbench.ops.gla.kernels.settings import Pass, default_settings
+
+SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}  # bytes of shared memory that one block can be given
+CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
+DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first
+RANK = 16
+
+
+class Variant(NamedTuple):
+    """What is compiled: one pass with its default settings."""
+
+    direction: Pass
+    key_dim: int
+    value_dim: int
+    dtype: str
+    gate: str
+    capability: int
+    length: int = 4096
+
+
+class Resources(NamedTuple):
+    """What a kernel takes: registers a thread, bytes of stack a thread (spills) and of shared memory a block."""
+
+    kernel: str
+    warps: int
+    registers: int
+    stack: int
+    shared: int
+
+
+class _NoGpu:
+    """As much of a driver as compiling needs."""
+
+    def __init__(self, capability: int) -> None:
+        self.target = GPUTarget("cuda", capability, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        return 0
+
+
+def compile_pass(variant: Variant) -> list[Resources]:
+    """Every kernel that one call would launch; tensors have the strides that ViG's projections produce."""
+    found: dict[str, Resources] = {}
+
+    def compile_only(
+        kernel: Any, grid: Any, device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
+    ) -> None:
+        options = {"num_warps": warps, "num_stages": stages, **launch.OPTIONS}
+        compiled = kernel.warmup(*args, **constants, grid=grid, **options)
+        name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
+        found[name] = Resources(name, warps, *_usage(compiled.asm["cubin"]), compiled.metadata.shared)
+
+    driver.set_active(_NoGpu(variant.capability))
+    with patch.object(launch, "launch_kernel", compile_only):
+        _call(variant)
+    return list(found.values())
+
+
+def _call(variant: Variant) -> None:
+    batch, heads, key, value = 2, 3, variant.key_dim, variant.value_dim
+    dtype: torch.dtype = getattr(torch, variant.dtype)
+    with torch.device("meta"):
+        qkv = torch.empty(batch, variant.length, heads * (2 * key + value), dtype=dtype)
+        q, k, v = (x.unflatten(-1, (heads, -1)) for x in qkv.split((heads * key, heads * key, heads * value), -1))
+        x = torch.empty(batch, variant.length, 2, heads, key, dtype=dtype)
+        a = torch.empty(batch, variant.length, RANK, dtype=dtype)
+        weight, bias = torch.empty(2, heads, key, RANK, dtype=dtype), torch.empty(2, heads, key, dtype=dtype)
+        grad = torch.empty(v.shape, dtype=dtype)
+    if variant.gate == LOW_RANK:
+        gates = low_rank_gates(a, weight, bias, 16.0)
+    else:
+        gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
+    settings = default_settings(dtype, key, value, variant.direction)
+    if variant.direction == "forward":
+        launch.forward(q, k, v, gates, 1.0, settings)
+    else:
+        launch.backward(grad, q, k, v, gates, 1.0, settings)
+
+
+def _usage(cubin: bytes) -> tuple[int, int]:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        listing = subprocess.run(
+            [str(CUOBJDUMP), "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    usage = re.search(r"REG:(\d+) STACK:(\d+)", listing)
+    assert usage is not None, listing
+    return int(usage[1]), int(usage[2])
+
+
+def compile_all(variants: list[Variant], processes: int = 2) -> dict[Variant, list[Resources]]:
+    """Each in turn in one of a few processes: compiling takes seconds a kernel."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return dict(zip(variants, pool.map(compile_pass, variants), strict=True))
+
+
+def main() -> None:
+    """Print the whole table as Markdown, a line a kernel."""
+    dtypes = ("bfloat16", "float16", "float32")
+    gates = (LOG_DECAY, LOGITS, LOW_RANK)
+    variants = [
+        Variant(direction, *dims, dtype, gate, capability)
+        for capability, dims, dtype, gate, direction in product(SHARED_LIMIT, DIMS, dtypes, gates, ("forward", "backward"))
+    ]
+    print("| target | dims | dtype | gates | pass | kernel | warps | registers | stack | shared memory |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for variant, kernels in compile_all(variants, int(sys.argv[1]) if len(sys.argv) > 1 else 2).items():
+        for each in kernels:
+            print(
+                f"| sm_{variant.capability} | {variant.key_dim}/{variant.value_dim} | {variant.dtype} | {variant.gate} | "
+                f"{variant.direction} | {each.kernel} | {each.warps} | {each.registers} | {each.stack} | {each.shared} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

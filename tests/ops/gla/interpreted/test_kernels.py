@@ -1,0 +1,218 @@
+"""Triton's kernels on the CPU, in Triton's interpreter: run by test_interpreted.py, in a process of its own."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+if os.environ.get("TRITON_INTERPRET") != "1":
+    pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
+
+from vigbench.ops.gla.kernels import launch
+from vigbench.ops.gla.kernels import settings as kernel_settings
+from vigbench.ops.gla.kernels.settings import Settings
+from vigbench.ops.gla.reference import reference
+from vigbench.ops.gla.triton_fused import triton_fused
+from vigbench.ops.gla.triton_recurrent import triton_recurrent
+from vigbench.ops.gla.triton_unfused import triton_unfused
+
+IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
+ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
+SMALLEST_HALF = 6e-8  # below it float16 holds nothing
+SMALL = Settings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
+Operator = Callable[..., Tensor]
+MakeInputs = Callable[..., list[Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that a kernel leaves unwritten is NaN."""
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: SMALL)
+
+
+def differentiated(operator: Operator, inputs: list[Tensor | None], grad: Tensor, *numbers: float) -> list[Tensor]:
+    """The output, and the gradients of all inputs."""
+    leaves = [None if x is None else x.detach().requires_grad_() for x in inputs]
+    o = operator(*leaves, *numbers)
+    return [o.detach(), *torch.autograd.grad(o, [x for x in leaves if x is not None], grad)]
+
+
+def assert_as_defined(operator: Operator, inputs: list[Tensor | None], grad: Tensor, scale: float = 0.5) -> None:
+    expected = differentiated(
+        reference, [None if x is None else x.double() for x in inputs], grad.double(), scale
+    )
+    found = differentiated(operator, inputs, grad, scale)
+    allowed = ALLOWED[grad.dtype]
+    for name, x, y in zip(("o", "dq", "dk", "dv", "dg", "dg"), found, expected, strict=False):
+        assert torch.isfinite(x).all(), name
+        floor = SMALLEST_HALF if grad.dtype == torch.float16 else 0.0
+        error = (x.double() - y).abs().max().item()
+        assert error <= max(allowed * y.abs().max().item(), floor), (name, error, y.abs().max())
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_every_decay_regime(regime: str, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs) -> None:
+    *inputs, grad = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 16)]
+    assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+@pytest.mark.parametrize("regime_", ["as trained", "hard mixture"])
+def test_default_blocks(regime_: str, dtype: torch.dtype, make_inputs: MakeInputs) -> None:
+    *inputs, grad = [x.to(dtype) for x in make_inputs(regime_, (1, 70, 1), 32, 16)]
+    assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.mark.parametrize("regime_", ["as trained", "strong"])
+def test_unfused(regime_: str, small_blocks: None, make_inputs: MakeInputs) -> None:
+    *inputs, grad = make_inputs(regime_, (2, 37, 1), 16, 16)
+    assert_as_defined(triton_unfused, inputs, grad)
+
+
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 131])
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_lengths(length: int, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs) -> None:
+    *inputs, grad = [x.to(dtype) for x in make_inputs("as trained", (1, length, 2), 16, 32)]
+    assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.mark.parametrize(("key_dim", "value_dim"), [(32, 64), (16, 32), (64, 64), (16, 128), (128, 16), (20, 24), (1, 3)])
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_dimensions(key_dim: int, value_dim: int, dtype: torch.dtype, make_inputs: MakeInputs) -> None:
+    *inputs, grad = [x.to(dtype) for x in make_inputs("as initialised", (1, 70, 1), key_dim, value_dim)]
+    assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.mark.parametrize("regime_", ["as trained", "hard mixture"])
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_one_direction(regime_: str, name: str, small_blocks: None, make_inputs: MakeInputs) -> None:
+    q, k, v, g_fwd, g_bwd, grad = make_inputs(regime_, (1, 20, 1), 16, 16)
+    assert_as_defined(IMPLEMENTATIONS[name], [q, k, v, g_fwd, None], grad)
+    assert_as_defined(IMPLEMENTATIONS[name], [q, k, v, None, g_bwd], grad)
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_recurrent(regime: str, dtype: torch.dtype, make_inputs: MakeInputs) -> None:
+    q, k, v, g_fwd, g_bwd, _ = [x.to(dtype) for x in make_inputs(regime, (2, 9, 2), 12, 20)]
+    for gates in ((g_fwd, g_bwd), (g_fwd, None), (None, g_bwd)):
+        expected = reference(*(None if x is None else x.double() for x in (q, k, v, *gates)), 0.5)
+        found = triton_recurrent(q, k, v, *gates, 0.5)
+        assert found.dtype == dtype
+        assert (found.double() - expected).abs().max() <= ALLOWED[dtype] * expected.abs().max()
+
+
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    length=st.integers(1, 40),
+    rows=st.sampled_from([(1, 1), (1, 2), (2, 1)]),
+    key_dim=st.integers(1, 20),
+    value_dim=st.integers(1, 20),
+    shift=st.floats(-30, 5),
+    spread=st.floats(0, 8),
+    seed=st.integers(0, 1000),
+)
+def test_any_shape_and_decay(
+    length: int, rows: tuple[int, int], key_dim: int, value_dim: int, shift: float, spread: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    batch, heads = rows
+    q, k, g_fwd, g_bwd = (torch.randn(batch, length, heads, key_dim) for _ in range(4))
+    v, grad = (torch.randn(batch, length, heads, value_dim) for _ in range(2))
+    g_fwd, g_bwd = (F.logsigmoid(spread * g + shift) for g in (g_fwd, g_bwd))
+    assert_as_defined(triton_fused, [q, k, v, g_fwd, g_bwd], grad)
+
+
+def test_the_same_bits_again(make_inputs: MakeInputs) -> None:
+    *inputs, grad = make_inputs("moderate", (1, 20, 1), 16, 16)
+    first, second = (differentiated(triton_fused, inputs, grad, 0.5) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+def test_strides_of_the_projections_are_read_in_place(
+    make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heads and q, k, v are slices of one tensor, as in ViG; a copy would show as a larger kernel argument."""
+    q, k, v, g_fwd, g_bwd, grad = make_inputs("as trained", (2, 40, 2), 16, 32)
+    joined = torch.cat([x.flatten(2) for x in (q, k, v, g_fwd, g_bwd)], -1)
+    parts = joined.split([32, 32, 64, 32, 32], -1)
+    strided = [x.unflatten(-1, (2, -1)) for x in parts]
+    assert not any(x.is_contiguous() for x in strided)
+    seen: list[int] = []
+    start = launch.launch_kernel
+
+    def watched(kernel: object, grid: object, device: object, args: tuple[object, ...], *rest: object) -> None:
+        seen.extend(each.data.data_ptr() for each in args[:3] if hasattr(each, "token"))
+        start(kernel, grid, device, args, *rest)
+
+    monkeypatch.setattr(launch, "launch_kernel", watched)
+    found = triton_fused(*strided, 0.5)
+    assert {x.data_ptr() for x in strided[:3]} <= set(seen)
+    assert torch.equal(found, triton_fused(q, k, v, g_fwd, g_bwd, 0.5))
+    assert_as_defined(triton_fused, strided, grad.transpose(1, 2).contiguous().transpose(1, 2))
+
+
+@pytest.mark.parametrize("shift", [0.0, -400.0])
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_gates_from_logits(shift: float, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs) -> None:
+    q, k, v, x_fwd, x_bwd, grad = make_inputs("moderate", (1, 20, 2), 16, 16)
+    inputs = [x.to(dtype) for x in (q, k, v, 4 * x_fwd + shift, 4 * x_bwd + shift)]
+
+    def by_definition(q: Tensor, k: Tensor, v: Tensor, x: Tensor, y: Tensor, scale: float, normalizer: float) -> Tensor:
+        return reference(q, k, v, F.logsigmoid(x) / normalizer, F.logsigmoid(y) / normalizer, scale)
+
+    expected = differentiated(by_definition, [x.double() for x in inputs], grad.to(dtype).double(), 0.5, 16.0)
+    found = differentiated(torch.ops.vigbench.gla_triton_fused_logits, inputs, grad.to(dtype), 0.5, 16.0)
+    for x, y in zip(found, expected, strict=True):
+        assert (x.double() - y).abs().max() <= max(ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
+
+
+@pytest.mark.parametrize("shift", [0.0, -400.0])
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_gates_from_low_rank_activations(
+    shift: float, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs
+) -> None:
+    q, k, v, _, _, grad = make_inputs("moderate", (2, 20, 2), 20, 16)
+    torch.manual_seed(0)
+    a, weight, bias = torch.randn(2, 20, 12), torch.randn(2, 2, 20, 12) / 4, torch.randn(2, 2, 20) + shift
+    inputs = [x.to(dtype) for x in (q, k, v, a, weight, bias)]
+
+    def by_definition(
+        q: Tensor, k: Tensor, v: Tensor, a: Tensor, weight: Tensor, bias: Tensor, scale: float, normalizer: float
+    ) -> Tensor:
+        logits = torch.einsum("blr,dhkr->dblhk", a, weight) + bias[:, None, None]
+        return reference(q, k, v, *(F.logsigmoid(logits) / normalizer).unbind(0), scale)
+
+    expected = differentiated(by_definition, [x.double() for x in inputs], grad.to(dtype).double(), 0.5, 16.0)
+    found = differentiated(torch.ops.vigbench.gla_triton_fused_low_rank, inputs, grad.to(dtype), 0.5, 16.0)
+    for x, y in zip(found, expected, strict=True):
+        assert (x.double() - y).abs().max() <= max(2 * ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
+
+
+@pytest.mark.parametrize("name", ["gla_triton_fused", "gla_triton_unfused"])
+def test_opcheck(name: str, make_inputs: MakeInputs) -> None:
+    q, k, v, g_fwd, g_bwd = [x.requires_grad_() for x in make_inputs("as trained", (1, 5, 1), 2, 3)[:5]]
+    torch.library.opcheck(getattr(torch.ops.vigbench, name), (q, k, v, g_fwd, g_bwd, 0.5))
+
+
+def test_no_images() -> None:
+    q, v = torch.zeros(0, 5, 2, 16), torch.zeros(0, 5, 2, 32)
+    inputs: list[Tensor | None] = [q, q, v, q, q]
+    assert differentiated(triton_fused, inputs, v, 0.5)[0].shape == v.shape
+    assert differentiated(triton_unfused, inputs, v, 0.5)[0].shape == v.shape
+
+
+def test_float64_is_refused() -> None:
+    x = torch.zeros(1, 5, 2, 16, dtype=torch.float64)
+    with pytest.raises(ValueError, match="sum in float32"):
+        triton_fused(x, x, x, x, x, 0.5)

@@ -1,0 +1,257 @@
+"""Backward: gradients of each chunk, from the states that enter it and the gradients of those that leave it.
+
+States and scores are computed anew: nothing but the inputs is kept from the forward pass. The gradient of a log-decay
+is sum(state before the token * gradient of the state after it). From token to token it changes by q * dq and k * dk,
+taken without the token's own term, which knows no decay and whose rounding would drown small gradients.
+"""
+
+import triton
+import triton.language as tl
+
+from vigbench.ops.gla.kernels.gates import gate_gradient, load_log_decay, load_log_decays
+from vigbench.ops.gla.kernels.outputs import is_mild, split_decay, weigh
+from vigbench.ops.gla.kernels.states import load_state
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
+from vigbench.ops.gla.kernels.variant import key_block, value_block
+
+
+@triton.jit
+def _store_gate_gradient(  # type: ignore[no-untyped-def]
+    q_tile, k_tile, dq, dk, beyond, gate, dg, at, keys, scale, variant: tl.constexpr, to_end: tl.constexpr
+):
+    """The gradient of one direction's log-decays, or logits.
+
+    dq and dk lack the tokens' own terms; `beyond` is sum(state * gradient) where the direction leaves the chunk.
+    """
+    d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
+    store_tile(dg, at, keys, variant.key, gate_gradient(d_decay * scale, gate, at, keys, variant))
+
+
+@triton.jit
+def _own(v, grad, at, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """What tokens' own scores get, (rows, 1): sum(v * grad), once for each direction."""
+    own = tl.zeros((variant.chunk,), dtype=tl.float32)
+    for block in range(variant.value_blocks):
+        values = value_block(block, variant)
+        v_tile = load_tile(v, at, values, variant.value).to(tl.float32)
+        own += tl.sum(v_tile * load_tile(grad, at, values, variant.value).to(tl.float32), 1)
+    return own[:, None] * (variant.forward + variant.backward)
+
+
+@triton.jit
+def _factored_values(  # type: ignore[no-untyped-def]
+    q, k, gate_fwd, gate_bwd, grad, state_grads, dv, row_fwd, row_bwd, chunk, chunks, segment_chunks, at, scale,
+    variant: tl.constexpr,
+):  # fmt: skip
+    """Store dv."""
+    dtype: tl.constexpr = dv.data.dtype.element_ty
+    scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+    for block in range(variant.key_blocks):
+        keys = key_block(block, variant)
+        q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+        if variant.forward:
+            scores += weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)[0]
+        if variant.backward:
+            scores += weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False)[0]
+    scores_t = tl.trans(scores.to(dtype))
+    for block in range(variant.value_blocks):
+        values = value_block(block, variant)
+        dv_tile = dot(scores_t, load_tile(grad, at, values, variant.value), dtype)
+        for key in range(variant.key_blocks):
+            keys = key_block(key, variant)
+            q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+            if variant.forward:
+                _, _, k_part, factor = weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)
+                state_grad = load_state(state_grads, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
+                dv_tile += dot(k_part, factor * state_grad, dtype)
+            if variant.backward:
+                _, _, k_part, factor = weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False)
+                state_grad = load_state(state_grads, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
+                dv_tile += dot(k_part, factor * state_grad, dtype)
+        store_tile(dv, at, values, variant.value, dv_tile * scale)
+
+
+@triton.jit
+def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """`split_decay` of a direction that is known at run time."""
+    if direction == 0:
+        arrive, leave, half = split_decay(load_log_decays(gate_fwd, at, keys, variant), True)
+    else:
+        arrive, leave, half = split_decay(load_log_decays(gate_bwd, at, keys, variant), False)
+    return arrive, leave, half
+
+
+@triton.jit
+def _factored(  # type: ignore[no-untyped-def]
+    q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
+    chunk, chunks, segment_chunks, first_direction, end_direction, at, scale, variant: tl.constexpr,
+):  # fmt: skip
+    """All gradients of a chunk with mild decays, by matrix products.
+
+    Directions take turns in a loop whose ends only the run time knows: unrolled, they would not fit the registers.
+    """
+    dtype: tl.constexpr = v.data.dtype.element_ty
+    _factored_values(
+        q, k, gate_fwd, gate_bwd, grad, state_grads, dv, row_fwd, row_bwd, chunk, chunks, segment_chunks, at, scale,
+        variant,
+    )  # fmt: skip
+    d_scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+    for block in range(variant.value_blocks):
+        values = value_block(block, variant)
+        v_tile, grad_tile = load_tile(v, at, values, variant.value), load_tile(grad, at, values, variant.value)
+        d_scores += dot(grad_tile, tl.trans(v_tile), dtype)
+    own = _own(v, grad, at, variant)
+    for key in range(variant.key_blocks):
+        keys = key_block(key, variant)
+        q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+        dq_tile, dk_tile = own * k_tile, own * q_tile
+        for direction in range(first_direction, end_direction):
+            row = row_fwd if direction == 0 else row_bwd
+            arrive, leave, half = _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant)
+            distance = (at.rows[:, None] - at.rows[None, :]) * (1 - 2 * direction)
+            d_part = tl.where(distance > 0, d_scores, 0.0).to(dtype)
+            dq_part = dot(d_part, k_tile * leave, dtype)
+            dk_part = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
+            beyond = tl.zeros((variant.key_block,), dtype=tl.float32)
+            factor = tl.exp(half)[:, None]
+            for block in range(variant.value_blocks):
+                values = value_block(block, variant)
+                state = factor * load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+                dq_part += dot(load_tile(grad, at, values, variant.value), tl.trans(state.to(dtype)), dtype)
+                state_grad = factor * load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
+                beyond += tl.sum(state * state_grad, 1)
+                dk_part += dot(load_tile(v, at, values, variant.value), tl.trans(state_grad.to(dtype)), dtype)
+            dq_part *= arrive
+            dk_part *= leave
+            beyond += tl.sum(k_tile * dk_part, 0)
+            dk_part += leave * dot(tl.trans(d_part), q_tile * arrive, dtype)
+            dq_tile += dq_part
+            dk_tile += dk_part
+            if direction == 0:
+                _store_gate_gradient(
+                    q_tile, k_tile, dq_part, dk_part, beyond, gate_fwd, dg_fwd, at, keys, scale, variant, True
+                )
+            else:
+                _store_gate_gradient(
+                    q_tile, k_tile, dq_part, dk_part, beyond, gate_bwd, dg_bwd, at, keys, scale, variant, False
+                )
+        store_tile(dq, at, keys, variant.key, dq_tile * scale)
+        store_tile(dk, at, keys, variant.key, dk_tile * scale)
+
+
+@triton.jit
+def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Along one direction, token by token: `dq` plus its share without the tokens' own terms, and the last state."""
+    for n in range(variant.chunk):
+        row = n if to_end else variant.chunk - 1 - n
+        state = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state
+        dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value)[None, :], 1))
+        k_row, v_row = load_row(k, at, row, keys, variant.key), load_row(v, at, row, values, variant.value)
+        state += k_row[:, None] * v_row[None, :]
+    return dq, state
+
+
+@triton.jit
+def _walk_gradients(  # type: ignore[no-untyped-def]
+    q, k, v, grad, gate, state_grad, dk, dv, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr
+):
+    """Against one direction: `dk` plus its share without the tokens' own terms, and `dv` plus its share."""
+    for n in range(variant.chunk):
+        row = variant.chunk - 1 - n if to_end else n
+        k_row, v_row = load_row(k, at, row, keys, variant.key), load_row(v, at, row, values, variant.value)
+        dk = put_row(dk, at, row, tl.sum(state_grad * v_row[None, :], 1))
+        q_row, grad_row = load_row(q, at, row, keys, variant.key), load_row(grad, at, row, values, variant.value)
+        state_grad += q_row[:, None] * grad_row[None, :]
+        dv = put_row(dv, at, row, tl.sum(state_grad * k_row[:, None], 0))
+        state_grad = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state_grad
+    return dk, dv
+
+
+@triton.jit
+def _exact_direction(  # type: ignore[no-untyped-def]
+    q, k, v, grad, gate, dg, states, state_grads, row, chunk, chunks, segment_chunks, at, keys, scale,
+    variant: tl.constexpr, to_end: tl.constexpr,
+):  # fmt: skip
+    """One direction's shares of dq and dk, without the tokens' own terms; stores the gradient of its gates."""
+    dq = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
+    dk = dq
+    beyond = tl.zeros((variant.key_block,), dtype=tl.float32)
+    for block in range(variant.value_blocks):
+        values = value_block(block, variant)
+        state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+        state_grad = load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
+        dq, state = _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant, to_end)
+        beyond += tl.sum(state * state_grad, 1)
+        dv = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
+        dk, dv = _walk_gradients(q, k, v, grad, gate, state_grad, dk, dv, at, keys, values, variant, to_end)
+    q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+    _store_gate_gradient(q_tile, k_tile, dq, dk, beyond, gate, dg, at, keys, scale, variant, to_end)
+    return dq, dk
+
+
+@triton.jit
+def _exact(  # type: ignore[no-untyped-def]
+    q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
+    chunk, chunks, segment_chunks, at, scale, variant: tl.constexpr,
+):  # fmt: skip
+    """All gradients of a chunk with any decays, token by token."""
+    for block in range(variant.value_blocks):
+        values = value_block(block, variant)
+        dv_tile = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
+        unused = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
+        for key in range(variant.key_blocks):
+            keys = key_block(key, variant)
+            if variant.forward:
+                leaving = load_state(state_grads, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
+                unused, dv_tile = _walk_gradients(
+                    q, k, v, grad, gate_fwd, leaving, unused, dv_tile, at, keys, values, variant, True
+                )
+            if variant.backward:
+                leaving = load_state(state_grads, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
+                unused, dv_tile = _walk_gradients(
+                    q, k, v, grad, gate_bwd, leaving, unused, dv_tile, at, keys, values, variant, False
+                )
+        store_tile(dv, at, values, variant.value, dv_tile * scale)
+    own = _own(v, grad, at, variant)
+    for key in range(variant.key_blocks):
+        keys = key_block(key, variant)
+        dq_tile = own * load_tile(k, at, keys, variant.key)
+        dk_tile = own * load_tile(q, at, keys, variant.key)
+        if variant.forward:
+            dq_part, dk_part = _exact_direction(
+                q, k, v, grad, gate_fwd, dg_fwd, states, state_grads, row_fwd, chunk, chunks, segment_chunks, at, keys,
+                scale, variant, True,
+            )  # fmt: skip
+            dq_tile += dq_part
+            dk_tile += dk_part
+        if variant.backward:
+            dq_part, dk_part = _exact_direction(
+                q, k, v, grad, gate_bwd, dg_bwd, states, state_grads, row_bwd, chunk, chunks, segment_chunks, at, keys,
+                scale, variant, False,
+            )  # fmt: skip
+            dq_tile += dq_part
+            dk_tile += dk_part
+        store_tile(dq, at, keys, variant.key, dq_tile * scale)
+        store_tile(dk, at, keys, variant.key, dk_tile * scale)
+
+
+@triton.jit(do_not_specialize=["length", "segment_chunks", "first_direction", "end_direction"])
+def chunk_gradients(  # type: ignore[no-untyped-def]
+    q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, length, segment_chunks,
+    first_direction, end_direction, scale, heads: tl.constexpr, variant: tl.constexpr,
+):  # fmt: skip
+    """Grid: (heads, chunks, batch)."""
+    head, chunk, chunks, batch = tl.program_id(0), tl.program_id(1), tl.num_programs(1), tl.program_id(2)
+    row_fwd = batch * heads + head
+    row_bwd = row_fwd + tl.num_programs(2) * heads if variant.forward else row_fwd
+    at = place_of(batch, head, chunk, length, variant)
+    if is_mild(gate_fwd, gate_bwd, at, variant):
+        _factored(
+            q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
+            chunk, chunks, segment_chunks, first_direction, end_direction, at, scale, variant,
+        )  # fmt: skip
+    else:
+        _exact(
+            q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
+            chunk, chunks, segment_chunks, at, scale, variant,
+        )  # fmt: skip

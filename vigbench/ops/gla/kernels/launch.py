@@ -1,0 +1,200 @@
+"""From tensors to launches: allocates states, outputs and gradients, and starts the kernels of each pass."""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
+from vigbench.ops.gla.kernels.gradients import chunk_gradients
+from vigbench.ops.gla.kernels.outputs import chunk_outputs
+from vigbench.ops.gla.kernels.settings import Settings
+from vigbench.ops.gla.kernels.states import States, carry_states, chunk_states
+from vigbench.ops.gla.kernels.tiles import view
+from vigbench.ops.gla.kernels.variant import Variant
+
+# Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
+# a factor exp(half of it) has to fit. bfloat16 has the range of float32.
+MILD = {torch.float32: 16.0, torch.float16: 14.0, torch.bfloat16: 80.0}
+# Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
+OPTIONS = {"enable_fp_fusion": True, "maxnreg": 255}
+SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
+
+
+class Gates(NamedTuple):
+    """Where log-decays come from: tensors of each direction there is, and how to read them (`gates.py`)."""
+
+    kind: str
+    forward: Gate | None
+    backward: Gate | None
+
+
+def log_decay_gates(g_fwd: Tensor | None, g_bwd: Tensor | None, kind: str = LOG_DECAY, normalizer: float = 1.0) -> Gates:
+    """Log-decays, or with `kind` LOGITS the logits of logsigmoid(x) / normalizer: (batch, length, heads, key_dim)."""
+    forward, backward = (None if g is None else Gate(view(g), view(g), view(g), normalizer) for g in (g_fwd, g_bwd))
+    return Gates(kind, forward, backward)
+
+
+def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -> Gates:
+    """Logits a @ weight^T + bias of both directions.
+
+    a is (batch, length, rank), weight (2, heads, key_dim, rank), bias (2, heads, key_dim): forward first.
+    """
+    activations = view(a.unsqueeze(2))._replace(head=0)
+    forward, backward = (
+        Gate(activations, view(w.transpose(0, 1)[None]), view(b[None, None]), normalizer)
+        for w, b in zip(weight, bias, strict=True)
+    )
+    return Gates(LOW_RANK, forward, backward)
+
+
+def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings) -> Tensor:
+    """scale * (sum over the directions that `gates` has), (batch, length, heads, value_dim), dtype of v."""
+    require_float32_sums(v)
+    out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
+    if out.numel() == 0:
+        return out
+    work = _Work(q, v, gates, settings)
+    states = work.states(k, v, adjoint=False)
+    work.start(
+        chunk_outputs,
+        (work.heads * work.variant.value_blocks, work.chunks, work.batch),
+        settings.warps,
+        settings.stages,
+        view(q), view(k), view(v), *work.gates, states, view(out), work.length, work.segment, scale,
+    )  # fmt: skip
+    return out
+
+
+def backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings
+) -> list[Tensor]:
+    """Gradients of q, k, v and of the log-decays or logits of each direction there is, in the dtypes of the inputs.
+
+    With low-rank gates the last one is that of the logits, (batch, length, 2, heads, key_dim).
+    """
+    shape = q.shape
+    present = [gate for gate in (gates.forward, gates.backward) if gate is not None]
+    grads = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v)]
+    if gates.kind == LOW_RANK:  # one tensor, as one matrix product takes it on
+        both = torch.empty(*shape[:2], len(present), *shape[2:], dtype=present[0].x.data.dtype, device=q.device)
+        gate_grads, returned = both.unbind(2), [*grads, both]
+    else:
+        gate_grads = tuple(torch.empty(shape, dtype=gate.x.data.dtype, device=q.device) for gate in present)
+        returned = [*grads, *gate_grads]
+    if v.numel() == 0:
+        return returned
+    work = _Work(q, v, gates, settings)
+    states = work.states(k, v, adjoint=False)
+    state_grads = work.states(q, grad, adjoint=True)
+    work.start(
+        chunk_gradients,
+        (work.heads, work.chunks, work.batch),
+        settings.warps,
+        settings.stages,
+        view(q), view(k), view(v), *work.gates, view(grad), states, state_grads,
+        *map(view, grads), view(gate_grads[0]), view(gate_grads[-1]), work.length, work.segment,
+        0 if gates.forward else 1, 2 if gates.backward else 1, scale,
+    )  # fmt: skip
+    return returned
+
+
+def require_float32_sums(v: Tensor) -> None:
+    """ValueError for float64, in which no kernel sums."""
+    if v.dtype == torch.float64:
+        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
+
+
+def launch_kernel(
+    kernel: Any,
+    grid: tuple[int, int, int],
+    device: torch.device,
+    args: tuple[Any, ...],
+    constants: dict[str, Any],
+    warps: int,
+    stages: int,
+) -> None:
+    """Compile if need be, and start."""
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **OPTIONS)
+
+
+class _Work:
+    """Sizes of one call, and what its kernels share."""
+
+    def __init__(self, q: Tensor, v: Tensor, gates: Gates, settings: Settings) -> None:
+        self.batch, self.length, self.heads, key_dim = q.shape
+        self.settings = settings
+        self.chunks = triton.cdiv(self.length, settings.chunk)
+        self.segment = min(settings.segment, self.chunks)
+        self.segments = triton.cdiv(self.chunks, self.segment)
+        either = gates.forward or gates.backward
+        assert either is not None
+        self.gates = (gates.forward or either, gates.backward or either)
+        value_dim = v.shape[-1]
+        key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
+        rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
+        self.variant = Variant(
+            key=key_dim,
+            value=value_dim,
+            key_block=key_block,
+            key_blocks=triton.cdiv(key_dim, key_block),
+            value_block=value_block,
+            value_blocks=triton.cdiv(value_dim, value_block),
+            chunk=settings.chunk,
+            gate=gates.kind,
+            rank=rank,
+            rank_block=_block(rank),
+            forward=gates.forward is not None,
+            backward=gates.backward is not None,
+            segmented=self.segments > 1,
+            mild=MILD[v.dtype],
+        )
+        self.state_tiles = self.heads * self.variant.key_blocks * self.variant.value_blocks
+        self.device, self.dtype = v.device, v.dtype
+
+    def states(self, k: Tensor, v: Tensor, adjoint: bool) -> States:
+        """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
+        variant, settings = self.variant, self.settings
+        directions = variant.forward + variant.backward
+        lead = (directions, self.batch, self.heads)
+        tile = (variant.key, variant.value)
+        chunks = self._empty((*lead, self.chunks, *tile), self.dtype)
+        states, ends, end_decays = States(chunks, chunks, chunks), chunks, chunks
+        if variant.segmented:
+            decays = self._empty((*lead, self.chunks, variant.key), torch.float32)
+            states = States(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
+            ends = self._empty((*lead, self.segments, *tile), torch.float32)
+            end_decays = self._empty((*lead, self.segments, variant.key), torch.float32)
+        self.start(
+            chunk_states,
+            (self.state_tiles * directions, self.segments, self.batch),
+            settings.states_warps,
+            settings.states_stages,
+            view(k), view(v), *self.gates, states, ends, end_decays, self.length, self.segment,
+            adjoint=adjoint,
+        )  # fmt: skip
+        if variant.segmented:
+            self.start(
+                carry_states,
+                (self.state_tiles, directions, self.batch),
+                settings.states_warps,
+                settings.states_stages,
+                states, ends, end_decays, self.segments, adjoint=adjoint,
+            )  # fmt: skip
+        return states
+
+    def start(
+        self, kernel: Any, grid: tuple[int, int, int], warps: int, stages: int, *args: Any, **switches: bool
+    ) -> None:
+        """Launch on the tensors' device."""
+        constants = {"heads": self.heads, "variant": self.variant, **switches}
+        launch_kernel(kernel, grid, self.device, args, constants, warps, stages)
+
+    def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+
+def _block(dim: int) -> int:
+    return max(SMALLEST_BLOCK, int(triton.next_power_of_2(dim)))

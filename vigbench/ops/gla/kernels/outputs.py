@@ -1,0 +1,108 @@
+"""Pass 2: outputs of each chunk, from the states that enter it and the attention inside it.
+
+Both directions share one score matrix: its lower triangle has the forward gates, its upper one the backward gates,
+the diagonal both (GLA, arXiv 2312.06635, section 4; ViG, arXiv 2405.18425, section 3.3).
+"""
+
+import triton
+import triton.language as tl
+
+from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
+from vigbench.ops.gla.kernels.states import load_state
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
+from vigbench.ops.gla.kernels.variant import key_block, value_block
+
+
+@triton.jit
+def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token."""
+    least = tl.zeros((variant.key_block,), dtype=tl.float32)
+    for block in range(variant.key_blocks):
+        if variant.forward:
+            g_fwd = load_log_decays(gate_fwd, at, key_block(block, variant), variant)
+            least = tl.minimum(least, tl.sum(g_fwd, 0))
+        if variant.backward:
+            g_bwd = load_log_decays(gate_bwd, at, key_block(block, variant), variant)
+            least = tl.minimum(least, tl.sum(g_bwd, 0))
+    return tl.min(least) >= -variant.mild
+
+
+@triton.jit
+def split_decay(g, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Factors on queries and on keys whose product is the decay from key to query, and half the chunk's log-decay.
+
+    Both are anchored at half the decay of the chunk, which halves the range that they need.
+    """
+    half = 0.5 * tl.sum(g, 0)
+    arrival = tl.cumsum(g, 0, reverse=not to_end) - half[None, :]
+    return tl.exp(arrival), tl.exp(-arrival), half
+
+
+@triton.jit
+def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+    """One direction's scores of the pairs of tokens that it has, a token with itself included.
+
+    Also the queries and keys that they are the product of, and the factor that both lack on their way through a state.
+    """
+    arrive, leave, half = split_decay(load_log_decays(gate, at, keys, variant), to_end)
+    queries, keys_left = (q_tile * arrive).to(dtype), (k_tile * leave).to(dtype)
+    scores = dot(queries, tl.trans(keys_left), dtype)
+    if to_end:
+        scores = tl.where(at.rows[:, None] < at.rows[None, :], 0.0, scores)
+    else:
+        scores = tl.where(at.rows[:, None] > at.rows[None, :], 0.0, scores)
+    return scores, queries, keys_left, tl.exp(half)[:, None]
+
+
+@triton.jit
+def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+    """`out` plus one direction's outputs, token by token."""
+    for n in range(variant.chunk):
+        row = n if to_end else variant.chunk - 1 - n
+        g = load_log_decay(gate, at, row, keys, variant)
+        written = load_row(k, at, row, keys, variant.key)[:, None] * load_row(v, at, row, values, variant.value)[None, :]
+        state = tl.exp(g)[:, None] * state + written
+        out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key)[:, None] * state, 0))
+    return out
+
+
+@triton.jit(do_not_specialize=["length", "segment_chunks"])
+def chunk_outputs(  # type: ignore[no-untyped-def]
+    q, k, v, gate_fwd, gate_bwd, states, out, length, segment_chunks, scale,
+    heads: tl.constexpr, variant: tl.constexpr,
+):  # fmt: skip
+    """Grid: (heads * value blocks, chunks, batch)."""
+    head, block = tl.program_id(0) // variant.value_blocks, tl.program_id(0) % variant.value_blocks
+    values = value_block(block, variant)
+    chunk, chunks, batch = tl.program_id(1), tl.num_programs(1), tl.program_id(2)
+    row_fwd = batch * heads + head
+    row_bwd = row_fwd + tl.num_programs(2) * heads if variant.forward else row_fwd
+    at = place_of(batch, head, chunk, length, variant)
+    dtype: tl.constexpr = v.data.dtype.element_ty
+    o = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
+    if is_mild(gate_fwd, gate_bwd, at, variant):
+        scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+        for key in range(variant.key_blocks):
+            keys = key_block(key, variant)
+            q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+            if variant.forward:
+                part, queries, _, factor = weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)
+                state = load_state(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
+                scores += part
+                o += dot(queries, factor * state, dtype)
+            if variant.backward:
+                part, queries, _, factor = weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False)
+                state = load_state(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
+                scores += part
+                o += dot(queries, factor * state, dtype)
+        o += dot(scores, load_tile(v, at, values, variant.value), dtype)
+    else:
+        for key in range(variant.key_blocks):
+            columns = key_block(key, variant)
+            if variant.forward:
+                entering = load_state(states, row_fwd, chunk, chunks, segment_chunks, columns, values, variant)
+                o = _exact(q, k, v, gate_fwd, entering, o, at, columns, values, variant, True)
+            if variant.backward:
+                entering = load_state(states, row_bwd, chunk, chunks, segment_chunks, columns, values, variant)
+                o = _exact(q, k, v, gate_bwd, entering, o, at, columns, values, variant, False)
+    store_tile(out, at, values, variant.value, o * scale)

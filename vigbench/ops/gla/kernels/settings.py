@@ -1,0 +1,99 @@
+"""How kernels are launched: looked up in the tuned table, never tried out while a case is measured."""
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+Pass = Literal["forward", "backward"]
+SINGLE_KEY_BLOCK = 32
+LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
+
+
+class Settings(NamedTuple):
+    """Settings of one pass.
+
+    Attributes:
+        chunk: tokens handled at once, a power of two from 16.
+        key_block, value_block: key and value channels handled at once, powers of two from 16.
+        segment: chunks that one program takes one after another for the states.
+        states_warps, states_stages: of the kernel that computes states.
+        warps, stages: of the kernel that computes outputs, or gradients.
+    """
+
+    chunk: int
+    key_block: int
+    value_block: int
+    segment: int
+    states_warps: int
+    states_stages: int
+    warps: int
+    stages: int
+
+
+class Key(NamedTuple):
+    """What settings are tuned for. `length` is the upper end of a bucket; 0 for lengths beyond all of them."""
+
+    capability: str
+    dtype: str
+    key_dim: int
+    value_dim: int
+    length: int
+    direction: Pass
+
+
+def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, direction: Pass) -> Key:
+    """The table's key for a call; `capability` as in "9.0"."""
+    bucket = next((end for end in LENGTH_BUCKETS if length <= end), 0)
+    return Key(capability, str(dtype).removeprefix("torch."), key_dim, value_dim, bucket, direction)
+
+
+def settings_for(
+    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, direction: Pass
+) -> Settings:
+    """The tuned settings, or the default ones for a device or shape that nobody has tuned for."""
+    key = key_of(_capability(device), dtype, key_dim, value_dim, length, direction)
+    return tuned_table().get(key) or default_settings(dtype, key_dim, value_dim, direction)
+
+
+@lru_cache
+def tuned_table() -> dict[Key, Settings]:
+    """What `vigbench tune` found, from tuned.json beside this file."""
+    return parse_table(files(__package__).joinpath("tuned.json").read_text("utf-8"))
+
+
+def parse_table(text: str) -> dict[Key, Settings]:
+    """A tuned table from its JSON. ValueError where it is not one."""
+    try:
+        return {Key(**row["key"]): Settings(**row["settings"]) for row in json.loads(text)}
+    except (TypeError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a tuned table: {error}. Write one with vigbench tune --out FILE") from error
+
+
+def format_table(table: dict[Key, Settings], measured: dict[Key, dict[str, Any]]) -> str:
+    """JSON with one row a line; `measured` says on what and how fast each was."""
+    rows = (
+        json.dumps({"key": key._asdict(), "settings": table[key]._asdict(), "measured": measured.get(key, {})})
+        for key in sorted(table)
+    )
+    return "[\n" + ",\n".join(rows) + "\n]\n"
+
+
+def default_settings(dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:
+    """Settings that compile without spills for every supported shape on compute capability 8.0, 9.0 and 10.0."""
+    if dtype == torch.float32:  # products without tensor cores keep their operands in registers
+        return Settings(16, 32, 32, 16, 8, 1, 8, 1)
+    wide = key_dim > SINGLE_KEY_BLOCK
+    if direction == "forward":
+        return Settings(64, SINGLE_KEY_BLOCK, 64, 8, 4, 2, 8 if wide else 4, 1)
+    return Settings(64, 16 if wide else SINGLE_KEY_BLOCK, 64, 8, 4, 2, 8, 1)
+
+
+@lru_cache
+def _capability(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "interpreted"
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"{major}.{minor}"

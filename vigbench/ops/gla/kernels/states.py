@@ -1,0 +1,163 @@
+"""Pass 1: the state that enters each chunk, in both directions from one pass over k, v and the gates.
+
+With `adjoint`, q and the output's gradient take the places of k and v, and what is computed is the gradient of the
+state that leaves each chunk; it travels against the direction. Long sequences are cut into segments that are
+computed side by side, each from an empty state; `carry_states` then hands states on from segment to segment.
+"""
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
+from vigbench.ops.gla.kernels.tiles import Place, dot, load_tile, place_of
+from vigbench.ops.gla.kernels.variant import key_block, value_block
+
+
+class States(NamedTuple):
+    """States of the directions there are, the forward one first; all tensors contiguous.
+
+    `chunks`, (directions, batch, heads, chunks, key_dim, value_dim): what enters each chunk from its own segment.
+    `decays`, (directions, batch, heads, chunks, key_dim), float32: the factor on what entered the segment, at the
+    chunk. `segments`, as `chunks` with a segment for each chunk: what enters each segment.
+    """
+
+    chunks: Tensor
+    decays: Tensor
+    segments: Tensor
+
+
+@triton.jit
+def _at_state(data, number, keys, values, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Pointers to, and mask of, a (keys, values) tile of a state."""
+    first = data + number.to(tl.int64) * (variant.key * variant.value)
+    return (
+        first + keys[:, None] * variant.value + values[None, :],
+        (keys < variant.key)[:, None] & (values < variant.value)[None, :],
+    )
+
+
+@triton.jit
+def _at_factors(data, number, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Pointers to, and mask of, (keys) of the decay factors of a state."""
+    return data + number.to(tl.int64) * variant.key + keys, keys < variant.key
+
+
+@triton.jit
+def _blocks(program, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The key and value channels of a program, and its head."""
+    rest = program // variant.value_blocks
+    values = value_block(program % variant.value_blocks, variant)
+    return key_block(rest % variant.key_blocks, variant), values, rest // variant.key_blocks
+
+
+@triton.jit
+def load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """What enters a chunk of sequence `row`, (keys, values) in float32, completed by what entered its segment."""
+    at, mask = _at_state(states.chunks, row * chunks + chunk, keys, values, variant)
+    state = tl.load(at, mask=mask, other=0.0).to(tl.float32)
+    if variant.segmented:
+        at, mask = _at_factors(states.decays, row * chunks + chunk, keys, variant)
+        decay = tl.load(at, mask=mask, other=0.0)
+        segments = (chunks + segment_chunks - 1) // segment_chunks
+        at, mask = _at_state(states.segments, row * segments + chunk // segment_chunks, keys, values, variant)
+        state += decay[:, None] * tl.load(at, mask=mask, other=0.0).to(tl.float32)
+    return state
+
+
+@triton.jit
+def _step(  # type: ignore[no-untyped-def]
+    k, v, gate, states, state, decay, at, number, keys, values, variant: tl.constexpr, to_end: tl.constexpr,
+    adjoint: tl.constexpr,
+):  # fmt: skip
+    """Store what enters a chunk, and return what leaves it. `to_end`: whether it travels from token to next token."""
+    pointers, mask = _at_state(states.chunks, number, keys, values, variant)
+    tl.store(pointers, state.to(states.chunks.dtype.element_ty), mask=mask)
+    if variant.segmented:
+        pointers, mask = _at_factors(states.decays, number, keys, variant)
+        tl.store(pointers, decay, mask=mask)
+    if adjoint:
+        g = load_log_decays(gate, at, keys, variant)
+        total = tl.sum(g, 0)
+    else:  # of the tokens after each one: read where they are, not subtracted, so that any decay stays exact
+        rows = at.rows + 1 if to_end else at.rows - 1
+        valid = (rows < variant.chunk) & (rows >= 0) & (at.start + rows < at.length)
+        g = load_log_decays(gate, Place(at.batch, at.head, at.start, at.length, rows, valid), keys, variant)
+        total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.chunk - 1, keys, variant)
+    weighted = load_tile(k, at, keys, variant.key).to(tl.float32) * tl.exp(tl.cumsum(g, 0, reverse=to_end))
+    v_tile = load_tile(v, at, values, variant.value)
+    factor = tl.exp(total)
+    return factor[:, None] * state + dot(tl.trans(weighted), v_tile, v_tile.dtype), factor * decay
+
+
+@triton.jit
+def _walk(  # type: ignore[no-untyped-def]
+    k, v, gate, states, ends, end_decays, length, segment_chunks, batch, head, row, keys, values,
+    variant: tl.constexpr, to_end: tl.constexpr, adjoint: tl.constexpr,
+):  # fmt: skip
+    """One segment in one direction; `row` numbers the sequence among all states."""
+    segment, segments = tl.program_id(1), tl.num_programs(1)
+    chunks = (length + variant.chunk - 1) // variant.chunk
+    first = segment * segment_chunks
+    count = tl.minimum(segment_chunks, chunks - first)
+    state = tl.zeros((variant.key_block, variant.value_block), dtype=tl.float32)
+    decay = tl.full((variant.key_block,), 1.0, dtype=tl.float32)
+    for n in range(count):
+        chunk = first + n if to_end else first + count - 1 - n
+        at = place_of(batch, head, chunk, length, variant)
+        state, decay = _step(
+            k, v, gate, states, state, decay, at, row * chunks + chunk, keys, values, variant, to_end, adjoint
+        )
+    if variant.segmented:
+        pointers, mask = _at_state(ends, row * segments + segment, keys, values, variant)
+        tl.store(pointers, state, mask=mask)
+        pointers, mask = _at_factors(end_decays, row * segments + segment, keys, variant)
+        tl.store(pointers, decay, mask=mask)
+
+
+@triton.jit(do_not_specialize=["length", "segment_chunks"])
+def chunk_states(  # type: ignore[no-untyped-def]
+    k, v, gate_fwd, gate_bwd, states, ends, end_decays, length, segment_chunks,
+    heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr,
+):  # fmt: skip
+    """Grid: (heads * blocks of keys and values * directions, segments, batch): directions share k and v in the cache.
+
+    `ends` and `end_decays`: what leaves each segment, float32.
+    """
+    directions: tl.constexpr = variant.forward + variant.backward
+    block, direction = tl.program_id(0) // directions, tl.program_id(0) % directions
+    keys, values, head = _blocks(block, variant)
+    batch = tl.program_id(2)
+    row = (direction * tl.num_programs(2) + batch) * heads + head
+    if variant.forward and direction == 0:
+        _walk(
+            k, v, gate_fwd, states, ends, end_decays, length, segment_chunks, batch, head, row, keys, values,
+            variant, not adjoint, adjoint,
+        )  # fmt: skip
+    else:
+        _walk(
+            k, v, gate_bwd, states, ends, end_decays, length, segment_chunks, batch, head, row, keys, values,
+            variant, adjoint, adjoint,
+        )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["segments"])
+def carry_states(  # type: ignore[no-untyped-def]
+    states, ends, end_decays, segments, heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr
+):
+    """What enters each segment, from what leaves each. Grid: (heads * blocks of keys and values, directions, batch)."""
+    keys, values, head = _blocks(tl.program_id(0), variant)
+    row = (tl.program_id(1) * tl.num_programs(2) + tl.program_id(2)) * heads + head
+    direction = tl.program_id(1) if variant.forward else 1
+    to_start = (direction == 1) != adjoint
+    state = tl.zeros((variant.key_block, variant.value_block), dtype=tl.float32)
+    for n in range(segments):
+        number = row * segments + tl.where(to_start, segments - 1 - n, n)
+        pointers, mask = _at_state(states.segments, number, keys, values, variant)
+        tl.store(pointers, state.to(states.segments.dtype.element_ty), mask=mask)
+        pointers, mask = _at_state(ends, number, keys, values, variant)
+        written = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _at_factors(end_decays, number, keys, variant)
+        state = tl.load(pointers, mask=mask, other=0.0)[:, None] * state + written

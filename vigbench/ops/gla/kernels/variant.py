@@ -1,0 +1,49 @@
+"""What a kernel is compiled for: everything but strides that changes its code."""
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+
+
+class Variant(NamedTuple):
+    """Sizes and switches of one compiled kernel.
+
+    Attributes:
+        key, value: channels of a head.
+        key_block, key_blocks: channels handled at once, a power of two, and how many such blocks cover them.
+        value_block, value_blocks: the same of values.
+        chunk: tokens handled at once, a power of two.
+        gate: what log-decays are computed from (`gates.py`).
+        rank, rank_block: width of the low-rank activations, and the power of two that covers it.
+        forward, backward: the directions there are.
+        segmented: whether states are those of a segment, to be completed by the state that enters the segment.
+        mild: a chunk whose decays sum to less than this is computed with factored exponentials, any other exactly.
+    """
+
+    key: int
+    value: int
+    key_block: int
+    key_blocks: int
+    value_block: int
+    value_blocks: int
+    chunk: int
+    gate: str
+    rank: int
+    rank_block: int
+    forward: bool
+    backward: bool
+    segmented: bool
+    mild: float
+
+
+@triton.jit
+def key_block(block, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The key channels of a block."""
+    return block * variant.key_block + tl.arange(0, variant.key_block)
+
+
+@triton.jit
+def value_block(block, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The value channels of a block."""
+    return block * variant.value_block + tl.arange(0, variant.value_block)

@@ -1,0 +1,105 @@
+"""Chunkwise gated linear attention in Triton, both directions in one pass: forward and backward.
+
+Two passes over q, k, v and the gates: states at chunk boundaries, then outputs (kernels/). Nothing is flipped,
+concatenated or copied, whatever the strides. The gates may also come as logits, or as the low-rank activations that
+logits are computed from: then no log-decay ever reaches memory.
+"""
+
+import torch
+from torch import Tensor
+
+from vigbench.ops.gla.cost import (
+    chunk_macs,
+    chunk_macs_backward,
+    low_rank_chunk_macs,
+    low_rank_chunk_macs_backward,
+    low_rank_macs,
+    low_rank_macs_backward,
+)
+from vigbench.ops.gla.kernels import launch
+from vigbench.ops.gla.kernels.gates import LOGITS
+from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
+from vigbench.ops.gla.kernels.settings import settings_for
+from vigbench.ops.gla.operator import SCHEMA, Cost, define_operator
+
+
+def run_forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float) -> Tensor:
+    """The forward pass with the settings tuned for these tensors."""
+    settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "forward")
+    return launch.forward(q, k, v, gates, scale, settings)
+
+
+def run_backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float) -> list[Tensor]:
+    """The backward pass with the settings tuned for these tensors."""
+    settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "backward")
+    return launch.backward(grad, q, k, v, gates, scale, settings)
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
+    return run_forward(q, k, v, log_decay_gates(g_fwd, g_bwd), scale)
+
+
+def _backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float
+) -> list[Tensor]:
+    return run_backward(grad, q, k, v, log_decay_gates(g_fwd, g_bwd), scale)
+
+
+def _forward_logits(
+    q: Tensor, k: Tensor, v: Tensor, x_fwd: Tensor | None, x_bwd: Tensor | None, scale: float, normalizer: float
+) -> Tensor:
+    return run_forward(q, k, v, log_decay_gates(x_fwd, x_bwd, LOGITS, normalizer), scale)
+
+
+def _backward_logits(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    x_fwd: Tensor | None,
+    x_bwd: Tensor | None,
+    scale: float,
+    normalizer: float,
+) -> list[Tensor]:
+    return run_backward(grad, q, k, v, log_decay_gates(x_fwd, x_bwd, LOGITS, normalizer), scale)
+
+
+def _forward_low_rank(
+    q: Tensor, k: Tensor, v: Tensor, a: Tensor, weight: Tensor, bias: Tensor, scale: float, normalizer: float
+) -> Tensor:
+    return run_forward(q, k, v, low_rank_gates(a, weight, bias, normalizer), scale)
+
+
+def _backward_low_rank(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: float,
+    normalizer: float,
+) -> list[Tensor]:
+    dq, dk, dv, dx = run_backward(grad, q, k, v, low_rank_gates(a, weight, bias, normalizer), scale)
+    flat = dx.flatten(2)  # logits of both directions, (batch, length, 2 * heads * key_dim)
+    d_weight = (flat.flatten(0, 1).mT @ a.flatten(0, 1)).view(weight.shape)
+    d_bias = flat.sum((0, 1), dtype=torch.float32).to(bias.dtype).view(bias.shape)
+    return [dq, dk, dv, flat @ weight.flatten(0, 2), d_weight, d_bias]
+
+
+triton_fused = define_operator("gla_triton_fused", _forward, _backward, Cost(chunk_macs, chunk_macs_backward))
+define_operator(
+    "gla_triton_fused_logits",
+    _forward_logits,
+    _backward_logits,
+    Cost(chunk_macs, chunk_macs_backward),
+    schema=f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
+)
+define_operator(
+    "gla_triton_fused_low_rank",
+    _forward_low_rank,
+    _backward_low_rank,
+    Cost(low_rank_chunk_macs, low_rank_chunk_macs_backward, low_rank_macs, low_rank_macs_backward),
+    schema="Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
+)
