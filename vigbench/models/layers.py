@@ -1,10 +1,13 @@
 """Layers that ViG and ViG-H share. Features are channels-last throughout: (batch, height, width, channels)."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.ops.gla import bidirectional_gla
+from vigbench.ops.gla import bidirectional_gla_low_rank
 
 GATE_LOGIT_NORMALIZER = 16.0
 GATE_RANK = 16
@@ -55,10 +58,16 @@ class GatedLinearAttention2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         local = self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
         q, k, v = self.qkv_proj(local).split((self.key_dim, self.key_dim, local.shape[-1]), dim=-1)
-        g_fwd, g_bwd = F.logsigmoid(self.gk_proj(local)).div_(GATE_LOGIT_NORMALIZER).chunk(2, dim=-1)
-        q, k, v, g_fwd, g_bwd = (self._heads(y) for y in (q, k, v, g_fwd, g_bwd))
+        q, k, v = (self._heads(y) for y in (q, k, v))
+        low_rank, logits = cast("Iterable[nn.Linear]", self.gk_proj)
+        gates = (  # both directions' logits are computed where the implementation wants them
+            low_rank(local),
+            logits.weight.view(2, self.num_heads, -1, GATE_RANK),
+            logits.bias.view(2, self.num_heads, -1),
+        )
         scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
-        o = self.g_norm(bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, self.implementation))
+        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, self.implementation)
+        o = self.g_norm(o)
         gate = self._heads(self.g_proj(local).sigmoid_())
         o = torch.lerp(self.l_norm(self._heads(local)), o, gate)
         return self.o_proj(self.out_act(o.flatten(-2))).view(x.shape)  # type: ignore[no-any-return]

@@ -101,7 +101,8 @@ def select_implementation(operator: str, name: str, device: str, training: bool 
             raise ValueError(f"{operator} implementation {name!r} cannot run: {reason}")
         return chosen
     for each in list_implementations(operator):
-        if _reason(each, device, training) is None:
+        portable = not each.devices or torch.device(device).type != "meta"  # shapes: the one that any machine has
+        if portable and _reason(each, device, training) is None:
             return each
     raise ValueError(f"no implementation of {operator} runs on {device!r}; see list_implementations({operator!r})")
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
+from vigbench.ops.gla import triton_recurrent
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
@@ -50,6 +52,7 @@ class Resources(NamedTuple):
     registers: int
     stack: int
     shared: int
+    identity: int  # of the compiled kernel
 
 
 class _NoGpu:
@@ -70,6 +73,17 @@ class _NoGpu:
 
 def compile_pass(variant: Variant) -> list[Resources]:
     """Every kernel that one call would launch; tensors have the strides that ViG's projections produce."""
+    return _compiled(variant.capability, lambda: _call(variant))
+
+
+def recurrent_resources(dtype: str, key_dim: int, value_dim: int, capability: int) -> Resources:
+    """What the recurrent kernel takes."""
+    q, v = (torch.empty(2, 64, 3, dim, dtype=getattr(torch, dtype), device="meta") for dim in (key_dim, value_dim))
+    (kernel,) = _compiled(capability, lambda: triton_recurrent._forward(q, q, v, q, q, 1.0))
+    return kernel
+
+
+def _compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
     found: dict[str, Resources] = {}
 
     def compile_only(
@@ -78,11 +92,12 @@ def compile_pass(variant: Variant) -> list[Resources]:
         options = {"num_warps": warps, "num_stages": stages, **launch.OPTIONS}
         compiled = kernel.warmup(*args, **constants, grid=grid, **options)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
-        found[name] = Resources(name, warps, *_usage(compiled.asm["cubin"]), compiled.metadata.shared)
+        usage = _usage(compiled.asm["cubin"])
+        found[name] = Resources(name, warps, *usage, compiled.metadata.shared, id(compiled))
 
-    driver.set_active(_NoGpu(variant.capability))
+    driver.set_active(_NoGpu(capability))
     with patch.object(launch, "launch_kernel", compile_only):
-        _call(variant)
+        call()
     return list(found.values())
 
 
@@ -131,17 +146,21 @@ def main() -> None:
     gates = (LOG_DECAY, LOGITS, LOW_RANK)
     variants = [
         Variant(direction, *dims, dtype, gate, capability)
-        for capability, dims, dtype, gate, direction in product(SHARED_LIMIT, DIMS, dtypes, gates, ("forward", "backward"))
+        for capability, dims, dtype, gate, direction in product(
+            SHARED_LIMIT, DIMS, dtypes, gates, ("forward", "backward")
+        )
     ]
     print("| target | dims | dtype | gates | pass | kernel | warps | registers | stack | shared memory |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for variant, kernels in compile_all(variants, int(sys.argv[1]) if len(sys.argv) > 1 else 2).items():
         for each in kernels:
-            print(
-                f"| sm_{variant.capability} | {variant.key_dim}/{variant.value_dim} | {variant.dtype} | {variant.gate} | "
-                f"{variant.direction} | {each.kernel} | {each.warps} | {each.registers} | {each.stack} | {each.shared} |",
-                flush=True,
+            case = (
+                f"sm_{variant.capability}",
+                f"{variant.key_dim}/{variant.value_dim}",
+                *variant[3:5],
+                variant.direction,
             )
+            print("|", " | ".join(map(str, (*case, *each[:-1]))), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Functions take the operator's arguments as FlopCounterMode gives them, tensors a
 with the gradient.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -112,8 +113,7 @@ def low_rank_chunk_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gat
 
 def _logits_macs(a: Shape, weight: Shape, *_: Any) -> int:
     batch, length, rank = a
-    directions, heads, key_dim, _ = weight
-    return batch * length * rank * directions * heads * key_dim
+    return batch * length * rank * math.prod(weight[:3])
 
 
 def _padded(*shapes: Any) -> tuple[Sizes, int, int]:

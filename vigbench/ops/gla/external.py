@@ -15,12 +15,12 @@ def fla(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | N
     """
     if q.device.type == "meta":
         return torch_chunk(q, k, v, g_fwd, g_bwd, scale)
-    outputs = []
+    outputs: list[Tensor] = []
     if g_fwd is not None:
         outputs.append(_chunk_gla(q, k, v, g_fwd, scale))
     if g_bwd is not None:
         outputs.append(_chunk_gla(*(x.flip(1) for x in (q, k, v, g_bwd)), scale).flip(1))
-    return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+    return sum(outputs[1:], outputs[0])
 
 
 def unsupported_reason() -> str | None:
@@ -35,7 +35,7 @@ def unsupported_reason() -> str | None:
     return None
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _chunk_gla(*inputs: Any) -> Tensor:
     from fla.ops.gla import chunk_gla
 

@@ -150,7 +150,8 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
 def _selected(implementation: str, *inputs: Tensor | None) -> str:
     tensors = [x for x in inputs if x is not None]
     training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    return _selected_name(implementation, tensors[0].device.type, training)
+    name: str = _selected_name(implementation, tensors[0].device.type, training)
+    return name
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry

@@ -15,7 +15,9 @@ from vigbench.ops.gla.decay import Direction, arrival, arrival_backward, departu
 
 Gradients = tuple[Tensor, Tensor, list[Tensor]]  # of q, of k, of g in each direction
 
-BRANCHING_DEVICES = ("cpu",)  # elsewhere the host would wait for the device to see the decays, and no graph could be captured
+BRANCHING_DEVICES = (
+    "cpu",
+)  # elsewhere the host would wait for the device to see the decays, and no graph could be captured
 MILD_LOG_DECAY = {torch.float32: 8.0, torch.float64: 40.0}  # rounding grows with it: 8 costs 2e-7, 40 costs 4e-15
 
 

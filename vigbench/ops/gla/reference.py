@@ -94,6 +94,4 @@ def _states_backwards(decay: Tensor, k: Tensor, v: Tensor, order: range) -> Iter
             yield tokens[i], states[i], states[i + 1]
 
 
-reference = define_operator(
-    "gla_reference", _forward, _backward, Cost(gla_macs, recurrent_macs_backward)
-)
+reference = define_operator("gla_reference", _forward, _backward, Cost(gla_macs, recurrent_macs_backward))

@@ -98,6 +98,4 @@ def _accumulate(slots: Tensor, decays: Tensor, reverse: bool) -> Tensor:
     return slots[1:] if reverse else slots[:-1]
 
 
-torch_chunk = define_operator(
-    "gla_torch_chunk", _forward, _backward, Cost(chunk_macs, chunk_macs_backward)
-)
+torch_chunk = define_operator("gla_torch_chunk", _forward, _backward, Cost(chunk_macs, chunk_macs_backward))

@@ -19,7 +19,7 @@ VALUE_BLOCK = 16  # a state of 32 x 16 is 16 registers a thread in one warp
 
 
 @triton.jit(do_not_specialize=["length"])
-def recurrence(  # type: ignore[no-untyped-def]  # Triton reads annotations itself
+def recurrence(
     q, k, v, gate_fwd, gate_bwd, out, length, scale, heads: tl.constexpr, key_dim: tl.constexpr,
     value_dim: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr, first_direction: tl.constexpr,
 ):  # fmt: skip
@@ -34,7 +34,7 @@ def recurrence(  # type: ignore[no-untyped-def]  # Triton reads annotations itse
     state = tl.zeros((key_block, value_block), dtype=tl.float32)
     for step in range(length):
         t = step + reverse * (length - 1 - 2 * step)
-        if reverse == 0:
+        if reverse == 0:  # noqa: SIM108  a ternary would load both
             g = load_row(gate_fwd, at, t, keys, key_dim)
         else:
             g = load_row(gate_bwd, at, t, keys, key_dim)

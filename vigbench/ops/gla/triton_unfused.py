@@ -13,16 +13,17 @@ from vigbench.ops.gla.triton_fused import run_backward, run_forward
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    inputs = [_both_ways(x, g_fwd, g_bwd) for x in (q, k, v)]
-    return _add(run_forward(*inputs, log_decay_gates(_gates(g_fwd, g_bwd), None), scale), g_fwd, g_bwd)
+    q, k, v = (_both_ways(x, g_fwd, g_bwd) for x in (q, k, v))
+    return _add(run_forward(q, k, v, log_decay_gates(_gates(g_fwd, g_bwd), None), scale), g_fwd, g_bwd)
 
 
 def _backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float
 ) -> list[Tensor]:
-    inputs = [_both_ways(x, g_fwd, g_bwd) for x in (grad, q, k, v)]
-    *grads, dg = run_backward(*inputs, log_decay_gates(_gates(g_fwd, g_bwd), None), scale)
-    dg_fwd, dg_bwd = dg[: len(q)], dg[-len(q) :].flip(1)
+    images = len(q)
+    grad, q, k, v = (_both_ways(x, g_fwd, g_bwd) for x in (grad, q, k, v))
+    *grads, dg = run_backward(grad, q, k, v, log_decay_gates(_gates(g_fwd, g_bwd), None), scale)
+    dg_fwd, dg_bwd = dg[:images], dg[len(dg) - images :].flip(1)
     gate_grads = [d.contiguous() for d, g in ((dg_fwd, g_fwd), (dg_bwd, g_bwd)) if g is not None]
     return [_add(x, g_fwd, g_bwd) for x in grads] + gate_grads
 

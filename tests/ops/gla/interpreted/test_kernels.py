@@ -49,9 +49,7 @@ def differentiated(operator: Operator, inputs: list[Tensor | None], grad: Tensor
 
 
 def assert_as_defined(operator: Operator, inputs: list[Tensor | None], grad: Tensor, scale: float = 0.5) -> None:
-    expected = differentiated(
-        reference, [None if x is None else x.double() for x in inputs], grad.double(), scale
-    )
+    expected = differentiated(reference, [None if x is None else x.double() for x in inputs], grad.double(), scale)
     found = differentiated(operator, inputs, grad, scale)
     allowed = ALLOWED[grad.dtype]
     for name, x, y in zip(("o", "dq", "dk", "dv", "dg", "dg"), found, expected, strict=False):
@@ -87,7 +85,9 @@ def test_lengths(length: int, dtype: torch.dtype, small_blocks: None, make_input
     assert_as_defined(triton_fused, inputs, grad)
 
 
-@pytest.mark.parametrize(("key_dim", "value_dim"), [(32, 64), (16, 32), (64, 64), (16, 128), (128, 16), (20, 24), (1, 3)])
+@pytest.mark.parametrize(
+    ("key_dim", "value_dim"), [(32, 64), (16, 32), (64, 64), (16, 128), (128, 16), (20, 24), (1, 3)]
+)
 @pytest.mark.parametrize("dtype", ALLOWED)
 def test_dimensions(key_dim: int, value_dim: int, dtype: torch.dtype, make_inputs: MakeInputs) -> None:
     *inputs, grad = [x.to(dtype) for x in make_inputs("as initialised", (1, 70, 1), key_dim, value_dim)]
@@ -139,9 +139,7 @@ def test_the_same_bits_again(make_inputs: MakeInputs) -> None:
     assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
-def test_strides_of_the_projections_are_read_in_place(
-    make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strides_of_the_projections_are_read_in_place(make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads and q, k, v are slices of one tensor, as in ViG; a copy would show as a larger kernel argument."""
     q, k, v, g_fwd, g_bwd, grad = make_inputs("as trained", (2, 40, 2), 16, 32)
     joined = torch.cat([x.flatten(2) for x in (q, k, v, g_fwd, g_bwd)], -1)
@@ -177,14 +175,13 @@ def test_gates_from_logits(shift: float, dtype: torch.dtype, small_blocks: None,
         assert (x.double() - y).abs().max() <= max(ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
 
 
-@pytest.mark.parametrize("shift", [0.0, -400.0])
-@pytest.mark.parametrize("dtype", ALLOWED)
+@pytest.mark.parametrize(("shift", "dtype"), [(0.0, torch.float32), (0.0, torch.float16), (-400.0, torch.float32)])
 def test_gates_from_low_rank_activations(
     shift: float, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs
 ) -> None:
-    q, k, v, _, _, grad = make_inputs("moderate", (2, 20, 2), 20, 16)
+    q, k, v, _, _, grad = make_inputs("moderate", (1, 20, 2), 16, 16)
     torch.manual_seed(0)
-    a, weight, bias = torch.randn(2, 20, 12), torch.randn(2, 2, 20, 12) / 4, torch.randn(2, 2, 20) + shift
+    a, weight, bias = torch.randn(1, 20, 12), torch.randn(2, 2, 16, 12) / 4, torch.randn(2, 2, 16) + shift
     inputs = [x.to(dtype) for x in (q, k, v, a, weight, bias)]
 
     def by_definition(
@@ -199,6 +196,7 @@ def test_gates_from_low_rank_activations(
         assert (x.double() - y).abs().max() <= max(2 * ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck reads it itself
 @pytest.mark.parametrize("name", ["gla_triton_fused", "gla_triton_unfused"])
 def test_opcheck(name: str, make_inputs: MakeInputs) -> None:
     q, k, v, g_fwd, g_bwd = [x.requires_grad_() for x in make_inputs("as trained", (1, 5, 1), 2, 3)[:5]]

@@ -25,25 +25,25 @@ class Gate(NamedTuple):
 
 
 @triton.jit
-def _log_decay(logits, gate):  # type: ignore[no-untyped-def]
+def _log_decay(logits, gate):
     return (tl.minimum(logits, 0.0) - tl.log(1.0 + tl.exp(-tl.abs(logits)))) / gate.normalizer
 
 
 @triton.jit
-def _load_weight(gate, at, keys, ranks, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _load_weight(gate, at, keys, ranks, variant: tl.constexpr):
     first = gate.weight.data + at.head * gate.weight.head
     pointers = first + keys[:, None] * gate.weight.token + ranks[None, :] * gate.weight.dim
     return tl.load(pointers, mask=(keys < variant.key)[:, None] & (ranks < variant.rank)[None, :], other=0.0)
 
 
 @triton.jit
-def _load_bias(gate, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _load_bias(gate, at, keys, variant: tl.constexpr):
     first = gate.bias.data + at.head * gate.bias.head
     return tl.load(first + keys * gate.bias.dim, mask=keys < variant.key, other=0.0).to(tl.float32)
 
 
 @triton.jit
-def _load_x(gate, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _load_x(gate, at, keys, variant: tl.constexpr):
     """Log-decays or logits, (rows, keys) in float32."""
     if variant.gate == "low_rank":
         ranks = tl.arange(0, variant.rank_block)
@@ -56,7 +56,7 @@ def _load_x(gate, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-d
 
 
 @triton.jit
-def load_log_decays(gate, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def load_log_decays(gate, at, keys, variant: tl.constexpr):
     """(rows, keys) in float32; 0 where a token is not valid."""
     x = _load_x(gate, at, keys, variant)
     if variant.gate != "log_decay":
@@ -65,7 +65,7 @@ def load_log_decays(gate, at, keys, variant: tl.constexpr):  # type: ignore[no-u
 
 
 @triton.jit
-def load_log_decay(gate, at, row, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def load_log_decay(gate, at, row, keys, variant: tl.constexpr):
     """Those of one token, (keys) in float32; 0 beyond the sequence."""
     if variant.gate == "low_rank":
         ranks = tl.arange(0, variant.rank_block)
@@ -80,7 +80,7 @@ def load_log_decay(gate, at, row, keys, variant: tl.constexpr):  # type: ignore[
 
 
 @triton.jit
-def gate_gradient(grad, gate, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def gate_gradient(grad, gate, at, keys, variant: tl.constexpr):
     """Gradient of log-decays, (rows, keys), to that of what they were computed from: of log-decays or of logits."""
     if variant.gate != "log_decay":
         grad = grad / ((1.0 + tl.exp(_load_x(gate, at, keys, variant))) * gate.normalizer)

@@ -16,7 +16,7 @@ from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
 @triton.jit
-def _store_gate_gradient(  # type: ignore[no-untyped-def]
+def _store_gate_gradient(
     q_tile, k_tile, dq, dk, beyond, gate, dg, at, keys, scale, variant: tl.constexpr, to_end: tl.constexpr
 ):
     """The gradient of one direction's log-decays, or logits.
@@ -28,7 +28,7 @@ def _store_gate_gradient(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _own(v, grad, at, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _own(v, grad, at, variant: tl.constexpr):
     """What tokens' own scores get, (rows, 1): sum(v * grad), once for each direction."""
     own = tl.zeros((variant.chunk,), dtype=tl.float32)
     for block in range(variant.value_blocks):
@@ -39,7 +39,7 @@ def _own(v, grad, at, variant: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _factored_values(  # type: ignore[no-untyped-def]
+def _factored_values(
     q, k, gate_fwd, gate_bwd, grad, state_grads, dv, row_fwd, row_bwd, chunk, chunks, segment_chunks, at, scale,
     variant: tl.constexpr,
 ):  # fmt: skip
@@ -72,7 +72,7 @@ def _factored_values(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
     """`split_decay` of a direction that is known at run time."""
     if direction == 0:
         arrive, leave, half = split_decay(load_log_decays(gate_fwd, at, keys, variant), True)
@@ -82,7 +82,7 @@ def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant: tl.constex
 
 
 @triton.jit
-def _factored(  # type: ignore[no-untyped-def]
+def _factored(
     q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
     chunk, chunks, segment_chunks, first_direction, end_direction, at, scale, variant: tl.constexpr,
 ):  # fmt: skip
@@ -140,7 +140,7 @@ def _factored(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """Along one direction, token by token: `dq` plus its share without the tokens' own terms, and the last state."""
     for n in range(variant.chunk):
         row = n if to_end else variant.chunk - 1 - n
@@ -152,7 +152,7 @@ def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.cons
 
 
 @triton.jit
-def _walk_gradients(  # type: ignore[no-untyped-def]
+def _walk_gradients(
     q, k, v, grad, gate, state_grad, dk, dv, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr
 ):
     """Against one direction: `dk` plus its share without the tokens' own terms, and `dv` plus its share."""
@@ -168,7 +168,7 @@ def _walk_gradients(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _exact_direction(  # type: ignore[no-untyped-def]
+def _exact_direction(
     q, k, v, grad, gate, dg, states, state_grads, row, chunk, chunks, segment_chunks, at, keys, scale,
     variant: tl.constexpr, to_end: tl.constexpr,
 ):  # fmt: skip
@@ -190,7 +190,7 @@ def _exact_direction(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _exact(  # type: ignore[no-untyped-def]
+def _exact(
     q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, row_fwd, row_bwd,
     chunk, chunks, segment_chunks, at, scale, variant: tl.constexpr,
 ):  # fmt: skip
@@ -236,7 +236,7 @@ def _exact(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks", "first_direction", "end_direction"])
-def chunk_gradients(  # type: ignore[no-untyped-def]
+def chunk_gradients(
     q, k, v, gate_fwd, gate_bwd, grad, states, state_grads, dq, dk, dv, dg_fwd, dg_bwd, length, segment_chunks,
     first_direction, end_direction, scale, heads: tl.constexpr, variant: tl.constexpr,
 ):  # fmt: skip

@@ -30,7 +30,9 @@ class Gates(NamedTuple):
     backward: Gate | None
 
 
-def log_decay_gates(g_fwd: Tensor | None, g_bwd: Tensor | None, kind: str = LOG_DECAY, normalizer: float = 1.0) -> Gates:
+def log_decay_gates(
+    g_fwd: Tensor | None, g_bwd: Tensor | None, kind: str = LOG_DECAY, normalizer: float = 1.0
+) -> Gates:
     """Log-decays, or with `kind` LOGITS the logits of logsigmoid(x) / normalizer: (batch, length, heads, key_dim)."""
     forward, backward = (None if g is None else Gate(view(g), view(g), view(g), normalizer) for g in (g_fwd, g_bwd))
     return Gates(kind, forward, backward)

@@ -14,7 +14,7 @@ from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
 @triton.jit
-def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):
     """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token."""
     least = tl.zeros((variant.key_block,), dtype=tl.float32)
     for block in range(variant.key_blocks):
@@ -28,7 +28,7 @@ def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):  # type: ignore[no-u
 
 
 @triton.jit
-def split_decay(g, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+def split_decay(g, to_end: tl.constexpr):
     """Factors on queries and on keys whose product is the decay from key to query, and half the chunk's log-decay.
 
     Both are anchored at half the decay of the chunk, which halves the range that they need.
@@ -39,7 +39,7 @@ def split_decay(g, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr):
     """One direction's scores of the pairs of tokens that it has, a token with itself included.
 
     Also the queries and keys that they are the product of, and the factor that both lack on their way through a state.
@@ -55,19 +55,21 @@ def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.const
 
 
 @triton.jit
-def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):  # type: ignore[no-untyped-def]
+def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """`out` plus one direction's outputs, token by token."""
     for n in range(variant.chunk):
         row = n if to_end else variant.chunk - 1 - n
         g = load_log_decay(gate, at, row, keys, variant)
-        written = load_row(k, at, row, keys, variant.key)[:, None] * load_row(v, at, row, values, variant.value)[None, :]
+        written = (
+            load_row(k, at, row, keys, variant.key)[:, None] * load_row(v, at, row, values, variant.value)[None, :]
+        )
         state = tl.exp(g)[:, None] * state + written
         out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key)[:, None] * state, 0))
     return out
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks"])
-def chunk_outputs(  # type: ignore[no-untyped-def]
+def chunk_outputs(
     q, k, v, gate_fwd, gate_bwd, states, out, length, segment_chunks, scale,
     heads: tl.constexpr, variant: tl.constexpr,
 ):  # fmt: skip

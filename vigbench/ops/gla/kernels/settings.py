@@ -83,12 +83,14 @@ def format_table(table: dict[Key, Settings], measured: dict[Key, dict[str, Any]]
 
 def default_settings(dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:
     """Settings that compile without spills for every supported shape on compute capability 8.0, 9.0 and 10.0."""
-    if dtype == torch.float32:  # products without tensor cores keep their operands in registers
-        return Settings(16, 32, 32, 16, 8, 1, 8, 1)
     wide = key_dim > SINGLE_KEY_BLOCK
+    key_block = 16 if wide else 32
+    if dtype == torch.float32:  # products without tensor cores keep their operands in registers
+        value_block = 32 if direction == "forward" or value_dim <= 64 else 16
+        return Settings(16, key_block, value_block, 16, 8, 1, 8, 1)
     if direction == "forward":
-        return Settings(64, SINGLE_KEY_BLOCK, 64, 8, 4, 2, 8 if wide else 4, 1)
-    return Settings(64, 16 if wide else SINGLE_KEY_BLOCK, 64, 8, 4, 2, 8, 1)
+        return Settings(64, 32, 64, 8, 4, 2, 8 if wide else 4, 1)
+    return Settings(16 if wide and value_dim < 32 else 64, key_block, 32, 8, 4, 2, 8, 1)
 
 
 @lru_cache

@@ -30,7 +30,7 @@ class States(NamedTuple):
 
 
 @triton.jit
-def _at_state(data, number, keys, values, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _at_state(data, number, keys, values, variant: tl.constexpr):
     """Pointers to, and mask of, a (keys, values) tile of a state."""
     first = data + number.to(tl.int64) * (variant.key * variant.value)
     return (
@@ -40,13 +40,13 @@ def _at_state(data, number, keys, values, variant: tl.constexpr):  # type: ignor
 
 
 @triton.jit
-def _at_factors(data, number, keys, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _at_factors(data, number, keys, variant: tl.constexpr):
     """Pointers to, and mask of, (keys) of the decay factors of a state."""
     return data + number.to(tl.int64) * variant.key + keys, keys < variant.key
 
 
 @triton.jit
-def _blocks(program, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def _blocks(program, variant: tl.constexpr):
     """The key and value channels of a program, and its head."""
     rest = program // variant.value_blocks
     values = value_block(program % variant.value_blocks, variant)
@@ -54,7 +54,7 @@ def _blocks(program, variant: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant: tl.constexpr):
     """What enters a chunk of sequence `row`, (keys, values) in float32, completed by what entered its segment."""
     at, mask = _at_state(states.chunks, row * chunks + chunk, keys, values, variant)
     state = tl.load(at, mask=mask, other=0.0).to(tl.float32)
@@ -68,7 +68,7 @@ def load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant
 
 
 @triton.jit
-def _step(  # type: ignore[no-untyped-def]
+def _step(
     k, v, gate, states, state, decay, at, number, keys, values, variant: tl.constexpr, to_end: tl.constexpr,
     adjoint: tl.constexpr,
 ):  # fmt: skip
@@ -93,7 +93,7 @@ def _step(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _walk(  # type: ignore[no-untyped-def]
+def _walk(
     k, v, gate, states, ends, end_decays, length, segment_chunks, batch, head, row, keys, values,
     variant: tl.constexpr, to_end: tl.constexpr, adjoint: tl.constexpr,
 ):  # fmt: skip
@@ -118,7 +118,7 @@ def _walk(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks"])
-def chunk_states(  # type: ignore[no-untyped-def]
+def chunk_states(
     k, v, gate_fwd, gate_bwd, states, ends, end_decays, length, segment_chunks,
     heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr,
 ):  # fmt: skip
@@ -144,9 +144,7 @@ def chunk_states(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["segments"])
-def carry_states(  # type: ignore[no-untyped-def]
-    states, ends, end_decays, segments, heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr
-):
+def carry_states(states, ends, end_decays, segments, heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr):
     """What enters each segment, from what leaves each. Grid: (heads * blocks of keys and values, directions, batch)."""
     keys, values, head = _blocks(tl.program_id(0), variant)
     row = (tl.program_id(1) * tl.num_programs(2) + tl.program_id(2)) * heads + head

@@ -1,4 +1,4 @@
-"""Tensors as kernels see them: any strides, tiles of tokens by channels, and products in the precision of the inputs."""
+"""Tensors as kernels see them: any strides, tiles of tokens by channels, products in the precision of the inputs."""
 
 from typing import Any, NamedTuple
 
@@ -34,34 +34,34 @@ def view(x: Tensor) -> View:
 
 
 @triton.jit
-def place_of(batch, head, chunk, length, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def place_of(batch, head, chunk, length, variant: tl.constexpr):
     """All tokens of a chunk; 64-bit where offsets may exceed 2^31 elements."""
     start, rows = chunk.to(tl.int64) * variant.chunk, tl.arange(0, variant.chunk)
     return Place(batch.to(tl.int64), head, start, length, rows, start + rows < length)
 
 
 @triton.jit
-def at_tile(x, at, channels):  # type: ignore[no-untyped-def]
+def at_tile(x, at, channels):
     """Pointers to (rows, channels)."""
     first = x.data + at.batch * x.batch + at.head * x.head + at.start * x.token
     return first + at.rows[:, None] * x.token + channels[None, :] * x.dim
 
 
 @triton.jit
-def load_tile(x, at, channels, dim: tl.constexpr):  # type: ignore[no-untyped-def]
+def load_tile(x, at, channels, dim: tl.constexpr):
     """(rows, channels) as stored; zero where a channel is not below `dim`."""
     return tl.load(at_tile(x, at, channels), mask=at.valid[:, None] & (channels < dim)[None, :], other=0.0)
 
 
 @triton.jit
-def store_tile(x, at, channels, dim: tl.constexpr, values):  # type: ignore[no-untyped-def]
+def store_tile(x, at, channels, dim: tl.constexpr, values):
     """Write `values` where `load_tile` would read."""
     mask = at.valid[:, None] & (channels < dim)[None, :]
     tl.store(at_tile(x, at, channels), values.to(x.data.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def load_row(x, at, row, channels, dim: tl.constexpr):  # type: ignore[no-untyped-def]
+def load_row(x, at, row, channels, dim: tl.constexpr):
     """The channels of token `start + row` in float32, zero beyond the sequence."""
     token = at.start + row
     first = x.data + at.batch * x.batch + at.head * x.head + token * x.token
@@ -70,12 +70,12 @@ def load_row(x, at, row, channels, dim: tl.constexpr):  # type: ignore[no-untype
 
 
 @triton.jit
-def put_row(tile, at, row, values):  # type: ignore[no-untyped-def]
+def put_row(tile, at, row, values):
     """`tile` with `values` added to one of its rows."""
     return tile + tl.where(at.rows[:, None] == row, values[None, :], 0.0)
 
 
 @triton.jit
-def dot(a, b, dtype: tl.constexpr):  # type: ignore[no-untyped-def]
+def dot(a, b, dtype: tl.constexpr):
     """Matrix product of operands rounded to `dtype`, summed in float32; float32 operands are not rounded to TF32."""
     return tl.dot(a.to(dtype), b.to(dtype), input_precision="ieee")

@@ -38,12 +38,12 @@ class Variant(NamedTuple):
 
 
 @triton.jit
-def key_block(block, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def key_block(block, variant: tl.constexpr):
     """The key channels of a block."""
     return block * variant.key_block + tl.arange(0, variant.key_block)
 
 
 @triton.jit
-def value_block(block, variant: tl.constexpr):  # type: ignore[no-untyped-def]
+def value_block(block, variant: tl.constexpr):
     """The value channels of a block."""
     return block * variant.value_block + tl.arange(0, variant.value_block)

@@ -1,0 +1,93 @@
+"""Compiled ahead of time for GPUs that need not be there: no spill, and no more shared memory than a block can have."""
+
+from importlib.util import find_spec
+from itertools import product
+
+import pytest
+
+if find_spec("triton") is None:
+    pytest.skip("needs triton", allow_module_level=True)
+
+import torch
+
+from tests.ops.gla.compiling import (
+    DIMS,
+    SHARED_LIMIT,
+    Resources,
+    Variant,
+    compile_all,
+    compile_pass,
+    recurrent_resources,
+)
+from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
+from vigbench.ops.gla.kernels.settings import LENGTH_BUCKETS, default_settings, settings_for, tuned_table
+
+PASSES = ("forward", "backward")
+VIG, VIG_H = DIMS[:2]
+
+
+def assert_fits(variant: Variant, kernels: list[Resources]) -> None:
+    assert kernels
+    for kernel in kernels:
+        assert kernel.stack == 0, f"{variant}: {kernel} spills registers"
+        assert kernel.shared <= SHARED_LIMIT[variant.capability], f"{variant}: {kernel} would not launch"
+        assert kernel.registers <= 255
+
+
+@pytest.mark.parametrize("direction", PASSES)
+def test_the_shape_of_vig_fits_hopper(direction: str, record_property: pytest.FixtureRequest) -> None:
+    variant = Variant(direction, *VIG, "bfloat16", LOW_RANK, 90)  # type: ignore[arg-type]
+    kernels = compile_pass(variant)
+    record_property("registers", {kernel.kernel: kernel.registers for kernel in kernels})
+    assert {kernel.kernel for kernel in kernels} >= {"chunk_states", "carry_states"}
+    assert_fits(variant, kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", SHARED_LIMIT)
+def test_every_variant_fits(capability: int) -> None:
+    """All dimensions in bfloat16, all gates and precisions for ViG's; compiling.py has every combination."""
+    variants = [
+        *(Variant(direction, *dims, "bfloat16", LOG_DECAY, capability) for direction, dims in product(PASSES, DIMS)),
+        *(
+            Variant(direction, *dims, dtype, gate, capability)
+            for direction, dims, dtype, gate in product(
+                PASSES, (VIG,), ("float32", "float16"), (LOG_DECAY, LOGITS, LOW_RANK)
+            )
+        ),
+        *(
+            Variant(direction, *VIG_H, dtype, LOW_RANK, capability)
+            for direction, dtype in product(PASSES, ("float32",))
+        ),
+    ]
+    for variant, kernels in compile_all(variants).items():
+        assert_fits(variant, kernels)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_recurrent_kernel_fits_hopper(dtype: str) -> None:
+    kernel = recurrent_resources(dtype, *VIG, 90)
+    assert kernel.stack == 0
+    assert kernel.shared <= SHARED_LIMIT[90]
+
+
+def test_another_length_compiles_nothing_new() -> None:
+    """Lengths of one bucket that are and are not multiples of 16, with and without a last chunk that is not full."""
+    seen: set[int] = set()
+    for length in (2050, 2063, 2064, 4000, 4095, 4096):
+        variant = Variant("forward", *VIG_H, "bfloat16", LOG_DECAY, 90, length)
+        seen |= {kernel.identity for kernel in compile_pass(variant)}
+    assert len(seen) == 3  # states, their way from segment to segment, outputs
+
+
+@pytest.mark.parametrize("length", [1, 196, 4096, 10**6])
+@pytest.mark.parametrize("direction", PASSES)
+def test_settings_come_from_the_table_or_the_defaults(length: int, direction: str) -> None:
+    found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, direction)  # type: ignore[arg-type]
+    assert found == default_settings(torch.bfloat16, 32, 64, direction)  # type: ignore[arg-type]
+
+
+def test_the_shipped_table_is_one() -> None:
+    for key, settings in tuned_table().items():
+        assert key.length in (*LENGTH_BUCKETS, 0)
+        assert settings.chunk in (16, 32, 64, 128)
