@@ -131,7 +131,7 @@ def test_help_does_not_import_torch() -> None:
     assert result.stdout.split() == ["False", "False", "False"]
 
 
-COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor")
+COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor", "tune")
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution batch-size precision phase compile cuda-graph "
     "channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
@@ -141,6 +141,7 @@ OPTIONS = {
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
     "doctor": "noise threads",
+    "tune": "shape length precision passes batch_size out again",
 }
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vigbench.cli import comparing, doctor, dueling, gating, listing, planning, reporting, running
+from vigbench.cli import comparing, doctor, dueling, gating, listing, planning, reporting, running, tuning
 
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
 3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
@@ -30,6 +30,7 @@ app.command("gate")(gating.gate)
 app.command("report")(reporting.report)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
+app.command("tune")(tuning.tune)
 
 
 @app.callback(invoke_without_command=True)

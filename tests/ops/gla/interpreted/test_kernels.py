@@ -20,6 +20,7 @@ from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 from vigbench.ops.gla.triton_recurrent import triton_recurrent
 from vigbench.ops.gla.triton_unfused import triton_unfused
+from vigbench.runner.tune import Task, Trial
 
 IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
@@ -214,3 +215,10 @@ def test_float64_is_refused() -> None:
     x = torch.zeros(1, 5, 2, 16, dtype=torch.float64)
     with pytest.raises(ValueError, match="sum in float32"):
         triton_fused(x, x, x, x, x, 0.5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_what_is_tuned_is_what_is_defined(direction: str) -> None:
+    trial = Trial(Task("float32", 2, 16, 16, 40, 1, direction), torch.device("cpu"))  # type: ignore[arg-type]
+    for found, expected in zip(trial.run(trial.short, SMALL), trial.expected, strict=True):
+        assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()

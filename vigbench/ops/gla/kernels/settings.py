@@ -2,12 +2,13 @@
 
 import json
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
 Pass = Literal["forward", "backward"]
+TABLE = Path(__file__).with_name("tuned.json")
 SINGLE_KEY_BLOCK = 32
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
 
@@ -58,27 +59,34 @@ def settings_for(
     return tuned_table().get(key) or default_settings(dtype, key_dim, value_dim, direction)
 
 
+class Row(NamedTuple):
+    """One row of the table: settings, and on what and how fast they were measured."""
+
+    settings: Settings
+    measured: dict[str, Any]
+
+
 @lru_cache
 def tuned_table() -> dict[Key, Settings]:
-    """What `vigbench tune` found, from tuned.json beside this file."""
-    return parse_table(files(__package__).joinpath("tuned.json").read_text("utf-8"))
+    """What `vigbench tune` found, from the table in this package."""
+    return {key: row.settings for key, row in parse_rows(TABLE.read_text("utf-8")).items()}
 
 
-def parse_table(text: str) -> dict[Key, Settings]:
+def parse_rows(text: str) -> dict[Key, Row]:
     """A tuned table from its JSON. ValueError where it is not one."""
     try:
-        return {Key(**row["key"]): Settings(**row["settings"]) for row in json.loads(text)}
+        return {Key(**row["key"]): Row(Settings(**row["settings"]), row["measured"]) for row in json.loads(text)}
     except (TypeError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"not a tuned table: {error}. Write one with vigbench tune --out FILE") from error
+        raise ValueError(f"This is not a tuned table ({error}): write one with vigbench tune --out FILE.") from error
 
 
-def format_table(table: dict[Key, Settings], measured: dict[Key, dict[str, Any]]) -> str:
-    """JSON with one row a line; `measured` says on what and how fast each was."""
-    rows = (
-        json.dumps({"key": key._asdict(), "settings": table[key]._asdict(), "measured": measured.get(key, {})})
-        for key in sorted(table)
+def format_rows(rows: dict[Key, Row]) -> str:
+    """The JSON of a tuned table, one row a line."""
+    lines = (
+        json.dumps({"key": key._asdict(), "settings": row.settings._asdict(), "measured": row.measured})
+        for key, row in sorted(rows.items())
     )
-    return "[\n" + ",\n".join(rows) + "\n]\n"
+    return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 def default_settings(dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:

@@ -1,0 +1,77 @@
+"""Tuning: what it finds is the best of what it may choose, what it keeps is read again, wrong input is named."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import pytest
+
+if find_spec("triton") is None:
+    pytest.skip("needs triton", allow_module_level=True)
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vigbench.ops.gla.kernels.settings import Row, Settings, default_settings, format_rows, parse_rows
+from vigbench.runner.tune import CHOICES, Task, descend, tune
+
+START = default_settings(torch.bfloat16, 32, 64, "forward")
+TASK = Task("bfloat16", 3, 32, 64, 4096, 32, "forward")
+
+
+def distance_from(target: Settings, broken: set[int]) -> Callable[[Settings], float | None]:
+    """Seconds that grow with the number of settings that differ; chunks in `broken` do not run."""
+
+    def seconds(settings: Settings) -> float | None:
+        differing = sum(a != b for a, b in zip(settings, target, strict=True))
+        return None if settings.chunk in broken else 1.0 + differing
+
+    return seconds
+
+
+@given(st.builds(Settings, **{name: st.sampled_from(values) for name, values in CHOICES.items()}))
+def test_separable_costs_are_minimised(target: Settings) -> None:
+    found = descend(START, distance_from(target, set()))
+    assert found is not None
+    assert found.settings == target
+    assert found.best_s == 1.0
+    assert found.default_s >= found.best_s
+
+
+def test_settings_that_do_not_run_are_never_chosen() -> None:
+    found = descend(START, distance_from(START._replace(chunk=128, warps=2), {128}))
+    assert found is not None
+    assert (found.settings.chunk, found.settings.warps) == (64, 2)
+
+
+def test_noise_below_the_gain_changes_nothing() -> None:
+    found = descend(START, lambda settings: 1.0 if settings == START else 0.99)
+    assert found is not None
+    assert found.settings == START
+
+
+def test_nothing_is_found_where_the_start_does_not_run() -> None:
+    assert descend(START, lambda _: None) is None
+
+
+def test_each_candidate_is_measured_once() -> None:
+    asked: list[Settings] = []
+    descend(START, lambda settings: asked.append(settings) or float(sum(settings)))  # type: ignore[func-returns-value]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_table_is_read_as_it_was_written() -> None:
+    rows = {TASK.key("9.0"): Row(START, {"device": "a GPU", "best_ms": 0.1})}
+    assert parse_rows(format_rows(rows)) == rows
+    assert parse_rows(format_rows({})) == {}
+
+
+@pytest.mark.parametrize("text", ["{", '[{"key": {}}]', '[{"settings": {"chunk": 1}}]'])
+def test_anything_else_is_not_a_table(text: str) -> None:
+    with pytest.raises(ValueError, match="not a tuned table"):
+        parse_rows(text)
+
+
+def test_only_a_gpu_can_be_tuned() -> None:
+    with pytest.raises(ValueError, match="no CUDA device"):
+        next(tune([TASK], torch.device("cpu")))

@@ -1,0 +1,100 @@
+"""`vigbench tune`: the fastest kernel settings for this GPU, kept in the table that measured cases look them up in."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vigbench.runner.tune import Found, Task
+
+Shapes = Annotated[str, typer.Option(help="heads x key_dim x value_dim, comma-separated.")]
+Lengths = Annotated[str, typer.Option(help="Tokens; each stands for its range of lengths.")]
+Precisions = Annotated[str, typer.Option(help="bfloat16, float16, float32.")]
+Passes = Annotated[str, typer.Option("--pass", help="forward, backward.")]
+BatchSize = Annotated[int, typer.Option(help="Sequences in a call.", min=1)]
+Out = Annotated[Path | None, typer.Option(help="The table to add to; by default the one in the package.")]
+Again = Annotated[bool, typer.Option("--again", help="Also what the table has already.")]
+
+
+def tune(
+    shape: Shapes = "3x32x64,3x16x32",
+    length: Lengths = "256,1024,4096,16384",
+    precision: Precisions = "bfloat16",
+    passes: Passes = "forward,backward",
+    batch_size: BatchSize = 32,
+    out: Out = None,
+    again: Again = False,
+) -> None:
+    """Find the fastest settings of the Triton kernels on this GPU, and keep them.
+
+    What is found is written after every task: an interrupted run goes on where it was. The package's own table is
+    what every later run uses; commit it, or send it in, for others with this GPU.
+    """
+    import torch
+
+    from vigbench.ops.gla.kernels import settings as kernel_settings
+    from vigbench.runner.tune import tune as find
+
+    tasks = _tasks(shape, length, precision, passes, batch_size)
+    if not torch.cuda.is_available():
+        raise ValueError("No CUDA device is visible: kernels are tuned on the GPU that will run them.")
+    device = torch.device("cuda", torch.cuda.current_device())
+    capability = "{}.{}".format(*torch.cuda.get_device_capability(device))
+    path = out or kernel_settings.TABLE
+    rows = kernel_settings.parse_rows(path.read_text("utf-8")) if path.exists() else {}
+    open_tasks = [task for task in tasks if again or task.key(capability) not in rows]
+    print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are in {path} already; --again repeats them.")
+    for task, found in find(open_tasks, device):
+        print(f"{task.label()}: {_outcome(found)}", flush=True)
+        if found is None:
+            continue
+        measured = {
+            "device": torch.cuda.get_device_name(device),
+            "torch": torch.__version__,
+            "batch_size": task.batch_size,
+            "heads": task.heads,
+            "tokens": task.length,
+            "default_ms": round(1e3 * found.default_s, 5),
+            "best_ms": round(1e3 * found.best_s, 5),
+        }
+        rows[task.key(capability)] = kernel_settings.Row(found.settings, measured)
+        path.write_text(kernel_settings.format_rows(rows), "utf-8")
+
+
+def _outcome(found: Found | None) -> str:
+    if found is None:
+        return "the default settings do not run here, nothing to start from"
+    gain = found.default_s / found.best_s
+    return f"{1e3 * found.best_s:.4f} ms, {gain:.2f}x the default's speed, {found.tried} tried"
+
+
+def _tasks(shape: str, length: str, precision: str, passes: str, batch_size: int) -> list[Task]:
+    from vigbench.measure.settings import DTYPES
+    from vigbench.runner.tune import Task
+
+    shapes = [tuple(_whole(number, "--shape") for number in one.split("x")) for one in _names(shape)]
+    if any(len(one) != 3 for one in shapes):
+        raise ValueError(f"--shape {shape}: write heads x key_dim x value_dim, e.g. 3x32x64")
+    for given, allowed, option in ((precision, DTYPES, "--precision"), (passes, ("forward", "backward"), "--pass")):
+        for one in _names(given):
+            if one not in allowed:
+                raise ValueError(f"{option} {one}: choose from {', '.join(allowed)}")
+    lengths = [_whole(one, "--length") for one in _names(length)]
+    return [
+        Task(precision=one, heads=h, key_dim=k, value_dim=v, length=n, batch_size=batch_size, direction=direction)  # type: ignore[arg-type]
+        for (h, k, v), one, n, direction in product(shapes, _names(precision), lengths, _names(passes))
+    ]
+
+
+def _names(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{option}: {text!r} is not a whole number from 1")
+    return int(text)
