@@ -119,9 +119,9 @@ def test_what_fails_on_the_way_is_one_line_too(
 def test_wrong_input_is_the_same_from_a_shell() -> None:
     result = vigbench("run", "--suite", "smok")
     assert (result.returncode, result.stdout) == (2, "")
-    assert (
-        result.stderr
-        == "vigbench: There is no suite 'smok'; did you mean 'smoke'? Suites: regression, resolution-scaling, smoke.\n"
+    assert result.stderr == (
+        "vigbench: There is no suite 'smok'; did you mean 'smoke'? "
+        "Suites: kernels-gla, regression, resolution-scaling, smoke.\n"
     )
 
 
@@ -133,11 +133,11 @@ def test_help_does_not_import_torch() -> None:
 
 COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor")
 OPTIONS = {
-    "run": "suite device out resume subject implementation resolution batch-size precision phase compile cuda-graph "
-    "channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
+    "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
+    "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
     "compare": "metric margin across format out fail-on-inconclusive",
-    "duel": "resolution batch-size precision phase device compile cuda-graph channels-last tf32 threads processes "
-    "blocks over margin base-python out quiet",
+    "duel": "resolution length shape batch-size precision phase device compile cuda-graph channels-last tf32 threads "
+    "processes blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
     "doctor": "noise threads",

@@ -65,6 +65,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             "output_error": gate.error,
             "gradient_error": gate.gradient_error,
             "gate_resolution": gate.resolution,
+            "gate_length": gate.length,
             "build_s": prepared.build_s,
             "compile_s": prepared.compile_s,
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from vigbench.measure.calibration import calibration_workload
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
@@ -70,10 +72,17 @@ def measure_held(prepared: Prepared) -> Held:
     """Memory of one plain call: a replayed graph owns its memory and allocates nothing."""
     case = prepared.case
     memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
+    if case.is_operator:  # what it is applied to are its parameters
+        memory = replace(memory, weights=0, inputs=memory.weights + memory.inputs)
     saved = None
     if case.phase == Phase.training:
         run = runnable(prepared.model, case)
-        saved = saved_for_backward(lambda: loss_of(run(prepared.inputs)), prepared.model, prepared.inputs)
+
+        def forward() -> Tensor:
+            output: Tensor = run(prepared.inputs)
+            return output if case.is_operator else loss_of(output)
+
+        saved = saved_for_backward(forward, prepared.model, prepared.inputs)
     prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
     return Held(memory, saved)
 

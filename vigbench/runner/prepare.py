@@ -19,6 +19,8 @@ from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
+from vigbench.runner.operator import Operator, operator_cost
+from vigbench.runner.operator_gate import check_operator
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.runner.variant import check_call, run_plain
 from vigbench.suites.case import Case, Phase
@@ -75,12 +77,13 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
 
     on_stage("cost")
     try:
-        cost = count_cost(model, (1, *inputs.shape[1:]))
+        operator_alone = model if isinstance(model, Operator) else None
+        cost = operator_cost(operator_alone, case) if operator_alone else count_cost(model, (1, *inputs.shape[1:]))
     except ValueError as error:  # the model does not take this shape
-        raise UnsupportedError(f"{case.subject} does not take {case.resolution} px: {error}") from error
+        raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
 
     on_stage("check")
-    gate = check(model, case, operator, inputs)
+    gate = check_operator(operator_alone, case, inputs) if operator_alone else check(model, case, operator, inputs)
     call, synchronize = iteration(model, case, inputs)
     compile_s = None
     if case.compile:

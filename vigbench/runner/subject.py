@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.models.catalog import build_subject, fill_weights
+from vigbench.runner.operator import build_operator, make_output_gradient
 from vigbench.suites.case import Case, Phase
 
 
 def build_on_device(case: Case) -> nn.Module:
-    """The case's model with seeded weights, in its dtype, layout and mode, on its device."""
+    """The case's model with seeded weights, or its operator, in its dtype, layout and mode, on its device."""
+    if case.resolution is None:
+        return build_operator(case)
     model = build_subject(case.subject, case.implementation, case.resolution)
     if ":" not in case.subject:  # a factory's own weights are left alone
         fill_weights(model, SEED)
@@ -25,7 +28,12 @@ def build_on_device(case: Case) -> nn.Module:
 
 
 def make_inputs(case: Case) -> Tensor:
-    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros."""
+    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros.
+
+    An operator holds what it is applied to; its input here is the gradient of its output, where training needs one.
+    """
+    if case.resolution is None:
+        return make_output_gradient(case)
     generator = torch.Generator().manual_seed(SEED)
     images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator)
     layout = torch.channels_last if case.channels_last else torch.contiguous_format
@@ -42,11 +50,19 @@ def loss_of(output: Tensor) -> Tensor:
     return output.float().square().mean()
 
 
+def run_backward(output: Tensor, inputs: Tensor, case: Case) -> None:
+    """The backward pass: of a model from the loss, of an operator from the gradient of its output in `inputs`."""
+    if case.is_operator:
+        output.backward(inputs)  # type: ignore[no-untyped-call, unused-ignore]
+    else:
+        loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
+
+
 def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
     """One iteration of the case, and what waits for its device.
 
-    Inference is one forward pass in inference mode; training is one forward pass, the mean square of the output as
-    a loss, and one backward pass, without an optimiser.
+    Inference is one forward pass in inference mode; training is one forward and one backward pass, without an
+    optimiser: of a model from the mean square of the output as a loss, of an operator from a gradient of its output.
     """
     run = runnable(model, case)
 
@@ -56,7 +72,7 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
 
     def train() -> None:
         model.zero_grad(set_to_none=True)
-        loss_of(run(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
+        run_backward(run(inputs), inputs, case)
 
     synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
     return (train if case.phase == Phase.training else infer), synchronize
