@@ -134,7 +134,8 @@ def test_help_does_not_import_torch() -> None:
 COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor")
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
-    "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
+    "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
+    "no-report",
     "compare": "metric margin across format out fail-on-inconclusive",
     "duel": "resolution length shape batch-size precision phase device compile cuda-graph channels-last tf32 threads "
     "processes blocks over margin base-python out quiet",

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from vigbench.report import summary
 from vigbench.report.curves import Panel, panels, readable
 from vigbench.report.finding import headline, metric_title
-from vigbench.report.metrics import METRICS, Metric
+from vigbench.report.metrics import PLOTTED, Metric
 from vigbench.report.plots import Heading, draw
 from vigbench.report.rows import Row, to_rows
 from vigbench.report.style import look, theme
@@ -33,11 +33,11 @@ OPEN_ROWS = 60  # a longer table starts closed
 def write(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
     """See `vigbench.report.write_report`."""
     rows = to_rows(frame)
-    found = {metric.column: panels(rows, metric) for metric in METRICS}
+    found = {metric.column: panels(rows, metric) for metric in PLOTTED}
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in METRICS if found[metric.column]]
-    _remove_stale(folder, [metric for metric in METRICS if not found[metric.column]])
+    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in PLOTTED if found[metric.column]]
+    _remove_stale(folder, [metric for metric in PLOTTED if not found[metric.column]])
     path = out / "report.html"
     path.write_text(_page(rows, found, figures, run_info), encoding="utf-8")
     return path
@@ -48,7 +48,8 @@ def _figure(metric: Metric, every: Sequence[Panel], run_info: Mapping[str, Any],
     left_out = len(every) - len(shown)
     title = metric_title(metric, every)
     subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
-    notes = summary.notes(shown) + ([f"{left_out} more settings are in the table only."] if left_out else [])
+    notes = summary.ceilings(metric, run_info) + summary.notes(shown)
+    notes += [f"{left_out} more settings are in the table only."] if left_out else []
     with look(text_as_paths=True):
         save(draw(metric, shown, PAPER, Heading(title, subtitle, notes)), folder, metric.column)
     with look(text_as_paths=False):
@@ -98,6 +99,8 @@ def _page(
         table=case_table(rows),
         table_open=len(rows) <= OPEN_ROWS,
         failures=failures(rows),
+        models=any(not row["shape"] for row in rows) or not rows,
+        operators=any(row["shape"] for row in rows),
         environment=flatten(run_info.get("environment") or {}),
         command=shlex.join(str(part) for part in command),
         css=Markup(_theme_css() + _asset("report.css")),  # noqa: S704 - our own file

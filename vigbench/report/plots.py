@@ -61,12 +61,13 @@ def _draw_panel(
 ) -> None:
     x, y = corner
     names = max(text_width(curve.label) for curve in panel.curves)
-    dots = len(panel.resolutions) == 1
+    dots = len(panel.extents) == 1
     left, right = (names + 12, 44.0) if dots else (_left(panel), names + REACH + 4)
     if titled:
         y -= TITLE_ROW
         _text(figure, x, y + 3, shorten(panel.title, room[0]), 8.5, "bold", INK)
-    unit = f"{metric.name} ({metric.unit})" + (f" at {panel.resolutions[0]} px" if dots else "")
+    sweep = panel.setting.sweep
+    unit = f"{metric.name_in(panel.setting)} ({metric.unit})" + (f" at {sweep.text(panel.extents[0])}" if dots else "")
     _text(figure, x, y - 9, unit, 8.0, "normal", MUTED)
     width, height = room[0] - left - right, _height(panel) - ABOVE - (BELOW_DOTS if dots else BELOW)
     base = y - ABOVE - height
@@ -80,7 +81,7 @@ def _draw_panel(
     else:
         draw_lines(axes, panel, (width, height), text_width)
         middle = x + left + width / 2
-        _text(figure, middle, base - 27, "Resolution (px)", 8.0, "normal", MUTED, align="center")
+        _text(figure, middle, base - 27, f"{sweep.name} ({sweep.unit})", 8.0, "normal", MUTED, align="center")
 
 
 def _fit(panel: Panel, width: float) -> Panel:
@@ -95,7 +96,7 @@ def _left(panel: Panel) -> float:
 
 
 def _height(panel: Panel) -> float:
-    if len(panel.resolutions) == 1:
+    if len(panel.extents) == 1:
         rows = sum(bool(curve.points or curve.failed) for curve in panel.curves)
         return ABOVE + BELOW_DOTS + DOT_ROW * rows
     return ABOVE + BELOW + max(PLOT, 1.4 * LINE * len(panel.curves))
