@@ -61,6 +61,13 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "--suite", "smoke", "--device", "cpu", "--subject", "diet*"], "matches 'diet*'"),
         (["run", "--suite", "smoke", "--device", "cpu", "--subject", "vig_tinny_patch16_224"], "vig_tiny_patch16_224"),
         (["run", "--suite", "smoke", "--device", "cpu", "--implementation", "flash"], "They have: torch_chunk"),
+        (["run", "--suite", "kernels-gla", "--device", "cpu", "--length", "1.5"], "--length: '1.5' is not a whole"),
+        (["plan", "--suite", "kernels-gla", "--shape", "3x32"], "--shape: '3x32' is not heads x key_dim x value_dim"),
+        (["plan", "--suite", "kernels-gla", "--device", "cpu", "--resolution", "64"], "give one kind"),
+        (["plan", "--suite", "smoke", "--device", "cpu", "--subject", "gla"], "give it --length and --shape"),
+        (["duel", "gla", "attention", "--length", "64"], "both --length and --shape"),
+        (["duel", "gla", "attention"], "gla is an operator"),
+        (["duel", "resnet18", "resnet18", "--length", "64", "--shape", "1x4x4"], "resnet18 is a model"),
         (["run", "--resume", "/nowhere"], "is not a run"),
         (["run", "--resume", "/nowhere", "--resolution", "64"], "beside it only --budget"),
         (["run", "--suite", "smoke", "--device", "cpu", "--out", "/proc/x"], "Choose another folder with --out"),
@@ -178,6 +185,25 @@ def test_plan_prints_cases_and_time_and_leaves_nothing_behind(invoke: Invoke, tm
     assert not out.exists()
 
 
+def test_a_plan_of_operators_names_length_and_shape(invoke: Invoke) -> None:
+    result = invoke(
+        "plan",
+        "--suite",
+        "kernels-gla",
+        "--device",
+        "cpu",
+        "--length",
+        "64",
+        "--shape",
+        "2x4x8",
+        "--phase",
+        "inference",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "attention [sdpa] 2x4x8 64 tokens b1 float32" in result.stdout
+    assert "4 cases on cpu" in result.stdout
+
+
 def test_a_plan_for_cuda_needs_no_cuda_device(invoke: Invoke) -> None:
     result = invoke("plan", "--suite", "smoke", "--device", "cuda", "--resolution", "64", "--subject", "vig*")
     assert result.returncode == 0, result.stderr
@@ -191,6 +217,8 @@ def test_lists(invoke: Invoke) -> None:
         "vig_h_small_patch4_224",
         "vig_h_tiny_patch4_224",
     ]
+    assert invoke("list", "subjects", "gla*").stdout.split()[::2] == ["gla", "gla_one_direction"]
+    assert "attention" in invoke("list", "subjects").stdout
     implementations = invoke("list", "implementations").stdout
     assert "gla/torch_chunk" in implementations
     assert "attention/eager" in implementations

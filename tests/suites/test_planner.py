@@ -74,6 +74,32 @@ def test_case_id_is_a_function_of_the_content(resolution: int, batch_size: int) 
     assert case.case_id != Case(subject="resnet50", resolution=resolution + 1, batch_size=batch_size).case_id
 
 
+def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementations() -> None:
+    suite = load_suite("kernels-gla")
+    overrides = Overrides(length=[64, 16], shape=["6x8x8", "3x8x16"], phase=["inference"])
+    cases = plan(suite, Device.cpu, resolve, overrides).cases
+    assert [case.length for case in cases] == sorted(case.extent for case in cases)
+    assert {str(case.shape) for case in cases} == {"6x8x8", "3x8x16"}
+    assert len(cases) == 2 * 2 * 4
+    assert {case.implementation for case in cases} == {"reference", "torch_chunk", "sdpa"}
+    asked = plan(suite, Device.cpu, resolve, Overrides(implementation=["eager"], length=[16])).cases
+    assert {case.implementation for case in asked} == {"eager"}, "the command line's choice replaces the profile's"
+
+
+def test_the_operator_s_suite_holds_the_lengths_and_shapes_that_it_promises() -> None:
+    cuda = load_suite("kernels-gla").profile(Device.cuda)
+    assert cuda.length == [196, 1024, 4096, 16384, 65536]
+    assert cuda.shape is not None
+    vig = {f"{heads}x32x64" for heads in (3, 6, 12)}
+    assert set(cuda.shape) == vig | {f"{heads}x16x32" for heads in (3, 6, 12, 24)}
+
+
+def test_the_reference_is_expected_to_take_time_for_every_token() -> None:
+    settings = {"subject": "gla", "length": 4096, "heads": 3, "key_dim": 32, "value_dim": 64}
+    quick, slow = (Case.model_validate({**settings, "implementation": one}) for one in ("torch_chunk", "reference"))
+    assert estimate_s(slow, 0.1, 2) > estimate_s(quick, 0.1, 2)
+
+
 def test_estimate_grows_with_work_and_shrinks_with_threads() -> None:
     case = Case(subject="resnet50", resolution=224)
     assert estimate_s(case, 100, 2) > estimate_s(case, 10, 2) > estimate_s(case, 10, 4) > 0

@@ -50,7 +50,7 @@ COMPUTE = Metric(
 EXTRA_MEMORY = Metric("extra_memory_share", "Extra memory", "of inputs and output", "extra memory")
 OPERATOR_METRICS = (LATENCY, KERNEL, BANDWIDTH, COMPUTE, EXTRA_MEMORY, PEAK, GMACS)
 """Those of operators that get a plot."""
-PLOTTED = tuple(dict.fromkeys((*METRICS, *OPERATOR_METRICS)))
+PLOTTED = (LATENCY, KERNEL, THROUGHPUT, BANDWIDTH, COMPUTE, ACTIVATIONS, EXTRA_MEMORY, PEAK, GMACS)
 BANDWIDTH_SHARE = Metric("bandwidth_share", "Bandwidth, share of a copy's", "", "bandwidth", higher_is_better=True)
 COMPUTE_SHARE = Metric("compute_share", "Arithmetic, share of a matrix product's", "", "rate", higher_is_better=True)
 SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")

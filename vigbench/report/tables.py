@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vigbench.report.metrics import TABLE_METRICS, Metric, number
+from vigbench.report.metrics import METRICS, OPERATOR_METRICS, TABLE_METRICS, Metric, number
 from vigbench.report.names import labels
 from vigbench.report.rows import Row, setting_of, shape_text
 
+MODELS_ONLY = set(METRICS) - set(OPERATOR_METRICS)
 Cell = tuple[str, float | None, str]  # text, value to sort by, tooltip
 
 
@@ -24,18 +25,26 @@ class Table:
 def case_table(rows: Sequence[Row]) -> Table:
     """Every case; optional settings get a column only where they vary or are set."""
     names = labels(rows)
+    models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
     extra = [name for name in ("phase", "device", "run") if len({row[name] for row in rows}) > 1]
     extra += [name for name in ("compile", "cuda_graph", "channels_last", "tf32") if any(row[name] for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
-    metrics = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
+    measured = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
+    metrics = [metric for metric in measured if models or metric not in MODELS_ONLY]
     marked = any(row["marks"] for row in rows)
-    models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
     heads = [("Model" if not operators else "Subject" if models else "Operator", "", False)]
     heads += [("Resolution", "px", True)] * models + [("Length", "tokens", True), ("Shape", "", False)] * operators
     heads += [("Batch", "", True), ("Precision", "", False)]
     heads += [(name.replace("_", " ").capitalize(), "", name == "threads") for name in extra]
     heads += [("Status", "", False)]
-    heads += [(metric.name.replace(" per image", ""), metric.unit, True) for metric in metrics]
+    heads += [
+        (
+            metric.name.replace(" per image", ""),
+            metric.unit if models else metric.unit.replace("images", "sequences"),
+            True,
+        )
+        for metric in metrics
+    ]
     heads += [("Marks", "", False)] * marked
     body = []
     for row in rows:

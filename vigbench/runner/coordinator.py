@@ -156,8 +156,8 @@ class Coordinator:
         least_s, limit_s = self.budget.least_s(case), self.planned.case_timeout_s
         if self.budget.knows(case) and least_s / self.planned.processes > limit_s:
             return (
-                f"Not tried: at the speed of its smaller sizes it takes at least {format_duration(least_s)}, more than "
-                f"the {format_duration(limit_s)} of --case-timeout."
+                f"Not tried: judged by its smaller sizes it takes at least {format_duration(least_s)}, and "
+                f"--case-timeout is {format_duration(limit_s)}."
             )
         if least_s <= left_s:
             return ""
