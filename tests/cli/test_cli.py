@@ -217,8 +217,8 @@ def test_lists(invoke: Invoke) -> None:
         "vig_h_small_patch4_224",
         "vig_h_tiny_patch4_224",
     ]
-    assert invoke("list", "subjects", "gla*").stdout.split()[::2] == ["gla", "gla_one_direction"]
-    assert "attention" in invoke("list", "subjects").stdout
+    assert "gla                operator: bidirectional gated" in invoke("list", "subjects", "gla*").stdout
+    assert "operator: softmax attention" in invoke("list", "subjects").stdout
     implementations = invoke("list", "implementations").stdout
     assert "gla/torch_chunk" in implementations
     assert "attention/eager" in implementations
