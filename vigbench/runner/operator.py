@@ -71,17 +71,18 @@ def build_operator(case: Case) -> Operator:
     assert shape is not None
     assert length is not None
     subject = OPERATORS[case.subject]
-    generator = torch.Generator().manual_seed(SEED)
+    device = case.device.value  # drawn there: a long batch would take a CPU many seconds
+    generator = torch.Generator(device).manual_seed(SEED)
 
     def normal(dim: int) -> Tensor:
-        return torch.randn(case.batch_size, length, shape.heads, dim, generator=generator)
+        return torch.randn(case.batch_size, length, shape.heads, dim, generator=generator, device=device)
 
     tensors = [normal(dim) for dim in (shape.key_dim, shape.key_dim, shape.value_dim)]
     tensors += [F.logsigmoid(normal(shape.key_dim)) / DECAY_DIVISOR for _ in range(subject.directions)]
     if subject.operator == "attention" and shape.key_dim < shape.value_dim:
         tensors[:2] = [F.pad(x, (0, shape.value_dim - shape.key_dim)) for x in tensors[:2]]
     operator = Operator(subject, case.implementation, shape.key_dim**-0.5, tensors)
-    return operator.to(device=case.device.value, dtype=DTYPES[case.precision]).train(case.phase == Phase.training)
+    return operator.to(dtype=DTYPES[case.precision]).train(case.phase == Phase.training)
 
 
 def make_output_gradient(case: Case) -> Tensor:
@@ -91,8 +92,9 @@ def make_output_gradient(case: Case) -> Tensor:
     assert length is not None
     tokens = length if case.phase == Phase.training else 0
     size = (case.batch_size, tokens, shape.heads, shape.value_dim)
-    gradient = torch.randn(size, generator=torch.Generator().manual_seed(SEED + 1))
-    return gradient.to(device=case.device.value, dtype=DTYPES[case.precision])
+    device = case.device.value
+    gradient = torch.randn(size, generator=torch.Generator(device).manual_seed(SEED + 1), device=device)
+    return gradient.to(DTYPES[case.precision])
 
 
 def operator_cost(operator: Operator, case: Case) -> Cost:
