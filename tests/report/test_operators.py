@@ -98,7 +98,7 @@ def test_a_curve_is_one_implementation_at_one_shape(make_frame: Any) -> None:
         assert {curve.label: len(curve.points) for curve in panel.curves} == {
             "GLA (torch_chunk)": 4,
             "GLA (triton_fused)": 4,
-            "GLA one-way (torch_chunk)": 4,
+            "Causal GLA (torch_chunk)": 4,
             "Attention (sdpa)": 3,
         }
     attention = next(curve for curve in found[0].curves if curve.subject == "attention")
