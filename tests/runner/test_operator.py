@@ -51,11 +51,11 @@ def test_attention_s_narrow_keys_are_filled_up_with_zeros_and_scaled_by_their_ow
     torch.testing.assert_close(operator(make_output_gradient(GLA)).detach(), expected)
 
 
-def test_a_cut_is_the_first_sequence_s_beginning_and_the_reference_computes_the_same_in_double() -> None:
+def test_a_cut_is_a_part_of_one_sequence_and_the_reference_computes_the_same_in_double() -> None:
     operator = build_operator(GLA)
-    cut = operator.cut(50)
+    cut = operator.cut(1, 20, 70)
     assert cut.q.shape == (1, 50, 2, 8)
-    assert torch.equal(cut.v, operator.v[:1, :50])
+    assert torch.equal(cut.v, operator.v[1:, 20:70])
     reference = cut.reference()
     assert (reference.implementation, reference.v.dtype) == ("reference", torch.float64)
     nothing = make_output_gradient(GLA)

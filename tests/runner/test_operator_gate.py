@@ -9,7 +9,7 @@ from vigbench.runner import operator_gate
 from vigbench.runner.gate import WrongResultError
 from vigbench.runner.measure_case import measure_case
 from vigbench.runner.operator import Operator, build_operator, make_output_gradient
-from vigbench.runner.operator_gate import check_operator
+from vigbench.runner.operator_gate import LONGEST, check_operator
 from vigbench.suites.case import Case, Phase
 
 GLA = Case(
@@ -64,7 +64,7 @@ def break_chunks(monkeypatch: pytest.MonkeyPatch, output: float, gradient: float
 
 def test_a_wrong_output_and_a_wrong_gradient_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     break_chunks(monkeypatch, 1 + 1e-5, 1.0)
-    with pytest.raises(WrongResultError, match=r"The output with torch_chunk .* at 200 tokens; 2e-06 is allowed"):
+    with pytest.raises(WrongResultError, match=r"The output with torch_chunk .* 200 tokens; 2e-06 is allowed"):
         check(build_operator(GLA), GLA)
     break_chunks(monkeypatch, 1 / (1 + 1e-5), 1 + 1e-5)  # on top of the first: the output is right again
     with pytest.raises(WrongResultError, match="The gradient of q with torch_chunk"):
@@ -77,6 +77,25 @@ def test_what_is_not_finite_is_caught_wherever_it_is(monkeypatch: pytest.MonkeyP
         operator.v[1, 150] = torch.nan  # in a sequence that is not compared
     with pytest.raises(WrongResultError, match="NaN"):
         check(operator, GLA)
+
+
+@pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
+def test_the_end_of_the_whole_call_is_compared_too(monkeypatch: pytest.MonkeyPatch, phase: Phase) -> None:
+    case = GLA.model_copy(update={"length": 3000, "phase": phase})
+    for longest in LONGEST:
+        monkeypatch.setitem(operator_gate.LONGEST, longest, {phase: 128})
+    gate = check(build_operator(case), case)
+    assert gate.length == 128
+    right = Operator.forward
+
+    def forward(self: Operator, x: Tensor) -> Tensor:
+        out = right(self, x)
+        whole = out.shape[:2] == (2, 3000)
+        return torch.cat([out[:1], out[1:].roll(1, dims=1)]) if whole else out
+
+    monkeypatch.setattr(Operator, "forward", forward)
+    with pytest.raises(WrongResultError, match="at the end of the last sequence, 3000 tokens"):
+        check(build_operator(case), case)
 
 
 def test_a_gradient_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +125,8 @@ def test_the_gate_goes_down_to_a_length_at_which_the_reference_is_quick_or_fits(
         return right(self)
 
     monkeypatch.setattr(Operator, "reference", too_large)
-    assert check(build_operator(GLA), GLA).length == 64
+    gate = check(build_operator(GLA), GLA)
+    assert (gate.length, gate.unverified) == (64, True), "the end of the whole call could not be compared"
     monkeypatch.setattr(operator_gate, "SHORTEST", 100)
     assert check(build_operator(GLA), GLA).unverified
 

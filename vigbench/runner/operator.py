@@ -49,9 +49,9 @@ class Operator(nn.Module):
             return gla(self.q, self.k, self.v, self.g, self.scale, implementation=self.implementation)
         return bidirectional_gla(self.q, self.k, self.v, self.g_fwd, self.g_bwd, self.scale, self.implementation)
 
-    def cut(self, length: int) -> Operator:
-        """The same on the first `length` tokens of the first sequence."""
-        tensors = [x.detach()[:1, :length].clone() for x in self.parameters()]
+    def cut(self, sequence: int, first: int, end: int) -> Operator:
+        """The same on the tokens `first` to `end` of one sequence."""
+        tensors = [x.detach()[sequence : sequence + 1, first:end].clone() for x in self.parameters()]
         return Operator(self.subject, self.implementation, self.scale, tensors).train(self.training)
 
     def reference(self) -> Operator:
@@ -103,5 +103,5 @@ def operator_cost(operator: Operator, case: Case) -> Cost:
     assert shape is not None
     assert length is not None
     macs = operator.subject.macs(length, *shape)
-    cost = count_cost(operator.cut(length), (0,))
+    cost = count_cost(operator.cut(0, 0, length), (0,))
     return replace(cost, macs=macs, params=0, by_operator={operator.subject.operator: macs})
