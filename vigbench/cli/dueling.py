@@ -22,7 +22,7 @@ Head = Annotated[str, typer.Argument(metavar="B", help="The same; the ratio is B
 Resolution = Annotated[int, typer.Option(help="Input size in px.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Images per iteration.", min=1)]
 OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-OnePhase = Annotated[str, typer.Option(help="inference or training.")]
+OnePhase = Annotated[str, typer.Option(help="inference, training or training_step.")]
 Flag = Annotated[bool, typer.Option()]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]

@@ -21,7 +21,7 @@ Implementation = Annotated[str | None, typer.Option(help="Only these implementat
 Resolution = Annotated[str | None, typer.Option(help="Input sizes in px, e.g. 224,512.")]
 BatchSize = Annotated[str | None, typer.Option(help="Images per iteration, e.g. 1,64.")]
 Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-Phase = Annotated[str | None, typer.Option(help="inference, training.")]
+Phase = Annotated[str | None, typer.Option(help="inference, training, training_step.")]
 Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
 CudaGraph = Annotated[str | None, typer.Option(help="Replay one captured CUDA graph (CUDA): true, false.")]
 ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]

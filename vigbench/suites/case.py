@@ -19,10 +19,19 @@ class Precision(StrEnum):
 
 
 class Phase(StrEnum):
-    """What one iteration runs: a forward pass, or a forward and a backward pass."""
+    """What one iteration runs: a forward pass, one and a backward pass, or both and an optimiser's step."""
 
     inference = "inference"
     training = "training"
+    training_step = "training_step"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self is not Phase.inference
+
+
+PHASE_MEANING = "inference (forward), training (forward + backward) or training_step (both and AdamW's step)"
 
 
 class Device(StrEnum):
@@ -44,7 +53,7 @@ class Case(BaseModel):
     resolution: Annotated[int, Field(ge=1, description="height and width of the input image, px")]
     batch_size: Annotated[int, Field(ge=1, description="images per iteration")] = 1
     precision: Precision = Field(default=Precision.float32, description="dtype of weights and inputs")
-    phase: Phase = Field(default=Phase.inference, description="inference (forward) or training (forward + backward)")
+    phase: Phase = Field(default=Phase.inference, description=PHASE_MEANING)
     device: Device = Field(default=Device.cpu, description="cpu or cuda")
     compile: bool = Field(default=False, description="whether the model goes through torch.compile")
     cuda_graph: bool = Field(default=False, description="whether calls are replays of one captured CUDA graph")
@@ -77,8 +86,8 @@ class Case(BaseModel):
         if self.implementation != "default":
             parts.append(f"[{self.implementation}]")
         parts.append(middle)
-        if self.phase == Phase.training:
-            parts.append("training")
+        if self.phase.trains:
+            parts.append(self.phase.replace("_", " "))
         if self.compile:
             parts.append("compiled")
         if self.cuda_graph:
