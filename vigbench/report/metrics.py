@@ -37,9 +37,16 @@ METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
 KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms")
 SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")
 SLACK = Metric("allocator_slack_mib", "Allocator slack", "MiB", "cached memory")
+FORWARD = Metric("forward_ms", "Forward", "ms", "time", "forward_low_ms", "forward_high_ms")
+BACKWARD = Metric("backward_ms", "Backward", "ms", "time", "backward_low_ms", "backward_high_ms")
+OPTIMIZER = Metric("optimizer_ms", "Optimiser", "ms", "time", "optimizer_low_ms", "optimizer_high_ms")
+STATE = Metric("optimizer_state_mib", "Optimiser state", "MiB", "memory of the optimiser")
+GRADIENTS = Metric("gradients_mib", "Gradients", "MiB", "memory of gradients")
+GRAPH_BREAKS = Metric("graph_breaks", "Graph breaks", "", "graph breaks")
 LARGEST_BATCH = Metric("largest_batch", "Largest batch", "images", "images", higher_is_better=True)
 ENERGY = Metric("energy_j_per_img", "Energy per image", "J", "energy")
-TABLE_METRICS = (*METRICS, KERNEL, SAVED, SLACK, LARGEST_BATCH, ENERGY)
+TRAINING = (FORWARD, BACKWARD, OPTIMIZER, SAVED, GRADIENTS, STATE)
+TABLE_METRICS = (*METRICS, KERNEL, *TRAINING, SLACK, LARGEST_BATCH, ENERGY, GRAPH_BREAKS)
 """Those that get a column in the table of all cases, where they were measured."""
 
 

@@ -11,6 +11,7 @@ from vigbench.report.finding import Panels, common_resolution, find_pair, level
 from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, PEAK, THROUGHPUT, Metric, number, percent, times
 from vigbench.report.names import printable
 from vigbench.report.rows import Row
+from vigbench.report.stacks import StackPanel
 from vigbench.report.style import END_MARKS, OTHER_END
 
 MAX_SETTINGS = 4  # more are not named in a subtitle
@@ -44,7 +45,7 @@ def source(run_info: Mapping[str, Any]) -> str:
     return printable(f"{device} · run {run_info.get('run', '')}")
 
 
-def settings_text(panels: Sequence[Panel]) -> str:
+def settings_text(panels: Sequence[Panel | StackPanel]) -> str:
     """The settings of a picture; many are counted, not named."""
     names = list(dict.fromkeys(panel.setting.text() for panel in panels))
     return "; ".join(names) if len(names) <= MAX_SETTINGS else f"{len(names)} settings, each named at its panel"
