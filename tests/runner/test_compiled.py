@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from vigbench.measure.compilation import Compilation, watch_compilation
+from vigbench.measure.gradient_memory import measure_gradients
 from vigbench.records.schema import Status
 from vigbench.runner.measure_case import measure_case
 from vigbench.runner.messages import Outcome
+from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.suites.case import Case
 
 SUBJECTS = '''
@@ -62,6 +65,17 @@ def test_the_breaks_of_the_graph_are_in_the_record(name: str, graph_breaks: int,
     assert outcome.status is Status.ok, outcome.reason
     assert outcome.metrics.graph_breaks == graph_breaks
     assert outcome.metrics.compile_s is not None
+
+
+def test_looking_for_gradients_compiles_nothing_anew() -> None:
+    settings = {"subject": "compiling:whole", "resolution": 16, "threads": 1, "phase": "training_step", "compile": True}
+    case = Case.model_validate(settings)
+    model, inputs = build_on_device(case), make_inputs(case)
+    call, _ = iteration(model, case, inputs)
+    assert watch_compilation(call)[1] == Compilation(1, 0)
+    gradients, compilation = watch_compilation(lambda: measure_gradients(call, model, inputs.device))
+    assert compilation == Compilation(0, 0)
+    assert gradients.total > 0
 
 
 def test_without_compile_there_is_nothing_to_count() -> None:

@@ -59,19 +59,6 @@ class Metrics(BaseModel):
     attempts: int | None = Field(
         None, description="times the case was measured; 2 if the first was `contended`, and the quieter one is kept"
     )
-    # CUDA: the device's own time
-    kernel_ms: float | None = Field(
-        None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
-    )
-    kernel_low_ms: float | None = Field(None, description="lower end of kernel_ms's 95% interval")
-    kernel_high_ms: float | None = Field(None, description="upper end of kernel_ms's 95% interval")
-    device_busy_share: float | None = Field(
-        None, description="CUDA: time with a kernel running / latency, 0 to 1; below 0.8 marks `launch_bound`"
-    )
-    # throughput: queued calls, one synchronisation a block
-    throughput_img_per_s: float | None = Field(None, description="images per second, median over blocks")
-    throughput_low_img_per_s: float | None = Field(None, description="lower end of the throughput's 95% interval")
-    throughput_high_img_per_s: float | None = Field(None, description="upper end of the throughput's 95% interval")
     # training_step: its parts, each synchronised, in the order run
     forward_ms: float | None = Field(
         None, description="training_step: median of the forward pass, recorded by autograd, and the loss"
@@ -90,6 +77,19 @@ class Metrics(BaseModel):
     loss_drift: float | None = Field(
         None, description="training_step: |loss after all steps / loss before - 1|: how far measuring has trained"
     )
+    # CUDA: the device's own time
+    kernel_ms: float | None = Field(
+        None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
+    )
+    kernel_low_ms: float | None = Field(None, description="lower end of kernel_ms's 95% interval")
+    kernel_high_ms: float | None = Field(None, description="upper end of kernel_ms's 95% interval")
+    device_busy_share: float | None = Field(
+        None, description="CUDA: time with a kernel running / latency, 0 to 1; below 0.8 marks `launch_bound`"
+    )
+    # throughput: queued calls, one synchronisation a block
+    throughput_img_per_s: float | None = Field(None, description="images per second, median over blocks")
+    throughput_low_img_per_s: float | None = Field(None, description="lower end of the throughput's 95% interval")
+    throughput_high_img_per_s: float | None = Field(None, description="upper end of the throughput's 95% interval")
     # memory
     weights_mib: float | None = Field(None, description="parameters and buffers")
     inputs_mib: float | None = Field(None, description="the input batch")

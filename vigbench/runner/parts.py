@@ -62,8 +62,8 @@ def drift_columns(prepared: Prepared) -> dict[str, float | str]:
     Raises:
         WrongResultError: if the loss is no longer finite.
     """
-    step = prepared.step
-    if step is None or prepared.first_loss is None:
+    step, first = prepared.step, prepared.first_loss
+    if step is None or first is None:
         return {}
-    drift = abs(finite_loss(step) / prepared.first_loss - 1) if prepared.first_loss else 0.0
-    return {"optimizer": describe_optimizer(step.optimizer), "loss_drift": drift}
+    drift = abs(finite_loss(step) - first)
+    return {"optimizer": describe_optimizer(step.optimizer), "loss_drift": drift / first if first else drift}
