@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import torch
+
 from vigbench.measure import sampling
+from vigbench.measure.adamw_rule import CHANGE_TOLERANCE, STATE_TOLERANCE
 from vigbench.measure.ceilings import COPY_BYTES, PRODUCT_SIDE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
@@ -18,6 +21,8 @@ from vigbench.runner.gate import LARGEST_GLA_GATE_PX, LARGEST_GLA_GRADIENT_GATE_
 from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.runner.observe import KERNEL_SHARE
 from vigbench.runner.operator_gate import LONGEST
+from vigbench.runner.parts import PARTS_SHARE
+from vigbench.runner.training_step import BETAS, EPS, LEARNING_RATE, WEIGHT_DECAY
 from vigbench.runner.worker import MEMORY_SHARE
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
@@ -70,8 +75,14 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"about {1e3 * effort.block_s:.0f} ms",
         f"shorter than {REFRESH_BELOW_S} s), {effort.blocks} blocks each in random order",
         f"; {effort.processes} such pairs of processes",
+        f"AdamW with learning rate {LEARNING_RATE}, betas {BETAS[0]} and {BETAS[1]}, epsilon {EPS}, weight decay "
+        f"{WEIGHT_DECAY};",
+        "both moments within 1e-5 of themselves (bfloat16: 1e-2)",
+        f"within {CHANGE_TOLERANCE} of itself and of their rounding",
+        f"with {PARTS_SHARE:.0%} of the case's sampling time",
     ):
         assert sentence in MEASUREMENT, sentence
+    assert {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 1e-2} == STATE_TOLERANCE
     assert GRADIENT_TOLERANCE == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
     assert OPERATOR_TOLERANCE == {
         "gla": {"float32": 2e-6, "float16": 2e-3, "bfloat16": 1e-2},

@@ -105,3 +105,18 @@ def test_estimate_grows_with_work_and_shrinks_with_threads() -> None:
     assert estimate_s(case, 100, 2) > estimate_s(case, 10, 2) > estimate_s(case, 10, 4) > 0
     training = Case(subject="resnet50", resolution=224, phase="training")
     assert estimate_s(training, 100, 2) > estimate_s(case, 100, 2)
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected", "label"),
+    [
+        ("inference", "cc8d4b873f8e", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16"),
+        ("training", "9aeb4a1e67c1", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16 training"),
+        ("training_step", "ff23fa482191", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16 training step"),
+    ],
+)
+def test_a_case_keeps_its_id_from_version_to_version(phase: str, expected: str, label: str) -> None:
+    settings = {"implementation": "sdpa", "resolution": 512, "batch_size": 8, "precision": "bfloat16"}
+    case = Case.model_validate({"subject": "deit_tiny_patch16_224", "phase": phase, "device": "cuda", **settings})
+    assert case.case_id == expected
+    assert case.label() == label

@@ -24,7 +24,7 @@ Length = Annotated[int | None, typer.Option(help="Operators: tokens of a sequenc
 Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64.")]
 BatchSize = Annotated[int, typer.Option(help="Images (operators: sequences) per iteration.", min=1)]
 OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-OnePhase = Annotated[str, typer.Option(help="inference or training.")]
+OnePhase = Annotated[str, typer.Option(help="inference, training or training_step.")]
 Flag = Annotated[bool, typer.Option()]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]

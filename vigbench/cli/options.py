@@ -24,7 +24,7 @@ Length = Annotated[str | None, typer.Option(help="Operators: tokens of a sequenc
 Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64,6x32x64.")]
 BatchSize = Annotated[str | None, typer.Option(help="Images (operators: sequences) per iteration, e.g. 1,64.")]
 Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-Phase = Annotated[str | None, typer.Option(help="inference, training.")]
+Phase = Annotated[str | None, typer.Option(help="inference, training, training_step.")]
 Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
 CudaGraph = Annotated[str | None, typer.Option(help="Replay one captured CUDA graph (CUDA): true, false.")]
 ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]

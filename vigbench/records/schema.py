@@ -59,6 +59,24 @@ class Metrics(BaseModel):
     attempts: int | None = Field(
         None, description="times the case was measured; 2 if the first was `contended`, and the quieter one is kept"
     )
+    # training_step: its parts, each synchronised, in the order run
+    forward_ms: float | None = Field(
+        None, description="training_step: median of the forward pass, recorded by autograd, and the loss"
+    )
+    forward_low_ms: float | None = Field(None, description="lower end of forward_ms's 95% interval")
+    forward_high_ms: float | None = Field(None, description="upper end of forward_ms's 95% interval")
+    backward_ms: float | None = Field(None, description="training_step: median of the backward pass")
+    backward_low_ms: float | None = Field(None, description="lower end of backward_ms's 95% interval")
+    backward_high_ms: float | None = Field(None, description="upper end of backward_ms's 95% interval")
+    optimizer_ms: float | None = Field(
+        None, description="training_step: median of the optimiser's update and the clearing of gradients"
+    )
+    optimizer_low_ms: float | None = Field(None, description="lower end of optimizer_ms's 95% interval")
+    optimizer_high_ms: float | None = Field(None, description="upper end of optimizer_ms's 95% interval")
+    optimizer: str | None = Field(None, description="training_step: the optimiser and its settings")
+    loss_drift: float | None = Field(
+        None, description="training_step: |loss after all steps / loss before - 1|: how far measuring has trained"
+    )
     # CUDA: the device's own time
     kernel_ms: float | None = Field(
         None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
@@ -105,7 +123,18 @@ class Metrics(BaseModel):
         None,
         description="the input batch; operators: all tensors that are given, in training also the output's gradient",
     )
-    activation_memory_mib: float | None = Field(None, description="peak - weights - inputs, by torch's allocator")
+    activation_memory_mib: float | None = Field(
+        None,
+        description="peak - weights - inputs, by torch's allocator; training_step: without optimizer_state_mib and "
+        "gradients_at_peak_mib too, so that these five add up to the peak",
+    )
+    optimizer_state_mib: float | None = Field(
+        None, description="training_step: what the optimiser keeps: two moments and a counter for each parameter"
+    )
+    gradients_mib: float | None = Field(None, description="training_step: gradients after the backward pass")
+    gradients_at_peak_mib: float | None = Field(
+        None, description="training_step: those of them that are stored when memory is at its peak"
+    )
     peak_memory_mib: float | None = Field(
         None, description="allocator peak of one iteration, weights and inputs included"
     )
@@ -174,6 +203,9 @@ class Metrics(BaseModel):
     # bookkeeping
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
+    graph_breaks: int | None = Field(
+        None, description="places at which torch.compile had to leave the model to Python; empty without `compile`"
+    )
     case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
     timeout_s: float | None = Field(None, description="seconds after which each worker process was to be stopped")
     other_load: float | None = Field(

@@ -55,9 +55,25 @@ BANDWIDTH_SHARE = Metric("bandwidth_share", "Bandwidth, share of a copy's", "", 
 COMPUTE_SHARE = Metric("compute_share", "Arithmetic, share of a matrix product's", "", "rate", higher_is_better=True)
 SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")
 SLACK = Metric("allocator_slack_mib", "Allocator slack", "MiB", "cached memory")
+FORWARD = Metric("forward_ms", "Forward", "ms", "time", "forward_low_ms", "forward_high_ms")
+BACKWARD = Metric("backward_ms", "Backward", "ms", "time", "backward_low_ms", "backward_high_ms")
+OPTIMIZER = Metric("optimizer_ms", "Optimiser", "ms", "time", "optimizer_low_ms", "optimizer_high_ms")
+STATE = Metric("optimizer_state_mib", "Optimiser state", "MiB", "memory of the optimiser")
+GRADIENTS = Metric("gradients_mib", "Gradients", "MiB", "memory of gradients")
+GRAPH_BREAKS = Metric("graph_breaks", "Graph breaks", "", "graph breaks")
 LARGEST_BATCH = Metric("largest_batch", "Largest batch", "images", "images", higher_is_better=True)
 ENERGY = Metric("energy_j_per_img", "Energy per image", "J", "energy")
-TABLE_METRICS = (*PLOTTED, BANDWIDTH_SHARE, COMPUTE_SHARE, SAVED, SLACK, LARGEST_BATCH, ENERGY)
+TRAINING = (FORWARD, BACKWARD, OPTIMIZER, SAVED, GRADIENTS, STATE)
+TABLE_METRICS = (
+    *PLOTTED,
+    BANDWIDTH_SHARE,
+    COMPUTE_SHARE,
+    *TRAINING,
+    SLACK,
+    LARGEST_BATCH,
+    ENERGY,
+    GRAPH_BREAKS,
+)
 """Those that get a column in the table of all cases, where they were measured."""
 
 

@@ -60,7 +60,7 @@ class Setting:
     def text(self) -> str:
         """One line for people."""
         parts = [shape_text(self.shape)] if self.shape else []
-        parts += [self.precision, f"batch {self.batch_size}", self.phase]
+        parts += [self.precision, f"batch {self.batch_size}", self.phase.replace("_", " ")]
         parts += ["compiled"] * self.compile + ["CUDA graph"] * self.cuda_graph
         parts += ["channels last"] * self.channels_last + ["TF32"] * self.tf32
         parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []

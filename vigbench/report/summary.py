@@ -25,6 +25,7 @@ from vigbench.report.metrics import (
 )
 from vigbench.report.names import printable
 from vigbench.report.rows import Row, Sweep
+from vigbench.report.stacks import StackPanel
 from vigbench.report.style import END_MARKS, OTHER_END
 
 MAX_SETTINGS = 4  # more are not named in a subtitle
@@ -58,7 +59,7 @@ def source(run_info: Mapping[str, Any]) -> str:
     return printable(f"{device} · run {run_info.get('run', '')}")
 
 
-def settings_text(panels: Sequence[Panel]) -> str:
+def settings_text(panels: Sequence[Panel | StackPanel]) -> str:
     """The settings of a picture; many are counted, not named."""
     names = list(dict.fromkeys(panel.setting.text() for panel in panels))
     return "; ".join(names) if len(names) <= MAX_SETTINGS else f"{len(names)} settings, each named at its panel"

@@ -15,7 +15,7 @@ from vigbench.measure.path import Path
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
 from vigbench.runner.subject import build_on_device, loss_of, make_inputs
-from vigbench.suites.case import Case, Phase, Precision
+from vigbench.suites.case import Case, Precision
 
 # The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
 LARGEST_GLA_GATE_PX = 1024
@@ -90,7 +90,7 @@ def tolerance_class(case: Case) -> str:
 def _largest_px(operator: str, case: Case) -> int:
     if operator != "gla":
         return case.extent
-    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase == Phase.training else LARGEST_GLA_GATE_PX
+    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase.trains else LARGEST_GLA_GATE_PX
 
 
 def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
@@ -105,14 +105,14 @@ def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, s
 
 def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
     if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
-        return Gate(0.0, 0.0 if case.phase == Phase.training else None, side)  # it is the reference
+        return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
     with full_float32():
         expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
     error = relative_error(output, expected)
     require_close(error, TOLERANCE[tolerance_class(case)], "The output", case, f"{side} px")
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         return Gate(error, None, side)
     worst, name = gradient_error(gradients, expected_gradients)
     require_close(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, f"{side} px")
@@ -121,7 +121,7 @@ def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: i
 
 def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str, Tensor]]:
     """Output and, in training, the gradients of the mean square of the output: by parameter, and `input`."""
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         with torch.inference_mode():
             return model(image), {}
     image = image.detach().clone().requires_grad_()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.models.catalog import build_subject, fill_weights
 from vigbench.runner.operator import build_operator, make_output_gradient
+from vigbench.runner.training_step import TrainingStep, make_optimizer
 from vigbench.suites.case import Case, Phase
 
 
@@ -24,7 +25,7 @@ def build_on_device(case: Case) -> nn.Module:
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model.train(case.phase == Phase.training)
+    return model.train(case.phase.trains)
 
 
 def make_inputs(case: Case) -> Tensor:
@@ -46,7 +47,7 @@ def runnable(model: nn.Module, case: Case) -> Callable[[Tensor], Tensor]:
 
 
 def loss_of(output: Tensor) -> Tensor:
-    """The loss of the training phase: the mean square of the output, summed in float32."""
+    """The loss of the training phases: the mean square of the output, summed in float32."""
     return output.float().square().mean()
 
 
@@ -62,9 +63,16 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
     """One iteration of the case, and what waits for its device.
 
     Inference is one forward pass in inference mode; training is one forward and one backward pass, without an
-    optimiser: of a model from the mean square of the output as a loss, of an operator from a gradient of its output.
+    optimiser: of a model from the mean square of the output as a loss, of an operator from a gradient of its output; a
+    training step (a `TrainingStep`, of models only) ends with AdamW's update.
+
+    Raises:
+        UnsupportedError: if there is nothing to train.
     """
     run = runnable(model, case)
+    synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
+    if case.phase is Phase.training_step:
+        return TrainingStep(run, model, inputs, loss_of, make_optimizer(model, case)), synchronize
 
     def infer() -> Tensor:
         with torch.inference_mode():
@@ -74,8 +82,7 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
         model.zero_grad(set_to_none=True)
         run_backward(run(inputs), inputs, case)
 
-    synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
-    return (train if case.phase == Phase.training else infer), synchronize
+    return (train if case.phase.trains else infer), synchronize
 
 
 def _nothing() -> None:

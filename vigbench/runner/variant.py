@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, relative_error
 from vigbench.runner.gate import WrongResultError, tolerance_class
 from vigbench.runner.subject import run_backward
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.case import Case
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Plain:
 
 def run_plain(model: nn.Module, case: Case, inputs: Tensor) -> Plain:
     """Run the plain model, before another form of it takes the memory; in training leaves no gradients."""
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         with torch.inference_mode():
             return Plain(output=model(inputs))
     first, second = (_plain_gradients(model, case, inputs) for _ in range(2))

@@ -22,10 +22,19 @@ class Precision(StrEnum):
 
 
 class Phase(StrEnum):
-    """What one iteration runs: a forward pass, or a forward and a backward pass."""
+    """What one iteration runs: a forward pass, one and a backward pass, or both and an optimiser's step."""
 
     inference = "inference"
     training = "training"
+    training_step = "training_step"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self is not Phase.inference
+
+
+PHASE_MEANING = "inference (forward), training (forward + backward) or training_step (both and AdamW's step)"
 
 
 class Device(StrEnum):
@@ -64,7 +73,7 @@ class Case(BaseModel):
     value_dim: Extent = Field(default=None, description="operators: value channels of a head")
     batch_size: Annotated[int, Field(ge=1, description="images (operators: sequences) per iteration")] = 1
     precision: Precision = Field(default=Precision.float32, description="dtype of weights and inputs")
-    phase: Phase = Field(default=Phase.inference, description="inference (forward) or training (forward + backward)")
+    phase: Phase = Field(default=Phase.inference, description=PHASE_MEANING)
     device: Device = Field(default=Device.cpu, description="cpu or cuda")
     compile: bool = Field(default=False, description="whether the model goes through torch.compile")
     cuda_graph: bool = Field(default=False, description="whether calls are replays of one captured CUDA graph")
@@ -134,8 +143,8 @@ class Case(BaseModel):
         if self.shape is not None:
             parts.append(str(self.shape))
         parts.append(middle)
-        if self.phase == Phase.training:
-            parts.append("training")
+        if self.phase.trains:
+            parts.append(self.phase.replace("_", " "))
         if self.compile:
             parts.append("compiled")
         if self.cuda_graph:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.suites.case import Case, Device, Phase, Precision
+from vigbench.suites.case import Case, Device, Precision
 from vigbench.suites.schema import Axes, Profile, SubjectEntry, Suite
 
 Resolve = Callable[[str, Sequence[str], Device], list[str]]
@@ -147,7 +147,7 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int, processes: int 
         threads: CPU threads that the case would use.
         processes: worker processes for the case.
     """
-    passes = 3 if case.phase == Phase.training else 1
+    passes = 3 if case.phase.trains else 1
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     if case.length is not None and case.implementation == "reference":
