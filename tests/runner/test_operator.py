@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vigbench.runner.operator import build_operator, make_output_gradient, operator_cost
-from vigbench.suites.case import Case
+from vigbench.suites.case import Case, Phase
 
 GLA = Case(
     subject="gla",
@@ -64,7 +64,7 @@ def test_a_cut_is_a_part_of_one_sequence_and_the_reference_computes_the_same_in_
 
 def test_the_output_s_gradient_is_there_in_training_only() -> None:
     assert make_output_gradient(GLA).shape == (2, 300, 2, 16)
-    assert make_output_gradient(GLA.model_copy(update={"phase": "inference"})).numel() == 0
+    assert make_output_gradient(GLA.model_copy(update={"phase": Phase.inference})).numel() == 0
 
 
 def test_the_cost_is_one_sequence_s_by_definition_and_as_executed() -> None:

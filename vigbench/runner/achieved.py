@@ -10,9 +10,9 @@ from vigbench.measure.settings import DTYPES
 from vigbench.ops.subjects import OPERATORS
 from vigbench.records.schema import Metrics
 from vigbench.runner.ceilings import ceiling_name
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.case import Case
 
-PASSES = {Phase.inference: 1, Phase.training: 3}  # of multiply-adds: each product has two gradients
+TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
 
 
 def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | int | None]:
@@ -27,7 +27,8 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
     if not case.is_operator or time_ms is None or metrics.gmacs is None:
         return {}
     gb_per_s = bytes_moved(case) / 1e6 / time_ms
-    tflop_per_s = 2 * PASSES[case.phase] * metrics.gmacs * case.batch_size / time_ms
+    passes = TRAINING_PASSES if case.phase.trains else 1
+    tflop_per_s = 2 * passes * metrics.gmacs * case.batch_size / time_ms
     ceiling = ceilings.get(ceiling_name(case))
     return {
         "achieved_gb_per_s": gb_per_s,
@@ -52,7 +53,7 @@ def bytes_moved(case: Case) -> int:
     """Bytes that one iteration has to move: inputs and output once; training: and in the backward pass once more the
     inputs, the output's gradient and the inputs' gradients."""
     inputs, output = sizes(case)
-    return inputs + output if case.phase == Phase.inference else 3 * inputs + 2 * output
+    return 3 * inputs + 2 * output if case.phase.trains else inputs + output
 
 
 def _extra_memory_share(case: Case, metrics: Metrics) -> float | None:
@@ -60,6 +61,6 @@ def _extra_memory_share(case: Case, metrics: Metrics) -> float | None:
         return None
     _, output = sizes(case)
     # in training the inputs hold the output's gradient, and the results are as large: the output, the other gradients
-    results_mib = output / MIB if case.phase == Phase.inference else metrics.inputs_mib
+    results_mib = metrics.inputs_mib if case.phase.trains else output / MIB
     needed_mib = metrics.inputs_mib + results_mib
     return (metrics.peak_memory_mib - needed_mib) / needed_mib

@@ -13,7 +13,7 @@ from vigbench.measure.settings import DTYPES, SEED
 from vigbench.ops.gla import bidirectional_gla, gla
 from vigbench.ops.registry import get_implementation
 from vigbench.ops.subjects import OPERATORS, OperatorSubject
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.case import Case
 
 DECAY_DIVISOR = 16  # of ViG's log-decays: logsigmoid(x) / 16
 REFERENCES = {"gla": ("reference", torch.float64), "attention": ("eager", torch.float32)}
@@ -82,7 +82,7 @@ def build_operator(case: Case) -> Operator:
     if subject.operator == "attention" and shape.key_dim < shape.value_dim:
         tensors[:2] = [F.pad(x, (0, shape.value_dim - shape.key_dim)) for x in tensors[:2]]
     operator = Operator(subject, case.implementation, shape.key_dim**-0.5, tensors)
-    return operator.to(dtype=DTYPES[case.precision]).train(case.phase == Phase.training)
+    return operator.to(dtype=DTYPES[case.precision]).train(case.phase.trains)
 
 
 def make_output_gradient(case: Case) -> Tensor:
@@ -90,7 +90,7 @@ def make_output_gradient(case: Case) -> Tensor:
     shape, length = case.shape, case.length
     assert shape is not None
     assert length is not None
-    tokens = length if case.phase == Phase.training else 0
+    tokens = length if case.phase.trains else 0
     size = (case.batch_size, tokens, shape.heads, shape.value_dim)
     device = case.device.value
     gradient = torch.randn(size, generator=torch.Generator(device).manual_seed(SEED + 1), device=device)

@@ -47,7 +47,7 @@ def check_operator(operator: Operator, case: Case, output_gradient: Tensor) -> G
     whole = _run(operator, output_gradient, case)
     require_finite(*whole)
     if _is_reference(operator, case):
-        return Gate(0.0, 0.0 if case.phase == Phase.training else None, length=case.length)
+        return Gate(0.0, 0.0 if case.phase.trains else None, length=case.length)
     if operator.subject.directions > 0:
         end = _if_it_fits(partial(_compare_end, operator, output_gradient, whole, case))
     else:
@@ -119,7 +119,7 @@ def _run_reference(operator: Operator, output_gradient: Tensor, case: Case) -> R
 
 
 def _run(operator: Operator, output_gradient: Tensor, case: Case) -> Result:
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         with torch.inference_mode():
             return operator(output_gradient), {}
     output: Tensor = operator(output_gradient)

@@ -89,6 +89,8 @@ class Case(BaseModel):
             raise ValueError("give a model a resolution, or an operator length, heads, key_dim and value_dim")
         if self.is_operator and self.channels_last:
             raise ValueError("channels_last is a layout of images: leave it out for an operator")
+        if self.is_operator and self.phase is Phase.training_step:
+            raise ValueError("an operator has no weights to update: measure its phase training instead")
         return self
 
     @property
