@@ -19,6 +19,7 @@ from vigbench.report.rows import to_rows
 from vigbench.report.sheet import Heading
 from vigbench.report.stacks import STACKS, STEP_MEMORY, STEP_TIME, Stack, stack_alternative, stack_panels, stack_title
 from vigbench.report.style import look
+from vigbench.suites.case import Case
 
 MODELS = (
     ("vig_small_patch16_224", "vig", "torch_chunk", 3.0),
@@ -128,3 +129,23 @@ def test_the_page_has_both_pictures_and_says_how_to_read_them(
     page = write_report(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8")
     assert "Training step" not in page
     assert not [file for file in (tmp_path / "figures").iterdir() if file.name.startswith("training_step")]
+
+
+def test_one_page_holds_training_steps_and_operators(
+    steps: list[Record], make_record: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
+) -> None:
+    case = Case(subject="gla", implementation="torch_chunk", length=196, heads=3, key_dim=32, value_dim=64)
+    one = make_record("vig_tiny_patch16_224", "vig", 224)
+    metrics = one.metrics.model_copy(update={"achieved_gb_per_s": 12.5})
+    operator = one.model_copy(update={"case_id": case.case_id, "case": case, "metrics": metrics})
+    frame = make_frame([*steps, operator])
+    assert [len(panel.bars) for panel in stack_panels(to_rows(frame), STEP_TIME)] == [4, 4]
+    page = write_report(frame, run_info, tmp_path).read_text(encoding="utf-8")
+    for found in (
+        "<dt>Training step</dt>",
+        "<dt>Achieved bandwidth</dt>",
+        "3 heads of 32/64",
+        "float32, batch 4, training step",
+    ):
+        assert found in page, found
+    assert {"training_step_ms.png", "achieved_gb_per_s.png"} <= {file.name for file in (tmp_path / "figures").iterdir()}

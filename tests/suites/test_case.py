@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from vigbench.records.journal import read_journal
 from vigbench.suites.case import Case
-from vigbench.suites.shape import Shape, parse_shape
+from vigbench.suites.shape import Shape, parse_entry, parse_shape
 
 COMMITTED = sorted((Path(__file__).parents[2] / "results").glob("*/journal.jsonl"))
 GLA = {"subject": "gla", "length": 196, "heads": 3, "key_dim": 32, "value_dim": 64}
@@ -60,6 +60,13 @@ def test_what_a_frame_lacks_is_not_there() -> None:
 def test_shapes_as_people_write_them() -> None:
     assert parse_shape(" 3x32X64 ") == Shape(3, 32, 64)
     assert str(parse_shape("24x16x32")) == "24x16x32"
+
+
+def test_an_entry_may_have_one_length_of_its_own() -> None:
+    assert parse_entry("3x32x64") == (Shape(3, 32, 64), None)
+    assert parse_entry("12X32x64 @4096") == (Shape(12, 32, 64), 4096)
+    with pytest.raises(ValueError, match="'4k' is no length in tokens; write for example 12x32x64@4096"):
+        parse_entry("3x32x64@4k")
 
 
 @pytest.mark.parametrize("text", ["", "3x32", "3x32x64x1", "0x32x64", "3*32*64", "axbxc", "-3x32x64", "3x32x9999999"])

@@ -49,6 +49,7 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
         ("attention:", "atention:", ["subjects.1.atention", "did you mean 'attention'", "name, attention, gla"]),
         ("resolution: [64, 128]", "length: 64", ["profiles.cpu", "name a resolution for models, or length and shape"]),
         ("[64, 128]", "[64, 128]\n    shape: 3x32x64", ["profiles.cpu", "give one kind"]),
+        ("resolution: [64, 128]", "length: 64\n    shape: 3x32x64@128", ["cpu", "every shape is for another length"]),
         ("resolution: [64, 128]", "length: 64\n    shape: 3x32", ["cpu.shape.0", "write for example 3x32x64"]),
         ("cpu:", "gpu:", ["profiles.gpu", "Allowed: cpu, cuda"]),
         ("question:", "qestion:", ["qestion: unknown key", "did you mean 'question'"]),

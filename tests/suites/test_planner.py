@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vigbench.runner.run import estimated_s, plan_suite
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan
+from vigbench.suites.shape import Shape
 
 SUITE = load_suite("resolution-scaling")
 
@@ -88,10 +90,25 @@ def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementati
 
 def test_the_operator_s_suite_holds_the_lengths_and_shapes_that_it_promises() -> None:
     cuda = load_suite("kernels-gla").profile(Device.cuda)
-    assert cuda.length == [196, 1024, 4096, 16384, 65536]
-    assert cuda.shape is not None
-    vig = {f"{heads}x32x64" for heads in (3, 6, 12)}
-    assert set(cuda.shape) == vig | {f"{heads}x16x32" for heads in (3, 6, 12, 24)}
+    sizes = [(extent.pop("length"), str(Shape(**extent))) for extent in cuda.extents()]
+    assert [length for length, shape in sizes if shape == "3x32x64"] == [196, 1024, 4096, 16384, 65536]
+    assert [size for size in sizes if size[1] != "3x32x64"] == [(4096, "12x32x64"), (4096, "6x16x32")]
+
+
+def test_a_shape_for_one_length_is_left_out_of_others_and_the_command_line_s_is_for_all() -> None:
+    suite = load_suite("kernels-gla")
+    short = plan(suite, Device.cuda, resolve, Overrides(length=[64])).cases
+    assert {str(case.shape) for case in short} == {"3x32x64"}
+    asked = plan(suite, Device.cuda, resolve, Overrides(shape=["12x32x64"])).cases
+    assert len({case.length for case in asked}) == 5
+    with pytest.raises(ValueError, match="every shape is for another length"):
+        plan(suite, Device.cuda, resolve, Overrides(length=[64], shape=["12x32x64@4096"]))
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("kernels-gla", 25), ("training-step", 15)])
+def test_a_suite_s_estimate_for_a_gpu_is_within_its_budget(name: str, minutes: int) -> None:
+    planned = plan_suite(name, "cuda")
+    assert sum(map(estimated_s, planned.cases)) <= planned.budget_s == 60 * minutes
 
 
 def test_the_reference_is_expected_to_take_time_for_every_token() -> None:

@@ -106,7 +106,7 @@ def precision_name(option: str, text: str) -> str:
 
 
 def phase_name(option: str, text: str) -> str:
-    """inference or training."""
+    """The name of one phase."""
     return _one(option, text, _phase)
 
 

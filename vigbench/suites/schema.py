@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from vigbench.nearest import one_of
 from vigbench.suites.case import Device, Phase, Precision
 from vigbench.suites.duration import parse_duration
-from vigbench.suites.shape import parse_shape
+from vigbench.suites.shape import parse_entry
 
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 
@@ -33,7 +34,10 @@ def _duration(value: Any) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    return str(parse_shape(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    shape, length = parse_entry(value)
+    return str(shape) if length is None else f"{shape}@{length}"
 
 
 Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
@@ -104,6 +108,8 @@ class Profile(Axes):
             raise ValueError("resolution is an axis of models, length and shape are those of operators: give one kind")
         if self.resolution is None and (self.length is None or self.shape is None):
             raise ValueError("name a resolution for models, or length and shape for operators")
+        if not self.extents():
+            raise ValueError(f"every shape is for another length ({one_of(self.shape or ())}): leave its @ out")
         return self
 
     def extents(self) -> list[dict[str, int]]:
@@ -112,8 +118,13 @@ class Profile(Axes):
             return [{"resolution": resolution} for resolution in sorted(self.resolution)]
         assert self.length is not None
         assert self.shape is not None
-        shapes = [parse_shape(text)._asdict() for text in self.shape]
-        return [{"length": length, **shape} for length in sorted(self.length) for shape in shapes]
+        shapes = [parse_entry(text) for text in self.shape]
+        return [
+            {"length": length, **shape._asdict()}
+            for length in sorted(self.length)
+            for shape, only in shapes
+            if only in (None, length)
+        ]
 
 
 class Suite(_Strict):

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 _PATTERN = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", re.ASCII)
+_LENGTH = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
 class Shape(NamedTuple):
@@ -29,3 +30,15 @@ def parse_shape(text: str) -> Shape:
     if match is None:
         raise ValueError(f"{text[:40]!r} is not heads x key_dim x value_dim; write for example 3x32x64")
     return Shape(*map(int, match.groups()))
+
+
+def parse_entry(text: str) -> tuple[Shape, int | None]:
+    """A suite's entry: a shape, and after an `@` the one length at which it is measured, as in `12x32x64@4096`.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    shape, at, length = text.partition("@")
+    if at and not _LENGTH.fullmatch(length):
+        raise ValueError(f"{length[:40]!r} is no length in tokens; write for example 12x32x64@4096")
+    return parse_shape(shape), int(length) if at else None
