@@ -9,13 +9,18 @@ from torch import Tensor, nn
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.correctness import gradient_error, relative_error
 from vigbench.models.catalog import DEFAULT, build_subject, fill_weights, list_subjects, resolve_implementations
+from vigbench.ops.subjects import OPERATORS
 
 WHOLE = Compilation(graphs=1, graph_breaks=0)
 QUICK = ("vig_tiny_patch16_224", "deit_tiny_patch16_224")
 OTHER_IMPLEMENTATIONS = [("vig_tiny_patch16_224", "reference"), ("deit_tiny_patch16_224", "eager")]
 SUBJECTS = [
     *((name, DEFAULT) for name in QUICK),
-    *(pytest.param(name, DEFAULT, marks=pytest.mark.slow) for name in list_subjects() if name not in QUICK),
+    *(
+        pytest.param(name, DEFAULT, marks=pytest.mark.slow)
+        for name in list_subjects()
+        if name not in (*QUICK, *OPERATORS)
+    ),
     *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHER_IMPLEMENTATIONS),
 ]
 

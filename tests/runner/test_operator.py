@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+from vigbench.measure.compilation import Compilation, watch_compilation
+from vigbench.measure.correctness import relative_error
 from vigbench.runner.operator import build_operator, make_output_gradient, operator_cost
 from vigbench.suites.case import Case, Phase
 
@@ -65,6 +67,22 @@ def test_a_cut_is_a_part_of_one_sequence_and_the_reference_computes_the_same_in_
 def test_the_output_s_gradient_is_there_in_training_only() -> None:
     assert make_output_gradient(GLA).shape == (2, 300, 2, 16)
     assert make_output_gradient(GLA.model_copy(update={"phase": Phase.inference})).numel() == 0
+
+
+@pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
+@pytest.mark.parametrize(
+    ("subject", "implementation"),
+    [("gla", "torch_chunk"), ("gla", "reference"), ("gla_one_direction", "torch_chunk"), ("attention", "sdpa")],
+)
+def test_torch_compile_takes_an_operator_whole(subject: str, implementation: str, phase: Phase) -> None:
+    torch._dynamo.reset()  # what an earlier test compiled is compiled again
+    case = GLA.model_copy(update={"subject": subject, "implementation": implementation, "length": 64, "phase": phase})
+    operator, inputs = build_operator(case), make_output_gradient(case)
+    compiled = torch.compile(operator, backend="aot_eager")
+    with torch.inference_mode(not case.phase.trains):
+        output, compilation = watch_compilation(lambda: compiled(inputs))
+        assert compilation == Compilation(graphs=1, graph_breaks=0)
+        assert relative_error(output.detach(), operator(inputs).detach()) < 1e-5
 
 
 def test_the_cost_is_one_sequence_s_by_definition_and_as_executed() -> None:

@@ -35,15 +35,18 @@ class Operator(nn.Module):
     def __init__(self, subject: OperatorSubject, implementation: str, scale: float, tensors: list[Tensor]) -> None:
         super().__init__()
         self.subject, self.implementation, self.scale = subject, implementation, scale
+        # found here: a look-up in a call would break torch.compile's graph
+        self.attend = (
+            get_implementation("attention", implementation).load() if subject.operator == "attention" else None
+        )
         names = ("q", "k", "v", "g") if subject.directions == 1 else ("q", "k", "v", "g_fwd", "g_bwd")
         for name, tensor in zip(names, tensors, strict=False):
             self.register_parameter(name, nn.Parameter(tensor))
 
     def forward(self, _: Tensor) -> Tensor:
         """(batch, length, heads, value_dim), in the dtype of v."""
-        if self.subject.operator == "attention":
-            attend = get_implementation("attention", self.implementation).load()
-            out: Tensor = attend(self.q, self.k, self.v, self.scale)
+        if self.attend is not None:
+            out: Tensor = self.attend(self.q, self.k, self.v, self.scale)
             return out
         if self.subject.directions == 1:
             return gla(self.q, self.k, self.v, self.g, self.scale, implementation=self.implementation)
