@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import torch
+
 from vigbench.measure import sampling
+from vigbench.measure.adamw_rule import CHANGE_TOLERANCE, STATE_TOLERANCE
+from vigbench.measure.ceilings import COPY_BYTES, PRODUCT_SIDE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
-from vigbench.measure.correctness import GRADIENT_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
+from vigbench.measure.correctness import GRADIENT_TOLERANCE, OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
 from vigbench.measure.cuda_graph import WARMUP_CALLS
 from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SPIN_S
 from vigbench.measure.energy import MIN_ENERGY_S
@@ -16,9 +20,13 @@ from vigbench.runner.duel import Effort
 from vigbench.runner.gate import LARGEST_GLA_GATE_PX, LARGEST_GLA_GRADIENT_GATE_PX
 from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.runner.observe import KERNEL_SHARE
+from vigbench.runner.operator_gate import LONGEST
+from vigbench.runner.parts import PARTS_SHARE
+from vigbench.runner.training_step import BETAS, EPS, LEARNING_RATE, WEIGHT_DECAY
 from vigbench.runner.worker import MEMORY_SHARE
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
+from vigbench.suites.case import Phase
 from vigbench.suites.planner import MOST_SAMPLING_S
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +53,11 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
         f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),
         f"at most {LARGEST_GLA_GATE_PX} px ({LARGEST_GLA_GRADIENT_GATE_PX} px with gradients)",
+        f"at most at {LONGEST['gla'][Phase.inference]} tokens ({LONGEST['gla'][Phase.training]} with gradients), for "
+        f"attention at most at {LONGEST['attention'][Phase.training]}",
+        "for GLA 2e-6 (float32), 2e-3 (float16), 1e-2 (bfloat16), for attention 1e-5, 4e-3, 3e-2",
+        f"copies of {COPY_BYTES['cuda'] // 2**30} GiB (CPU: {COPY_BYTES['cpu'] // 2**20} MiB)",
+        f"products of side {PRODUCT_SIDE['cuda']} (CPU: {PRODUCT_SIDE['cpu']})",
         f"{KERNEL_SHARE:.0%} of the case's sampling time",
         f"starts at {1e3 * FIRST_SPIN_S:.0f} ms",
         f"at most {1e3 * MAX_SPIN_S:.0f} ms; each sample",
@@ -62,9 +75,19 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"about {1e3 * effort.block_s:.0f} ms",
         f"shorter than {REFRESH_BELOW_S} s), {effort.blocks} blocks each in random order",
         f"; {effort.processes} such pairs of processes",
+        f"AdamW with learning rate {LEARNING_RATE}, betas {BETAS[0]} and {BETAS[1]}, epsilon {EPS}, weight decay "
+        f"{WEIGHT_DECAY};",
+        "both moments within 1e-5 of themselves (bfloat16: 1e-2)",
+        f"within {CHANGE_TOLERANCE} of itself and of their rounding",
+        f"with {PARTS_SHARE:.0%} of the case's sampling time",
     ):
         assert sentence in MEASUREMENT, sentence
+    assert {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 1e-2} == STATE_TOLERANCE
     assert GRADIENT_TOLERANCE == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
+    assert OPERATOR_TOLERANCE == {
+        "gla": {"float32": 2e-6, "float16": 2e-3, "bfloat16": 1e-2},
+        "attention": {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2},
+    }
     assert TOLERANCE == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
 

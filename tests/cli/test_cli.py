@@ -61,6 +61,13 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "--suite", "smoke", "--device", "cpu", "--subject", "diet*"], "matches 'diet*'"),
         (["run", "--suite", "smoke", "--device", "cpu", "--subject", "vig_tinny_patch16_224"], "vig_tiny_patch16_224"),
         (["run", "--suite", "smoke", "--device", "cpu", "--implementation", "flash"], "They have: torch_chunk"),
+        (["run", "--suite", "kernels-gla", "--device", "cpu", "--length", "1.5"], "--length: '1.5' is not a whole"),
+        (["plan", "--suite", "kernels-gla", "--shape", "3x32"], "--shape: '3x32' is not heads x key_dim x value_dim"),
+        (["plan", "--suite", "kernels-gla", "--device", "cpu", "--resolution", "64"], "give one kind"),
+        (["plan", "--suite", "smoke", "--device", "cpu", "--subject", "gla"], "give it --length and --shape"),
+        (["duel", "gla", "attention", "--length", "64"], "both --length and --shape"),
+        (["duel", "gla", "attention"], "gla is an operator"),
+        (["duel", "resnet18", "resnet18", "--length", "64", "--shape", "1x4x4"], "resnet18 is a model"),
         (["run", "--resume", "/nowhere"], "is not a run"),
         (["run", "--resume", "/nowhere", "--resolution", "64"], "beside it only --budget"),
         (["run", "--suite", "smoke", "--device", "cpu", "--out", "/proc/x"], "Choose another folder with --out"),
@@ -119,9 +126,9 @@ def test_what_fails_on_the_way_is_one_line_too(
 def test_wrong_input_is_the_same_from_a_shell() -> None:
     result = vigbench("run", "--suite", "smok")
     assert (result.returncode, result.stdout) == (2, "")
-    assert (
-        result.stderr
-        == "vigbench: There is no suite 'smok'; did you mean 'smoke'? Suites: regression, resolution-scaling, smoke.\n"
+    assert result.stderr == (
+        "vigbench: There is no suite 'smok'; did you mean 'smoke'? "
+        "Suites: kernels-gla, regression, resolution-scaling, smoke, training-step.\n"
     )
 
 
@@ -133,11 +140,12 @@ def test_help_does_not_import_torch() -> None:
 
 COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor", "tune")
 OPTIONS = {
-    "run": "suite device out resume subject implementation resolution batch-size precision phase compile cuda-graph "
-    "channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet no-report",
+    "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
+    "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
+    "no-report",
     "compare": "metric margin across format out fail-on-inconclusive",
-    "duel": "resolution batch-size precision phase device compile cuda-graph channels-last tf32 threads processes "
-    "blocks over margin base-python out quiet",
+    "duel": "resolution length shape batch-size precision phase device compile cuda-graph channels-last tf32 threads "
+    "processes blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
     "doctor": "noise threads",
@@ -178,6 +186,25 @@ def test_plan_prints_cases_and_time_and_leaves_nothing_behind(invoke: Invoke, tm
     assert not out.exists()
 
 
+def test_a_plan_of_operators_names_length_and_shape(invoke: Invoke) -> None:
+    result = invoke(
+        "plan",
+        "--suite",
+        "kernels-gla",
+        "--device",
+        "cpu",
+        "--length",
+        "64",
+        "--shape",
+        "2x4x8",
+        "--phase",
+        "inference",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "attention [sdpa] 2x4x8 64 tokens b1 float32" in result.stdout
+    assert "4 cases on cpu" in result.stdout
+
+
 def test_a_plan_for_cuda_needs_no_cuda_device(invoke: Invoke) -> None:
     result = invoke("plan", "--suite", "smoke", "--device", "cuda", "--resolution", "64", "--subject", "vig*")
     assert result.returncode == 0, result.stderr
@@ -191,6 +218,8 @@ def test_lists(invoke: Invoke) -> None:
         "vig_h_small_patch4_224",
         "vig_h_tiny_patch4_224",
     ]
+    assert "gla                operator: bidirectional gated" in invoke("list", "subjects", "gla*").stdout
+    assert "operator: softmax attention" in invoke("list", "subjects").stdout
     implementations = invoke("list", "implementations").stdout
     assert "gla/torch_chunk" in implementations
     assert "attention/eager" in implementations

@@ -10,6 +10,7 @@ import vigbench
 from vigbench.measure.memory import MIB, measure_memory
 from vigbench.ops.gla import bidirectional_gla
 from vigbench.runner.executor import run_in_worker
+from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 
@@ -50,7 +51,7 @@ def test_a_case_is_measured(subject: str, implementation: str, precision: str) -
     case = Case(
         subject=subject, implementation=implementation, resolution=224, precision=precision, device="cuda", batch_size=8
     )
-    outcome = run_in_worker(case, budget_s=2.0, timeout_s=120, on_stage=lambda stage: None)
+    outcome = run_in_worker(Job(case=case, budget_s=2.0), timeout_s=120, on_stage=lambda stage: None)
     assert outcome.status == "ok", outcome.reason
     assert outcome.metrics.throughput_img_per_s is not None
     assert outcome.metrics.latency_ms is not None
@@ -59,10 +60,11 @@ def test_a_case_is_measured(subject: str, implementation: str, precision: str) -
 
 def test_more_than_the_device_holds_is_out_of_memory_and_the_next_case_runs() -> None:
     huge = Case(subject="resnet50", resolution=8192, batch_size=64, device="cuda")
-    outcome = run_in_worker(huge, budget_s=1.0, timeout_s=300, on_stage=lambda stage: None)
+    outcome = run_in_worker(Job(case=huge, budget_s=1.0), timeout_s=300, on_stage=lambda stage: None)
     assert outcome.status == "out_of_memory", outcome.reason
     small = Case(subject="resnet50", resolution=64, device="cuda")
-    assert run_in_worker(small, budget_s=1.0, timeout_s=120, on_stage=lambda stage: None).status == "ok"
+    outcome = run_in_worker(Job(case=small, budget_s=1.0), timeout_s=120, on_stage=lambda stage: None)
+    assert outcome.status == "ok", outcome.reason
 
 
 def test_the_smoke_suite_runs_on_cuda(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from vigbench.models.catalog import (
     resolve_implementations,
 )
 from vigbench.models.family import family_of
+from vigbench.ops.subjects import OPERATORS
 
 OWN = [
     "vig_base_patch16_224",
@@ -23,9 +24,9 @@ OWN = [
 ]
 
 
-def test_subjects_are_vigbench_s_models_the_baselines_and_any_timm_model() -> None:
+def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_model() -> None:
     assert sorted(vigbench.list_subjects("vig*")) == OWN
-    assert set(vigbench.list_subjects()) == {*OWN, *BASELINES}
+    assert set(vigbench.list_subjects()) == {*OWN, *BASELINES, *OPERATORS}
     assert "vit_small_patch16_224" in vigbench.list_subjects("vit_small*")
     assert vigbench.list_subjects("there_is_none*") == []
 
@@ -38,6 +39,9 @@ def test_subjects_are_vigbench_s_models_the_baselines_and_any_timm_model() -> No
         ("swin_tiny_patch4_window7_224", "windowed", "attention", "sdpa"),
         ("convnext_tiny", "cnn", None, "default"),
         ("resnet50", "cnn", None, "default"),
+        ("gla", "vig", "gla", "torch_chunk"),
+        ("gla_one_direction", "linear", "gla", "torch_chunk"),
+        ("attention", "deit", "attention", "sdpa"),
         ("some.module:factory", "other", None, "default"),
     ],
 )

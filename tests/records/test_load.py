@@ -10,6 +10,7 @@ import vigbench
 from vigbench.records.load import RUN_COLUMNS
 from vigbench.records.schema import Metrics, Record, columns
 from vigbench.records.store import RunStore
+from vigbench.suites.case import Case
 
 INFO = {"suite": "smoke", "protocol": 1, "device_name": "a CPU", "environment": {"torch": "2.11"}}
 MakeRecord = Callable[..., Record]
@@ -150,3 +151,23 @@ def test_a_damaged_line_is_named_and_a_torn_last_one_passed_over(runs: Path, lin
     journal.write_bytes(content + line + b"\n" + content)
     with pytest.raises(ValueError, match=r"journal\.jsonl, line 3"):
         vigbench.load_results(runs / "a")
+
+
+def test_what_only_models_or_only_operators_have_is_missing_in_the_other(tmp_path: Path) -> None:
+    cases = [
+        Case(subject="resnet50", resolution=64),
+        Case(subject="gla", length=196, heads=3, key_dim=32, value_dim=64),
+    ]
+    for name, kept in (("model", cases[:1]), ("both", cases)):
+        store = RunStore.create(tmp_path / name, INFO)
+        for case in kept:
+            started_at = "2026-01-01T00:00:00+00:00"
+            record = Record(case_id=case.case_id, case=case, family="cnn", status="ok", started_at=started_at)
+            store.append(record, [])
+    model = vigbench.load_results(tmp_path / "model")
+    assert (model["resolution"].dtype, model["length"].dtype) == ("int64", "float64")
+    frame = vigbench.load_results([tmp_path / "model", tmp_path / "both"])
+    assert frame["resolution"].tolist()[:2] == [64, 64]
+    assert frame["length"].isna().tolist() == [True, True, False]
+    rows = [{name: row[name] for name in Case.model_fields} for row in frame.to_dict("records")]
+    assert [Case.model_validate(row) for row in rows] == [cases[0], *cases]

@@ -5,7 +5,7 @@ from pathlib import Path
 from vigbench.records.document import document
 from vigbench.records.schema import Record, columns
 
-UNITS = re.compile(r"_(ms|s|mib|img_per_s|gmacs|j_per_img|w|mhz|c)$")
+UNITS = re.compile(r"_(ms|s|mib|img_per_s|gb_per_s|tflop_per_s|gmacs|j_per_img|w|mhz|c)$")
 DIMENSIONLESS = {"samples", "warmup_iterations", "outliers", "params", "gmacs", "flop_coverage", "uncounted_operators"}
 DIMENSIONLESS |= {
     "output_error",
@@ -15,6 +15,10 @@ DIMENSIONLESS |= {
     "other_load_after",
     "rate_drop",
     "gpu_others",
+    "gate_length",
+    "bandwidth_share",
+    "compute_share",
+    "extra_memory_share",
 }
 DIMENSIONLESS |= {
     "effective_samples",
@@ -25,6 +29,7 @@ DIMENSIONLESS |= {
     "largest_batch",
 }
 DIMENSIONLESS |= {"energy_source", "throttle_reasons", "operator_calls", "kernel_launches", "sdpa_backend"}
+DIMENSIONLESS |= {"optimizer", "loss_drift", "graph_breaks"}
 
 
 def test_every_column_is_described_and_every_quantity_names_its_unit() -> None:

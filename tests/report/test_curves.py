@@ -54,7 +54,7 @@ def test_values_are_those_of_the_records_and_the_end_is_named(make_sweep: Any, m
     assert vig is not None
     assert vig.value == pytest.approx(14 * area)
     assert vig.interval == pytest.approx((14 * area * 0.99, 14 * area * 1.01))
-    assert [point.resolution for point in found["DeiT-T (eager)"].points] == [224, 384, 512, 768]
+    assert [point.extent for point in found["DeiT-T (eager)"].points] == [224, 384, 512, 768]
     assert found["DeiT-T (eager)"].end == (1024, "out_of_memory")
     assert found["DeiT-T (sdpa)"].end is None
 
@@ -72,7 +72,7 @@ def test_a_failed_case_has_no_measured_point_even_if_a_value_is_there(make_recor
     frame.loc[1, "status"] = "wrong_result"
     for metric in (LATENCY, ACTIVATIONS):
         (panel,) = panels(to_rows(frame), metric)
-        assert panel.resolutions == (224,)
+        assert panel.extents == (224,)
 
 
 def test_a_count_is_drawn_once_for_all_implementations_and_settings(make_sweep: Any, make_frame: Any) -> None:

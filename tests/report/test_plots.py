@@ -21,8 +21,9 @@ from vigbench.report.curves import panels
 from vigbench.report.html import NARROW, PAPER, WIDE
 from vigbench.report.labels import spread
 from vigbench.report.metrics import LATENCY, METRICS, Metric
-from vigbench.report.plots import Heading, draw
+from vigbench.report.plots import draw
 from vigbench.report.rows import to_rows
+from vigbench.report.sheet import Heading
 from vigbench.report.style import FAMILY_COLOURS, MUTED, look, theme
 from vigbench.report.svg import inline, save
 

@@ -114,6 +114,24 @@ def test_a_timeout_is_tried_again_only_with_more_time(
     assert asked == [32, 32, 48, 64]
 
 
+def test_a_case_that_cannot_end_in_time_is_not_tried(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 32, 48, 64 px: 1.2 s a call at 32 px is 2.7 s at 48 px, and 16 calls are more than 20 s
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: ok_in(1200.0))
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    continue_run(store, planned)
+    first, *others = store.records()
+    assert first.status == "ok"
+    for record in others:
+        assert record.status == "pruned"
+        assert "judged by its smaller sizes it takes at least" in record.reason
+        assert "--case-timeout is 20 s" in record.reason
+    store, planned = resume_plan(store.folder, Overrides(case_timeout=1000.0, budget=1000.0))
+    continue_run(store, planned)
+    assert {record.status.value for record in store.records()} == {"ok"}
+
+
 def test_a_finished_run_can_be_asked_for_its_largest_batches(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

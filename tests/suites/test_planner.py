@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vigbench.runner.run import estimated_s, plan_suite
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan
+from vigbench.suites.shape import Shape
 
 SUITE = load_suite("resolution-scaling")
 
@@ -74,8 +76,64 @@ def test_case_id_is_a_function_of_the_content(resolution: int, batch_size: int) 
     assert case.case_id != Case(subject="resnet50", resolution=resolution + 1, batch_size=batch_size).case_id
 
 
+def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementations() -> None:
+    suite = load_suite("kernels-gla")
+    overrides = Overrides(length=[64, 16], shape=["6x8x8", "3x8x16"], phase=["inference"])
+    cases = plan(suite, Device.cpu, resolve, overrides).cases
+    assert [case.length for case in cases] == sorted(case.extent for case in cases)
+    assert {str(case.shape) for case in cases} == {"6x8x8", "3x8x16"}
+    assert len(cases) == 2 * 2 * 4
+    assert {case.implementation for case in cases} == {"reference", "torch_chunk", "sdpa"}
+    asked = plan(suite, Device.cpu, resolve, Overrides(implementation=["eager"], length=[16])).cases
+    assert {case.implementation for case in asked} == {"eager"}, "the command line's choice replaces the profile's"
+
+
+def test_the_operator_s_suite_holds_the_lengths_and_shapes_that_it_promises() -> None:
+    cuda = load_suite("kernels-gla").profile(Device.cuda)
+    sizes = [(extent.pop("length"), str(Shape(**extent))) for extent in cuda.extents()]
+    assert [length for length, shape in sizes if shape == "3x32x64"] == [196, 1024, 4096, 16384, 65536]
+    assert [size for size in sizes if size[1] != "3x32x64"] == [(4096, "12x32x64"), (4096, "6x16x32")]
+
+
+def test_a_shape_for_one_length_is_left_out_of_others_and_the_command_line_s_is_for_all() -> None:
+    suite = load_suite("kernels-gla")
+    short = plan(suite, Device.cuda, resolve, Overrides(length=[64])).cases
+    assert {str(case.shape) for case in short} == {"3x32x64"}
+    asked = plan(suite, Device.cuda, resolve, Overrides(shape=["12x32x64"])).cases
+    assert len({case.length for case in asked}) == 5
+    with pytest.raises(ValueError, match="every shape is for another length"):
+        plan(suite, Device.cuda, resolve, Overrides(length=[64], shape=["12x32x64@4096"]))
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("kernels-gla", 25), ("training-step", 15)])
+def test_a_suite_s_estimate_for_a_gpu_is_within_its_budget(name: str, minutes: int) -> None:
+    planned = plan_suite(name, "cuda")
+    assert sum(map(estimated_s, planned.cases)) <= planned.budget_s == 60 * minutes
+
+
+def test_the_reference_is_expected_to_take_time_for_every_token() -> None:
+    settings = {"subject": "gla", "length": 4096, "heads": 3, "key_dim": 32, "value_dim": 64}
+    quick, slow = (Case.model_validate({**settings, "implementation": one}) for one in ("torch_chunk", "reference"))
+    assert estimate_s(slow, 0.1, 2) > estimate_s(quick, 0.1, 2)
+
+
 def test_estimate_grows_with_work_and_shrinks_with_threads() -> None:
     case = Case(subject="resnet50", resolution=224)
     assert estimate_s(case, 100, 2) > estimate_s(case, 10, 2) > estimate_s(case, 10, 4) > 0
     training = Case(subject="resnet50", resolution=224, phase="training")
     assert estimate_s(training, 100, 2) > estimate_s(case, 100, 2)
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected", "label"),
+    [
+        ("inference", "cc8d4b873f8e", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16"),
+        ("training", "9aeb4a1e67c1", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16 training"),
+        ("training_step", "ff23fa482191", "deit_tiny_patch16_224 [sdpa] 512px b8 bfloat16 training step"),
+    ],
+)
+def test_a_case_keeps_its_id_from_version_to_version(phase: str, expected: str, label: str) -> None:
+    settings = {"implementation": "sdpa", "resolution": 512, "batch_size": 8, "precision": "bfloat16"}
+    case = Case.model_validate({"subject": "deit_tiny_patch16_224", "phase": phase, "device": "cuda", **settings})
+    assert case.case_id == expected
+    assert case.label() == label

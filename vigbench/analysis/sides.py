@@ -126,7 +126,7 @@ def open_side(source: Any) -> Side:
     for store in stores:
         for record in store.records():
             measured = Measurement(record.row(), store.samples(record.case_id))
-            key = tuple(measured.row[name] for name in SETTINGS)
+            key = _key(measured.row)
             cases[key] = cases[key].pooled(measured) if key in cases else measured
     return Side(", ".join(store.folder.name for store in stores), prints[first], cases)
 
@@ -168,14 +168,20 @@ def _stores(source: Any) -> list[RunStore]:
     return [RunStore.open(one) for one in {one.resolve(): one for one in folders}.values()]
 
 
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A row's settings; what a case does not have is None, also where a frame holds NaN."""
+    return tuple(None if pd.isna(row.get(name)) else row[name] for name in SETTINGS)
+
+
 def _from_frame(frame: pd.DataFrame) -> Side:
-    missing = [name for name in (*SETTINGS, "status", "latency_ms") if name not in frame]
+    needed = [name for name in SETTINGS if Case.model_fields[name].default is not None]  # the rest some cases lack
+    missing = [name for name in (*needed, "status", "latency_ms") if name not in frame]
     if missing:
         raise ValueError(f"The frame lacks {one_of(missing)}; pass one from vigbench.load_results, or a run's folder.")
     known = [name for name in FRAME_FINGERPRINT if name in frame]
     prints = {name: ", ".join(sorted(map(str, frame[name].unique()))) for name in known}
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    cases = {tuple(row[name] for name in SETTINGS): Measurement(row) for row in rows}
+    cases = {_key(row): Measurement(row) for row in rows}
     if len(cases) < len(rows):
         raise ValueError(
             "The frame has a case more than once: its runs cannot be pooled without their raw samples. Pass the runs' "

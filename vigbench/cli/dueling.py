@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
 Head = Annotated[str, typer.Argument(metavar="B", help="The same; the ratio is B / A.")]
-Resolution = Annotated[int, typer.Option(help="Input size in px.", min=1)]
-BatchSize = Annotated[int, typer.Option(help="Images per iteration.", min=1)]
+Resolution = Annotated[int | None, typer.Option(help="Models: input size in px; default: 224.", min=1)]
+Length = Annotated[int | None, typer.Option(help="Operators: tokens of a sequence.", min=1)]
+Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64.")]
+BatchSize = Annotated[int, typer.Option(help="Images (operators: sequences) per iteration.", min=1)]
 OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-OnePhase = Annotated[str, typer.Option(help="inference or training.")]
+OnePhase = Annotated[str, typer.Option(help="inference, training or training_step.")]
 Flag = Annotated[bool, typer.Option()]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]
@@ -42,7 +44,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The result alone.")]
 def duel(
     a: Base,
     b: Head,
-    resolution: Resolution = 224,
+    resolution: Resolution = None,
+    length: Length = None,
+    shape: Shape = None,
     batch_size: BatchSize = 1,
     precision: OnePrecision = "float32",
     phase: OnePhase = "inference",
@@ -68,7 +72,7 @@ def duel(
     from vigbench.runner.duel import Contestant, Effort
 
     settings = {
-        "resolution": resolution,
+        **_extent(resolution, length, shape),
         "batch_size": batch_size,
         "precision": precision,
         "phase": phase,
@@ -116,13 +120,23 @@ def run_and_keep(
     return result, log_ratio_of(pairs, base.case.device)
 
 
+def _extent(resolution: int | None, length: int | None, shape: str | None) -> dict[str, int]:
+    """The settings of a case that say how large it is."""
+    if length is None and shape is None:
+        return {"resolution": 224 if resolution is None else resolution}
+    if length is None or shape is None or resolution is not None:
+        raise ValueError("Give models --resolution, or operators both --length and --shape.")
+    return {"length": length, **options.head_shape("--shape", shape)._asdict()}
+
+
 def _case(text: str, device: str, settings: dict[str, object]) -> Case:
-    from vigbench.models.catalog import resolve_implementations
+    from vigbench.models.catalog import require_its_kind, resolve_implementations
     from vigbench.runner.run import choose_device
     from vigbench.suites.case import Case
 
     subject, _, implementation = text.partition("@")
     chosen = choose_device(device)
+    require_its_kind(subject, as_operator="length" in settings)
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     checked = {
         "precision": options.precision_name("--precision", str(settings["precision"])),

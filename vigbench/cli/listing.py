@@ -22,8 +22,10 @@ def list_(kind: Kind, pattern: Pattern = "*") -> None:
     elif kind == "subjects":
         from vigbench.models.catalog import list_subjects
         from vigbench.models.family import family_of
+        from vigbench.ops.subjects import OPERATORS
 
-        rows = [(name, family_of(name)) for name in list_subjects(pattern)]
+        kinds = {name: f"operator: {one.description}" for name, one in OPERATORS.items()}
+        rows = [(name, kinds.get(name) or family_of(name)) for name in list_subjects(pattern)]
     elif kind == "implementations":
         from vigbench.cli.doctor import implementation_rows
 

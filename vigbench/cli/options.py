@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from vigbench.suites.planner import Overrides
+    from vigbench.suites.shape import Shape as HeadShape
 
 T = TypeVar("T")
 
@@ -18,10 +19,12 @@ Suite = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite (vigb
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Subject = Annotated[str | None, typer.Option(help="Subjects: names or globs, comma-separated, e.g. 'deit*,vig*'.")]
 Implementation = Annotated[str | None, typer.Option(help="Only these implementations, e.g. eager,sdpa.")]
-Resolution = Annotated[str | None, typer.Option(help="Input sizes in px, e.g. 224,512.")]
-BatchSize = Annotated[str | None, typer.Option(help="Images per iteration, e.g. 1,64.")]
+Resolution = Annotated[str | None, typer.Option(help="Models: input sizes in px, e.g. 224,512.")]
+Length = Annotated[str | None, typer.Option(help="Operators: tokens of a sequence, e.g. 196,4096.")]
+Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64,6x32x64.")]
+BatchSize = Annotated[str | None, typer.Option(help="Images (operators: sequences) per iteration, e.g. 1,64.")]
 Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-Phase = Annotated[str | None, typer.Option(help="inference, training.")]
+Phase = Annotated[str | None, typer.Option(help="inference, training, training_step.")]
 Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
 CudaGraph = Annotated[str | None, typer.Option(help="Replay one captured CUDA graph (CUDA): true, false.")]
 ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]
@@ -40,6 +43,8 @@ def overrides(
     subject: str | None,
     implementation: str | None,
     resolution: str | None,
+    length: str | None,
+    shape: str | None,
     batch_size: str | None,
     precision: str | None,
     phase: str | None,
@@ -64,6 +69,8 @@ def overrides(
         subject=_split("--subject", subject, str),
         implementation=_split("--implementation", implementation, str),
         resolution=_split("--resolution", resolution, _whole),
+        length=_split("--length", length, _whole),
+        shape=None if shape is None else [str(head_shape("--shape", part)) for part in shape.split(",")],
         batch_size=_split("--batch-size", batch_size, _whole),
         precision=_split("--precision", precision, _precision),
         phase=_split("--phase", phase, _phase),
@@ -86,13 +93,20 @@ def duration_s(option: str, text: str) -> float:
     return _one(option, text, parse_duration)
 
 
+def head_shape(option: str, text: str) -> HeadShape:
+    """The shape in a text such as 3x32x64; ValueError names the option."""
+    from vigbench.suites.shape import parse_shape
+
+    return _one(option, text, parse_shape)
+
+
 def precision_name(option: str, text: str) -> str:
     """The name of one precision, aliases such as bf16 resolved."""
     return _one(option, text, _precision)
 
 
 def phase_name(option: str, text: str) -> str:
-    """inference or training."""
+    """The name of one phase."""
     return _one(option, text, _phase)
 
 

@@ -83,6 +83,9 @@ def summary(record: Record) -> str:
         return f"{label}: {record.status}: {record.reason}"
     metrics = record.metrics
     marks = f" ({', '.join(record.marks)})" if record.marks else ""
+    if record.case.is_operator:
+        share = "" if metrics.bandwidth_share is None else f" ({metrics.bandwidth_share:.1%} of a copy's)"
+        return f"{label}: {metrics.latency_ms:.3g} ms, {metrics.achieved_gb_per_s:.3g} GB/s{share}{marks}"
     return (
         f"{label}: {metrics.latency_ms:.1f} ms, {metrics.throughput_img_per_s:.1f} img/s, "
         f"activations {metrics.activation_memory_mib:.0f} MiB{marks}"

@@ -36,6 +36,8 @@ def run(
     subject: options.Subject = None,
     implementation: options.Implementation = None,
     resolution: options.Resolution = None,
+    length: options.Length = None,
+    shape: options.Shape = None,
     batch_size: options.BatchSize = None,
     precision: options.Precision = None,
     phase: options.Phase = None,
@@ -62,6 +64,8 @@ def run(
         subject=subject,
         implementation=implementation,
         resolution=resolution,
+        length=length,
+        shape=shape,
         batch_size=batch_size,
         precision=precision,
         phase=phase,
@@ -118,15 +122,16 @@ def _again(max_batch: bool, memory_limit: str | None) -> str:
 
 
 def print_largest_batches(records: Sequence[Record]) -> None:
-    """The table of the largest batches that fit: a line for each series, a column for each resolution."""
+    """The table of the largest batches that fit: a line for each series, a column for each resolution or length."""
     found = {
-        (record.case.label_without_size(), record.case.resolution): record.metrics.largest_batch
+        (record.case.label_without_size(), record.case.extent): record.metrics.largest_batch
         for record in records
         if record.metrics.largest_batch is not None
     }
     sides = sorted({side for _, side in found})
+    unit = "tokens" if any(record.case.is_operator for record in records) else "px"
     width = max((len(label) for label, _ in found), default=0)
     print("Largest batch that fits")
-    print(" " * width + "".join(f"{f'{side} px':>10}" for side in sides))
+    print(" " * width + "".join(f"{f'{side} {unit}':>14}" for side in sides))
     for label in dict.fromkeys(label for label, _ in found):
-        print(f"{label:{width}}" + "".join(f"{found.get((label, side), ''):>10}" for side in sides))
+        print(f"{label:{width}}" + "".join(f"{found.get((label, side), ''):>14}" for side in sides))

@@ -28,7 +28,7 @@ class Memory:
     Attributes:
         weights: parameters and buffers, shared storage once.
         inputs: the input batch.
-        peak: allocator peak during the iteration, weights and inputs included.
+        peak: allocator peak during the iteration, weights, inputs and `kept` included.
         reserved: CUDA: held by the caching allocator at the peak.
         slack: CUDA: what of it was not in use: kept for later, or lost to fragmentation.
         process_peak: CPU: resident memory of the whole process at its peak during one iteration.
@@ -42,14 +42,15 @@ class Memory:
     slack: int | None = None
     process_peak: int | None = None
     process_growth: int | None = None
+    kept: int = 0  # what else stays from one iteration to the next: an optimiser's state
 
     @property
     def activations(self) -> int:
         """Everything the iteration itself allocates at its worst moment; gradients included when it trains."""
-        return self.peak - self.weights - self.inputs
+        return self.peak - self.weights - self.inputs - self.kept
 
 
-def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor) -> Memory:
+def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor, kept: Iterable[Tensor] = ()) -> Memory:
     """Peak memory of one iteration on the device of `inputs`. Leaves `model` without gradients, or with new ones.
 
     Args:
@@ -57,38 +58,41 @@ def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor)
             must free what it allocates when its result is dropped.
         model: its parameters and buffers are the weights.
         inputs: the input batch.
+        kept: what else lies there from one iteration to the next.
     """
-    weights = _storage_bytes(chain(model.parameters(), model.buffers()))
-    input_bytes = _storage_bytes([inputs])
+    weights = storage_bytes(chain(model.parameters(), model.buffers()))
+    input_bytes, kept_bytes = storage_bytes([inputs]), storage_bytes(kept)
     model.zero_grad(set_to_none=True)  # else freeing an earlier iteration's gradients would hide this one's
     with without_collection():  # likewise garbage of earlier stages
         if inputs.device.type == "cuda":
-            return _measure_cuda(call, weights, input_bytes)
+            return _measure_cuda(call, weights, input_bytes, kept_bytes)
         peak, growth = process_peak(call)
         model.zero_grad(set_to_none=True)
         return Memory(
             weights=weights,
             inputs=input_bytes,
-            peak=weights + input_bytes + cpu_allocator_peak(call),
+            peak=weights + input_bytes + kept_bytes + cpu_allocator_peak(call),
             process_peak=peak,
             process_growth=growth,
+            kept=kept_bytes,
         )
 
 
-def _measure_cuda(call: Callable[[], object], weights: int, inputs: int) -> Memory:
+def _measure_cuda(call: Callable[[], object], weights: int, inputs: int, kept: int) -> Memory:
     torch.cuda.synchronize()
     torch.cuda.empty_cache()  # so that `reserved` shows this iteration, not the warm-up
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()  # beside weights and inputs, what libraries keep from the warm-up
+    before = torch.cuda.memory_allocated()  # beside weights, inputs and `kept`, what libraries keep from the warm-up
     call()
     torch.cuda.synchronize()
     allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     return Memory(
         weights=weights,
         inputs=inputs,
-        peak=weights + inputs + allocated - before,
+        peak=weights + inputs + kept + allocated - before,
         reserved=reserved,
         slack=reserved - allocated,
+        kept=kept,
     )
 
 
@@ -132,6 +136,7 @@ def _memory_events(profiler: Any) -> list[Any]:
     return sorted(memory, key=lambda event: event.start_ns())
 
 
-def _storage_bytes(tensors: Iterable[Tensor]) -> int:
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the storages behind these tensors, each storage once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())

@@ -1,4 +1,4 @@
-"""Subjects by name: vigbench's own models, any timm model, and `package.module:factory`."""
+"""Subjects by name: vigbench's own models, any timm model, `package.module:factory`, and operators."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from torch import nn
 import vigbench.ops.gla  # noqa: F401  registers the operator's implementations
 from vigbench.models import create_model
 from vigbench.models.family import family_of
+from vigbench.nearest import one_of
 from vigbench.ops.attention import attention_modules, set_attention
 from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
+from vigbench.ops.subjects import OPERATORS
 
 DEFAULT = "default"  # the implementation of a subject that offers no choice
 BASELINES = (
@@ -45,9 +47,9 @@ class Subject:
 
 
 def list_subjects(pattern: str = "*") -> list[str]:
-    """vigbench's models and its baselines that match a glob; with none among them, all matching timm models."""
-    own = [name for name in timm.list_models("vig_*") if fnmatchcase(name, pattern)]
-    found = own + [name for name in BASELINES if fnmatchcase(name, pattern)]
+    """vigbench's models, its baselines and operators that match a glob; with none among them, matching timm models."""
+    own = [*timm.list_models("vig_*"), *BASELINES, *OPERATORS]
+    found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
 
 
@@ -60,6 +62,8 @@ def describe(name: str) -> Subject:
     """
     if ":" in name:
         return Subject(name, "other", None)
+    if name in OPERATORS:
+        return Subject(name, family_of(name), OPERATORS[name].operator)
     model = build_on_meta(lambda: create_model(name))
     operator = "gla" if hasattr(model, "set_implementation") else "attention" if attention_modules(model) else None
     return Subject(name, family_of(name), operator)
@@ -84,6 +88,18 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
         return ["sdpa" if one == "auto" else one for one in wanted] or ["sdpa"]
     auto = _auto(subject.operator, str(device))
     return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
+
+
+def require_its_kind(subject: str, *, as_operator: bool) -> None:
+    """Raise ValueError, with advice, if an operator is to be measured as a model, or a model as an operator."""
+    if as_operator and subject not in OPERATORS:
+        raise ValueError(
+            f"{subject} is a model: give it --resolution. Length and shape belong to the operators {one_of(OPERATORS)}."
+        )
+    if not as_operator and subject in OPERATORS:
+        raise ValueError(
+            f"{subject} is an operator: give it --length and --shape, and no resolution, as suite kernels-gla does."
+        )
 
 
 def _auto(operator: str, device: str) -> str:

@@ -42,7 +42,8 @@ def document() -> str:
         "journal when a run is resumed |",
         "| `samples/<case_id>.csv` | raw samples: `quantity,process,index,value`; `process` counts worker processes "
         "from 0 (files of earlier versions lack it: one process); `latency_ms` one synchronised call each, "
-        "`queued_call_ms` (CUDA) the mean call of one block each |",
+        "`queued_call_ms` (CUDA) the mean call of one block each, a training step's `forward_ms`, `backward_ms` and "
+        "`optimizer_ms` one part each |",
         "| `samples/<case_id>.attempt<N>.csv` | the same for attempt N, which was contended and measured again |",
         "| `operators/<case_id>.csv` | what one iteration ran: `kind,name,calls`; `kind` is `operator` (torch) or "
         "`kernel` (CUDA) |",

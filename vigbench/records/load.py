@@ -23,7 +23,9 @@ RUN_COLUMNS = ("run", "suite", "protocol", "device_name", "torch_version", "fing
 _OWN = tuple(name for name in Record.model_fields if name not in ("case", "metrics"))
 _FIELDS = (*_OWN, *Case.model_fields, *Metrics.model_fields)
 _of_record, _of_case, _of_metrics = (attrgetter(*names) for names in (_OWN, Case.model_fields, Metrics.model_fields))
-_TYPES = {name: get_args(field.annotation) for name, field in Metrics.model_fields.items()}  # of `float | None` etc.
+_TYPES = {  # of `float | None` etc.
+    name: get_args(field.annotation) for fields in (Case, Metrics) for name, field in fields.model_fields.items()
+}
 
 
 def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:

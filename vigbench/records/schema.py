@@ -59,6 +59,24 @@ class Metrics(BaseModel):
     attempts: int | None = Field(
         None, description="times the case was measured; 2 if the first was `contended`, and the quieter one is kept"
     )
+    # training_step: its parts, each synchronised, in the order run
+    forward_ms: float | None = Field(
+        None, description="training_step: median of the forward pass, recorded by autograd, and the loss"
+    )
+    forward_low_ms: float | None = Field(None, description="lower end of forward_ms's 95% interval")
+    forward_high_ms: float | None = Field(None, description="upper end of forward_ms's 95% interval")
+    backward_ms: float | None = Field(None, description="training_step: median of the backward pass")
+    backward_low_ms: float | None = Field(None, description="lower end of backward_ms's 95% interval")
+    backward_high_ms: float | None = Field(None, description="upper end of backward_ms's 95% interval")
+    optimizer_ms: float | None = Field(
+        None, description="training_step: median of the optimiser's update and the clearing of gradients"
+    )
+    optimizer_low_ms: float | None = Field(None, description="lower end of optimizer_ms's 95% interval")
+    optimizer_high_ms: float | None = Field(None, description="upper end of optimizer_ms's 95% interval")
+    optimizer: str | None = Field(None, description="training_step: the optimiser and its settings")
+    loss_drift: float | None = Field(
+        None, description="training_step: |loss after all steps / loss before - 1|: how far measuring has trained"
+    )
     # CUDA: the device's own time
     kernel_ms: float | None = Field(
         None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
@@ -69,13 +87,54 @@ class Metrics(BaseModel):
         None, description="CUDA: time with a kernel running / latency, 0 to 1; below 0.8 marks `launch_bound`"
     )
     # throughput: queued calls, one synchronisation a block
-    throughput_img_per_s: float | None = Field(None, description="images per second, median over blocks")
+    throughput_img_per_s: float | None = Field(
+        None, description="images (operators: sequences) per second, median over blocks"
+    )
     throughput_low_img_per_s: float | None = Field(None, description="lower end of the throughput's 95% interval")
     throughput_high_img_per_s: float | None = Field(None, description="upper end of the throughput's 95% interval")
+    # operators: what their definition asks for, over device time (CUDA: kernel_ms, CPU: latency_ms)
+    achieved_gb_per_s: float | None = Field(
+        None,
+        description="operators: 10^9 bytes of inputs and outputs, each once, per second of kernel_ms (CPU: "
+        "latency_ms); training: those of the forward and those of the backward pass",
+    )
+    achieved_tflop_per_s: float | None = Field(
+        None,
+        description="operators: 2 x 10^12 algorithmic multiply-adds per second of the same time; training: 3 forwards'",
+    )
+    bandwidth_share: float | None = Field(
+        None,
+        description="operators: achieved_gb_per_s / what a large copy reaches on this device; 0 to 1, and above where "
+        "data stay in a cache",
+    )
+    compute_share: float | None = Field(
+        None,
+        description="operators: achieved_tflop_per_s / what a large matrix product reaches here in this precision, "
+        "0 to 1",
+    )
+    extra_memory_share: float | None = Field(
+        None,
+        description="operators: peak memory beyond inputs and output (training: and their gradients) / the size of "
+        "those; 0 is the least",
+    )
     # memory
     weights_mib: float | None = Field(None, description="parameters and buffers")
-    inputs_mib: float | None = Field(None, description="the input batch")
-    activation_memory_mib: float | None = Field(None, description="peak - weights - inputs, by torch's allocator")
+    inputs_mib: float | None = Field(
+        None,
+        description="the input batch; operators: all tensors that are given, in training also the output's gradient",
+    )
+    activation_memory_mib: float | None = Field(
+        None,
+        description="peak - weights - inputs, by torch's allocator; training_step: without optimizer_state_mib and "
+        "gradients_at_peak_mib too, so that these five add up to the peak",
+    )
+    optimizer_state_mib: float | None = Field(
+        None, description="training_step: what the optimiser keeps: two moments and a counter for each parameter"
+    )
+    gradients_mib: float | None = Field(None, description="training_step: gradients after the backward pass")
+    gradients_at_peak_mib: float | None = Field(
+        None, description="training_step: those of them that are stored when memory is at its peak"
+    )
     peak_memory_mib: float | None = Field(
         None, description="allocator peak of one iteration, weights and inputs included"
     )
@@ -99,7 +158,9 @@ class Metrics(BaseModel):
         None, description="with --max-batch: largest batch that fits, by bisection in fresh processes"
     )
     # energy and the state of the device during timing
-    energy_j_per_img: float | None = Field(None, description="joules per image while timing, by energy_source")
+    energy_j_per_img: float | None = Field(
+        None, description="joules per image (operators: sequence) while timing, by energy_source"
+    )
     energy_source: str | None = Field(None, description="counter behind the energy, or why there is none")
     power_w: float | None = Field(None, description="CUDA: median board power while timing")
     sm_clock_mhz: float | None = Field(None, description="CUDA: median SM clock while timing")
@@ -107,11 +168,13 @@ class Metrics(BaseModel):
     throttle_reasons: str | None = Field(
         None, description="CUDA: reasons for lowered clocks seen while timing, `;`-separated"
     )
-    # cost, for one image, forward
+    # cost, for one image (operators: one sequence), forward
     params: int | None = Field(None, description="trainable parameters")
-    gmacs: float | None = Field(None, description="10^9 multiply-adds per image, algorithmic (docs/measurement.md)")
+    gmacs: float | None = Field(
+        None, description="10^9 multiply-adds per image (operators: sequence), algorithmic (docs/measurement.md)"
+    )
     executed_gmacs: float | None = Field(
-        None, description="10^9 multiply-adds per image that the implementation executes"
+        None, description="10^9 multiply-adds per image (operators: sequence) that the implementation executes"
     )
     operator_gmacs: float | None = Field(
         None, description="the share of gmacs in vigbench's own operators (GLA mixing)"
@@ -129,7 +192,8 @@ class Metrics(BaseModel):
     gradient_error: float | None = Field(
         None, description="training: the same for gradients, the largest over all parameters and the input"
     )
-    gate_resolution: int | None = Field(None, description="resolution at which that was checked, px")
+    gate_resolution: int | None = Field(None, description="models: resolution at which that was checked, px")
+    gate_length: int | None = Field(None, description="operators: tokens at which that was checked")
     # the path that ran
     operator_calls: int | None = Field(None, description="torch operators that one call dispatches")
     kernel_launches: int | None = Field(None, description="CUDA: kernels that one call launches")
@@ -139,6 +203,9 @@ class Metrics(BaseModel):
     # bookkeeping
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
+    graph_breaks: int | None = Field(
+        None, description="places at which torch.compile had to leave the model to Python; empty without `compile`"
+    )
     case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
     timeout_s: float | None = Field(None, description="seconds after which each worker process was to be stopped")
     other_load: float | None = Field(
@@ -159,7 +226,7 @@ class Record(BaseModel):
 
     case_id: str = Field(description="hash of the settings")
     case: Case
-    family: str = Field(description="model family: vig, deit, vim, linear, windowed, cnn or other")
+    family: str = Field(description="family: vig, deit, vim, linear, windowed, cnn or other")
     operator: str | None = Field(None, description="operator that `implementation` computes: gla, attention, or empty")
     status: Status = Field(description="how the case ended")
     reason: str = Field("", description="why the status is not ok, and what to do")
@@ -199,4 +266,5 @@ def names_in(cell: Any) -> set[str]:
 def first_mistake(error: ValidationError) -> str:
     """The first thing that does not fit, for a message."""
     mistake = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}".removeprefix(": ")
+    message = mistake["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, mistake['loc']))}: {message}".removeprefix(": ")

@@ -1,4 +1,4 @@
-"""Axes of a picture: ticks at the real resolutions, plain numbers, no more lines than needed."""
+"""Axes of a picture: ticks at the real sizes, plain numbers, no more lines than needed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def log_ticks(low: float, high: float) -> list[float]:
     return inside
 
 
-def resolution_axis(axes: Axes, resolutions: Sequence[int], width: float) -> None:
-    """log2 in pixels; `width` is the axis in points."""
-    low, high = min(resolutions), max(resolutions)
+def extent_axis(axes: Axes, extents: Sequence[int], width: float) -> None:
+    """log2 in pixels or tokens; `width` is the axis in points."""
+    low, high = min(extents), max(extents)
     pad = (high / low) ** 0.035
     axes.set_xscale("log", base=2)
     axes.set_xlim(low / pad, high * pad)
-    least = (high / low) ** (27 / width)  # a label of four digits needs 27 points
-    axes.xaxis.set_major_locator(FixedLocator(resolutions))
+    least = (high / low) ** (6.75 * len(str(high)) / width)  # points for a digit, with air
+    axes.xaxis.set_major_locator(FixedLocator(extents))
     axes.xaxis.set_minor_locator(NullLocator())
-    shown = set(spaced(resolutions, least))
+    shown = set(spaced(extents, least))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value)) if round(value) in shown else ""))
 
 

@@ -1,11 +1,11 @@
-"""Curves over resolution as plain data, made from the rows of a run."""
+"""Curves over resolution or length as plain data, made from the rows of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vigbench.report.metrics import Metric
+from vigbench.report.metrics import METRICS, OPERATOR_METRICS, Metric
 from vigbench.report.names import labels, size_of
 from vigbench.report.rows import Row, Setting, by_setting
 from vigbench.report.style import FAMILY_ORDER
@@ -15,9 +15,9 @@ MAX_CURVES, MAX_PANELS = 30, 24  # more cannot be read in one picture; the table
 
 @dataclass(frozen=True)
 class Point:
-    """One value with its interval, where there is one."""
+    """One value with its interval, where there is one; `extent` is a resolution in px, or a length in tokens."""
 
-    resolution: int
+    extent: int
     value: float
     interval: tuple[float, float] | None = None
 
@@ -31,7 +31,7 @@ class Curve:
     family: str
     label: str
     points: tuple[Point, ...]
-    failed: tuple[tuple[int, str], ...] = ()  # (resolution, status) of each case without a value
+    failed: tuple[tuple[int, str], ...] = ()  # (extent, status) of each case without a value
 
     @property
     def size(self) -> str:
@@ -40,12 +40,12 @@ class Curve:
     @property
     def end(self) -> tuple[int, str] | None:
         """The first failure after the last value: why the curve ends."""
-        last = self.points[-1].resolution if self.points else 0
+        last = self.points[-1].extent if self.points else 0
         return next((failure for failure in self.failed if failure[0] > last), None)
 
-    def at(self, resolution: int) -> Point | None:
-        """The point at a resolution."""
-        return next((point for point in self.points if point.resolution == resolution), None)
+    def at(self, extent: int) -> Point | None:
+        """The point at a resolution or length."""
+        return next((point for point in self.points if point.extent == extent), None)
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,18 @@ class Panel:
     hidden: int = 0  # curves left out because there are too many
 
     @property
-    def resolutions(self) -> tuple[int, ...]:
-        return tuple(sorted({point.resolution for curve in self.curves for point in curve.points}))
+    def extents(self) -> tuple[int, ...]:
+        return tuple(sorted({point.extent for curve in self.curves for point in curve.points}))
 
 
 def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
     """One panel for each setting that has values of this metric."""
     names = labels(rows)
+    rows = [row for row in rows if metric in (OPERATOR_METRICS if row["shape"] else METRICS)]
     result = []
     for setting, group in by_setting(list(rows)).items():
         series: dict[tuple[str, str], list[Row]] = {}
-        for row in sorted(group, key=lambda row: row["resolution"]):
+        for row in sorted(group, key=lambda row: row["extent"]):
             series.setdefault((row["subject"], row["implementation"]), []).append(row)
         curves = [_curve(names[key], members, metric) for key, members in series.items()]
         if metric.counted:
@@ -94,9 +95,9 @@ def _curve(label: str, members: list[Row], metric: Metric) -> Curve:
         if value is not None and (row["status"] == "ok" or metric.counted):
             low, high = (row[name] if name else None for name in (metric.low, metric.high))
             interval = (low, high) if low is not None and high is not None else None
-            points.append(Point(row["resolution"], value, interval))
+            points.append(Point(row["extent"], value, interval))
         elif row["status"] != "ok" and not metric.counted:
-            failed.append((row["resolution"], row["status"]))
+            failed.append((row["extent"], row["status"]))
     first = members[0]
     return Curve(first["subject"], first["implementation"], first["family"], label, tuple(points), tuple(failed))
 
@@ -114,10 +115,10 @@ def _merge_implementations(curves: list[Curve]) -> list[Curve]:
         by_subject.setdefault(curve.subject, []).append(curve)
     result: list[Curve] = []
     for subject, own in by_subject.items():
-        values = {point.resolution: point for curve in own for point in curve.points}
-        if all(values[point.resolution] == point for curve in own for point in curve.points):
+        values = {point.extent: point for curve in own for point in curve.points}
+        if all(values[point.extent] == point for curve in own for point in curve.points):
             first = own[0]
-            points = tuple(values[resolution] for resolution in sorted(values))
+            points = tuple(values[extent] for extent in sorted(values))
             result.append(Curve(subject, "default", first.family, names[subject, ""], points))
         else:
             result += own

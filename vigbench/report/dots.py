@@ -1,4 +1,4 @@
-"""One panel as dots: a run with a single resolution has nothing to draw a line through."""
+"""One panel as dots: a run with a single resolution or length has nothing to draw a line through."""
 
 from __future__ import annotations
 

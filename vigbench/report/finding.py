@@ -9,9 +9,10 @@ from vigbench.report.curves import Curve, Panel, Point
 from vigbench.report.metrics import (
     ACTIVATIONS,
     GMACS,
+    KERNEL,
     LATENCY,
-    METRICS,
     PEAK,
+    PLOTTED,
     THROUGHPUT,
     Metric,
     number,
@@ -26,10 +27,10 @@ MEMORY = (ACTIVATIONS, PEAK)
 
 @dataclass(frozen=True)
 class Pair:
-    """ViG beside DeiT of the same size at the largest resolution that both reach, in one setting."""
+    """ViG beside DeiT of the same size, or GLA beside attention, at the largest size that both reach in one setting."""
 
     panel: Panel
-    resolution: int
+    extent: int
     ours: Curve
     theirs: Curve  # the best implementation: nobody deploys a slower one
     eager: Curve | None  # DeiT with materialised attention, as published figures measure it
@@ -38,24 +39,24 @@ class Pair:
 def find_pair(panels: Sequence[Panel], metric: Metric) -> Pair | None:
     """The first pair in the order of settings (most results first) and sizes (small models first)."""
     for panel in panels:
-        for size in SIZES:
+        for size in ("",) if panel.setting.shape else SIZES:
             ours = [c for c in panel.curves if c.family == "vig" and c.size == size and c.points]
             theirs = [c for c in panel.curves if c.family == "deit" and c.size == size and c.points]
-            shared = {p.resolution for c in ours for p in c.points} & {p.resolution for c in theirs for p in c.points}
+            shared = {p.extent for c in ours for p in c.points} & {p.extent for c in theirs for p in c.points}
             if shared:
-                resolution = max(shared)
-                reaching = {c.subject for c in ours if c.at(resolution)}
+                extent = max(shared)
+                reaching = {c.subject for c in ours if c.at(extent)}
                 plain = min(reaching, key=lambda subject: (len(subject), subject))  # ViG before ViG-H
-                our_best = best([c for c in ours if c.subject == plain], metric, resolution)
-                their_best = best(theirs, metric, resolution)
+                our_best = best([c for c in ours if c.subject == plain], metric, extent)
+                their_best = best(theirs, metric, extent)
                 eager = next((c for c in theirs if c.implementation == "eager" and c is not their_best), None)
-                return Pair(panel, resolution, our_best, their_best, eager)
+                return Pair(panel, extent, our_best, their_best, eager)
     return None
 
 
-def best(curves: Sequence[Curve], metric: Metric, resolution: int) -> Curve:
-    """The curve with the best value at a resolution."""
-    found = [(point.value, curve) for curve in curves if (point := curve.at(resolution))]
+def best(curves: Sequence[Curve], metric: Metric, extent: int) -> Curve:
+    """The curve with the best value at a resolution or length."""
+    found = [(point.value, curve) for curve in curves if (point := curve.at(extent))]
     return (max if metric.higher_is_better else min)(found, key=lambda item: item[0])[1]
 
 
@@ -63,7 +64,7 @@ def relation(metric: Metric, ours: Point, theirs: Point) -> str:
     """`is 2.6x faster than`, `needs 93% less activation memory than`, ...: reads on with the other's name."""
     ratio = ours.value / theirs.value
     close = level(ours, theirs)
-    if metric is LATENCY:
+    if metric.is_time:
         if close:
             return "is, within the noise, as fast as"
         return f"is {times(1 / ratio)} faster than" if ratio < 1 else f"is {times(ratio)} slower than"
@@ -96,18 +97,18 @@ def level(ours: Point, theirs: Point) -> bool:
 def metric_title(metric: Metric, panels: Sequence[Panel]) -> str:
     """The finding that a plot shows."""
     several = len(panels) > 1
-    if (pair := find_pair(panels, metric)) and (sentence := pair_sentence(metric, pair)):
-        return f"{_where(pair.resolution, pair.panel, several)} {sentence}"
+    if metric.across and (pair := find_pair(panels, metric)) and (sentence := pair_sentence(metric, pair)):
+        return f"{_where(pair.extent, pair.panel, several)} {sentence}"
     return _leader(metric, panels[0], several)
 
 
-def _where(resolution: int, panel: Panel, several: bool) -> str:
-    return f"At {resolution} px" + (f" ({panel.setting.text()})" if several else "")
+def _where(extent: int, panel: Panel, several: bool) -> str:
+    return f"At {panel.setting.sweep.text(extent)}" + (f" ({panel.setting.text()})" if several else "")
 
 
 def pair_sentence(metric: Metric, pair: Pair) -> str:
-    """Without the resolution; memory also against eager DeiT, since published figures mean that."""
-    ours, theirs = pair.ours.at(pair.resolution), pair.theirs.at(pair.resolution)
+    """Without resolution or length; memory also against eager DeiT, since published figures mean that."""
+    ours, theirs = pair.ours.at(pair.extent), pair.theirs.at(pair.extent)
     if ours is None or theirs is None or min(ours.value, theirs.value) <= 0:
         return ""
     sentence = f"{pair.ours.label} {relation(metric, ours, theirs)} {pair.theirs.label}"
@@ -115,28 +116,28 @@ def pair_sentence(metric: Metric, pair: Pair) -> str:
 
 
 def _eager_too(pair: Pair, ours: Point, theirs: Point) -> str:
-    eager = pair.eager.at(pair.resolution) if pair.eager else None
+    eager = pair.eager.at(pair.extent) if pair.eager else None
     if not pair.eager or not eager or ours.value >= 0.995 * eager.value:
         return ""
     yet = "yet " if ours.value > theirs.value and not level(ours, theirs) else ""
     return f", {yet}{percent(1 - ours.value / eager.value)} less than {pair.eager.label}"
 
 
-def common_resolution(panel: Panel) -> tuple[int, list[Curve]]:
-    """The largest resolution that all curves with values reach, else the largest that any reaches."""
+def common_extent(panel: Panel) -> tuple[int, list[Curve]]:
+    """The largest resolution or length that all curves with values reach, else the largest that any reaches."""
     curves = [curve for curve in panel.curves if curve.points]
-    shared = set.intersection(*({point.resolution for point in curve.points} for curve in curves))
-    resolution = max(shared or set(panel.resolutions))
-    return resolution, [curve for curve in curves if curve.at(resolution)]
+    shared = set.intersection(*({point.extent for point in curve.points} for curve in curves))
+    extent = max(shared or set(panel.extents))
+    return extent, [curve for curve in curves if curve.at(extent)]
 
 
 def _leader(metric: Metric, panel: Panel, several: bool) -> str:
-    resolution, curves = common_resolution(panel)
-    first = best(curves, metric, resolution).at(resolution)
+    extent, curves = common_extent(panel)
+    first = best(curves, metric, extent).at(extent)
     assert first is not None
-    tied = [curve.label for curve in curves if (point := curve.at(resolution)) and level(point, first)]
+    tied = [curve.label for curve in curves if (point := curve.at(extent)) and level(point, first)]
     amount = f"{number(first.value)} {metric.unit}"
-    where = _where(resolution, panel, several)
+    where = _where(extent, panel, several)
     if len(curves) == 1:
         return f"{where} {tied[0]} {_verb(metric)} {amount}"
     if len(tied) == len(curves):
@@ -148,31 +149,35 @@ def _leader(metric: Metric, panel: Panel, several: bool) -> str:
 
 
 def _verb(metric: Metric) -> str:
-    return {LATENCY: "takes", THROUGHPUT: "processes"}.get(metric, "needs")
+    if metric.is_time:
+        return "takes"
+    return "processes" if metric is THROUGHPUT else "reaches" if metric.higher_is_better else "needs"
 
 
 def _superlative(metric: Metric, several: bool) -> str:
-    if metric is LATENCY:
+    if metric.is_time:
         return f"{'are' if several else 'is'} the fastest"
     if metric is THROUGHPUT:
         return f"process{'' if several else 'es'} the most images per second"
+    if metric.higher_is_better:
+        return f"reach{'' if several else 'es'} the highest {metric.quantity}"
     return f"need{'' if several else 's'} the {'fewest' if metric is GMACS else 'least'} {metric.quantity}"
 
 
 def headline(panels: Panels, statuses: Mapping[str, int]) -> str:
     """The answer to the run's question in one sentence."""
-    shown = [metric for metric in METRICS if panels.get(metric.column)]
+    shown = [metric for metric in PLOTTED if panels.get(metric.column)]
     if not shown:
         return _nothing(statuses)
-    speed = next((metric for metric in (LATENCY, THROUGHPUT) if metric in shown), shown[0])
+    speed = next((metric for metric in (KERNEL, LATENCY, THROUGHPUT) if metric in shown), shown[0])
     pair = find_pair(panels[speed.column], speed)
     if not pair or not pair_sentence(speed, pair):
         return metric_title(speed, panels[speed.column])
-    where = _where(pair.resolution, pair.panel, len(panels[speed.column]) > 1)
+    where = _where(pair.extent, pair.panel, len(panels[speed.column]) > 1)
     sentence = f"{where} {pair_sentence(speed, pair)}"
     memory = next((metric for metric in MEMORY if metric in shown), None)
     if memory and memory is not speed and (other := _same_pair(panels[memory.column], pair)):
-        ours, theirs = other.ours.at(pair.resolution), other.theirs.at(pair.resolution)
+        ours, theirs = other.ours.at(pair.extent), other.theirs.at(pair.extent)
         if ours and theirs and min(ours.value, theirs.value) > 0:
             phrase = relation(memory, ours, theirs)
             sentence += f" and {phrase.removesuffix(' than').removesuffix(' as')}{_eager_too(other, ours, theirs)}"
@@ -190,7 +195,7 @@ def _same_pair(panels: Sequence[Panel], pair: Pair) -> Pair | None:
     eager = found.get((pair.theirs.subject, "eager"))
     if not ours or not theirs:
         return None
-    return Pair(panel, pair.resolution, ours, theirs, eager if eager is not theirs else None)
+    return Pair(panel, pair.extent, ours, theirs, eager if eager is not theirs else None)
 
 
 def _nothing(statuses: Mapping[str, int]) -> str:

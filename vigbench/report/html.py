@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 from vigbench.report import summary
-from vigbench.report.curves import Panel, panels, readable
+from vigbench.report.bars import draw_stacks
+from vigbench.report.curves import MAX_PANELS, Panel, panels, readable
 from vigbench.report.finding import headline, metric_title
-from vigbench.report.metrics import METRICS, Metric
-from vigbench.report.plots import Heading, draw
+from vigbench.report.metrics import PLOTTED, Metric
+from vigbench.report.plots import draw
 from vigbench.report.rows import Row, to_rows
+from vigbench.report.sheet import Heading
+from vigbench.report.stacks import STACKS, Stack, StackPanel, stack_alternative, stack_panels, stack_title
 from vigbench.report.style import look, theme
 from vigbench.report.svg import inline, save
 from vigbench.report.tables import case_table, failures, flatten
@@ -33,11 +37,13 @@ OPEN_ROWS = 60  # a longer table starts closed
 def write(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
     """See `vigbench.report.write_report`."""
     rows = to_rows(frame)
-    found = {metric.column: panels(rows, metric) for metric in METRICS}
+    found = {metric.column: panels(rows, metric) for metric in PLOTTED}
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in METRICS if found[metric.column]]
-    _remove_stale(folder, [metric for metric in METRICS if not found[metric.column]])
+    stacks = {stack.name: stack_panels(rows, stack) for stack in STACKS}
+    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in PLOTTED if found[metric.column]]
+    figures += [_stacks(stack, stacks[stack.name], run_info, folder) for stack in STACKS if stacks[stack.name]]
+    _remove_stale(folder, [name for name, panels in {**found, **stacks}.items() if not panels])
     path = out / "report.html"
     path.write_text(_page(rows, found, figures, run_info), encoding="utf-8")
     return path
@@ -45,30 +51,50 @@ def write(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
 
 def _figure(metric: Metric, every: Sequence[Panel], run_info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     shown = readable(every)
-    left_out = len(every) - len(shown)
-    title = metric_title(metric, every)
     subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
-    notes = summary.notes(shown) + ([f"{left_out} more settings are in the table only."] if left_out else [])
+    notes = summary.ceilings(metric, run_info) + summary.notes(shown) + _left_out(every, shown)
+    heading = Heading(metric_title(metric, every), subtitle, notes)
+    alternative = summary.alternative(metric, shown)
+    return _drawn(metric.column, heading, alternative, lambda width, head: draw(metric, shown, width, head), folder)
+
+
+def _stacks(stack: Stack, every: Sequence[StackPanel], run_info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    shown = every[:MAX_PANELS]
+    subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
+    heading = Heading(stack_title(stack, every), subtitle, _left_out(every, shown))
+    alternative = stack_alternative(stack, shown)
+    return _drawn(stack.name, heading, alternative, lambda width, head: draw_stacks(stack, shown, width, head), folder)
+
+
+def _left_out(every: Sequence[object], shown: Sequence[object]) -> list[str]:
+    more = len(every) - len(shown)
+    return [f"{more} more settings are in the table only."] if more else []
+
+
+def _drawn(
+    name: str, heading: Heading, alternative: str, draw_at: Callable[[float, Heading | None], Figure], folder: Path
+) -> dict[str, Any]:
+    """Files for papers, with the heading inside; the same picture for the page, whose heading is text."""
     with look(text_as_paths=True):
-        save(draw(metric, shown, PAPER, Heading(title, subtitle, notes)), folder, metric.column)
+        save(draw_at(PAPER, heading), folder, name)
     with look(text_as_paths=False):
         sizes = {"wide": WIDE, "narrow": NARROW}
-        svg = "".join(inline(draw(metric, shown, width), name, metric.column) for name, width in sizes.items())
+        svg = "".join(inline(draw_at(width, None), size, name) for size, width in sizes.items())
     return {
-        "id": metric.column,
-        "title": title,
-        "subtitle": subtitle,
-        "notes": notes,
-        "alt": summary.alternative(metric, shown),
+        "id": name,
+        "title": heading.title,
+        "subtitle": heading.subtitle,
+        "notes": heading.notes,
+        "alt": alternative,
         "svg": Markup(svg),  # noqa: S704 - matplotlib escapes text, and a test holds it to that
     }
 
 
-def _remove_stale(folder: Path, metrics: Sequence[Metric]) -> None:
+def _remove_stale(folder: Path, names: Sequence[str]) -> None:
     """A picture of an earlier report would contradict this one."""
-    for metric in metrics:
+    for name in names:
         for ending in ("png", "svg"):
-            (folder / f"{metric.column}.{ending}").unlink(missing_ok=True)
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
 
 
 def _page(
@@ -98,6 +124,9 @@ def _page(
         table=case_table(rows),
         table_open=len(rows) <= OPEN_ROWS,
         failures=failures(rows),
+        models=any(not row["shape"] for row in rows) or not rows,
+        operators=any(row["shape"] for row in rows),
+        has_steps=any(row["phase"] == "training_step" for row in rows),
         environment=flatten(run_info.get("environment") or {}),
         command=shlex.join(str(part) for part in command),
         css=Markup(_theme_css() + _asset("report.css")),  # noqa: S704 - our own file

@@ -1,4 +1,4 @@
-"""One panel as lines over resolution."""
+"""One panel as lines over resolution or length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from vigbench.report.axes import quiet, resolution_axis, value_axis
+from vigbench.report.axes import extent_axis, quiet, value_axis
 from vigbench.report.curves import Curve, Panel
 from vigbench.report.labels import REACH, place
 from vigbench.report.style import END_MARKS, LEADER, MARKERS, OTHER_END, colours, dashes
@@ -20,7 +20,7 @@ def draw_lines(axes: Axes, panel: Panel, area: tuple[float, float], measure: Mea
     """Lines, bands, end marks and labels; `area` is the axes' size in points."""
     curves = [curve for curve in panel.curves if curve.points]
     values = [value for curve in curves for p in curve.points for value in (p.value, *(p.interval or ()))]
-    resolution_axis(axes, panel.resolutions, area[0])
+    extent_axis(axes, panel.extents, area[0])
     value_axis(axes, values)
     quiet(axes, grid="y")
     for depth, curve in enumerate(reversed(curves)):
@@ -30,9 +30,9 @@ def draw_lines(axes: Axes, panel: Panel, area: tuple[float, float], measure: Mea
 
 def _draw_curve(axes: Axes, curve: Curve, zorder: float) -> None:
     colour = colours(curve.family).line
-    gaps = [resolution for resolution, _ in curve.failed if resolution < curve.points[-1].resolution]
-    places = sorted([(p.resolution, p.value) for p in curve.points] + [(gap, np.nan) for gap in gaps])
-    banded = [(p.resolution, *p.interval) for p in curve.points if p.interval]
+    gaps = [extent for extent, _ in curve.failed if extent < curve.points[-1].extent]
+    places = sorted([(p.extent, p.value) for p in curve.points] + [(gap, np.nan) for gap in gaps])
+    banded = [(p.extent, *p.interval) for p in curve.points if p.interval]
     if banded:
         x, low, high = zip(*sorted(banded + [(gap, np.nan, np.nan) for gap in gaps]), strict=True)
         axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0, zorder=2)
@@ -53,7 +53,7 @@ def _draw_curve(axes: Axes, curve: Curve, zorder: float) -> None:
         last = curve.points[-1]
         oom = curve.end[1] == "out_of_memory"
         axes.plot(
-            [last.resolution],
+            [last.extent],
             [last.value],
             linestyle="none",
             marker=END_MARKS.get(curve.end[1], OTHER_END)[0],
@@ -69,7 +69,7 @@ def _draw_curve(axes: Axes, curve: Curve, zorder: float) -> None:
 def _draw_labels(axes: Axes, curves: list[Curve], area: tuple[float, float], measure: Measure) -> None:
     fractions = axes.transData + axes.transAxes.inverted()
     lines: list[npt.NDArray[np.float64]] = [
-        np.asarray(fractions.transform([(p.resolution, p.value) for p in curve.points])) * area for curve in curves
+        np.asarray(fractions.transform([(p.extent, p.value) for p in curve.points])) * area for curve in curves
     ]
     ends = [(float(line[-1, 0]), float(line[-1, 1])) for line in lines]
     boxes = place(ends, [measure(curve.label) for curve in curves], lines, area)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vigbench.report.rows import Setting
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -17,9 +19,15 @@ class Metric:
     high: str | None = None
     higher_is_better: bool = False
     counted: bool = False  # counted from the model, not measured: valid for a case that failed later
+    is_time: bool = False
+    across: bool = True  # whether two operators compare in it, not only implementations of one
+
+    def name_in(self, setting: Setting) -> str:
+        """Its name among the cases of a setting: an operator works on sequences."""
+        return self.name.replace("image", "sequence") if setting.shape else self.name
 
 
-LATENCY = Metric("latency_ms", "Latency", "ms", "time", "latency_low_ms", "latency_high_ms")
+LATENCY = Metric("latency_ms", "Latency", "ms", "time", "latency_low_ms", "latency_high_ms", is_time=True)
 THROUGHPUT = Metric(
     "throughput_img_per_s",
     "Throughput",
@@ -33,13 +41,39 @@ ACTIVATIONS = Metric("activation_memory_mib", "Activation memory", "MiB", "activ
 PEAK = Metric("peak_memory_mib", "Peak memory", "MiB", "peak memory")
 GMACS = Metric("gmacs", "Multiply-adds per image", "GMACs", "multiply-adds", counted=True)
 METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
-"""Those that get a plot."""
-KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms")
+"""Those of models that get a plot."""
+KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms", is_time=True)
+BANDWIDTH = Metric("achieved_gb_per_s", "Achieved bandwidth", "GB/s", "bandwidth", higher_is_better=True, across=False)
+COMPUTE = Metric(
+    "achieved_tflop_per_s", "Achieved arithmetic", "TFLOP/s", "arithmetic rate", higher_is_better=True, across=False
+)
+EXTRA_MEMORY = Metric("extra_memory_share", "Extra memory", "of inputs and output", "extra memory")
+OPERATOR_METRICS = (LATENCY, KERNEL, BANDWIDTH, COMPUTE, EXTRA_MEMORY, PEAK, GMACS)
+"""Those of operators that get a plot."""
+PLOTTED = (LATENCY, KERNEL, THROUGHPUT, BANDWIDTH, COMPUTE, ACTIVATIONS, EXTRA_MEMORY, PEAK, GMACS)
+BANDWIDTH_SHARE = Metric("bandwidth_share", "Bandwidth, share of a copy's", "", "bandwidth", higher_is_better=True)
+COMPUTE_SHARE = Metric("compute_share", "Arithmetic, share of a matrix product's", "", "rate", higher_is_better=True)
 SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")
 SLACK = Metric("allocator_slack_mib", "Allocator slack", "MiB", "cached memory")
+FORWARD = Metric("forward_ms", "Forward", "ms", "time", "forward_low_ms", "forward_high_ms")
+BACKWARD = Metric("backward_ms", "Backward", "ms", "time", "backward_low_ms", "backward_high_ms")
+OPTIMIZER = Metric("optimizer_ms", "Optimiser", "ms", "time", "optimizer_low_ms", "optimizer_high_ms")
+STATE = Metric("optimizer_state_mib", "Optimiser state", "MiB", "memory of the optimiser")
+GRADIENTS = Metric("gradients_mib", "Gradients", "MiB", "memory of gradients")
+GRAPH_BREAKS = Metric("graph_breaks", "Graph breaks", "", "graph breaks")
 LARGEST_BATCH = Metric("largest_batch", "Largest batch", "images", "images", higher_is_better=True)
 ENERGY = Metric("energy_j_per_img", "Energy per image", "J", "energy")
-TABLE_METRICS = (*METRICS, KERNEL, SAVED, SLACK, LARGEST_BATCH, ENERGY)
+TRAINING = (FORWARD, BACKWARD, OPTIMIZER, SAVED, GRADIENTS, STATE)
+TABLE_METRICS = (
+    *PLOTTED,
+    BANDWIDTH_SHARE,
+    COMPUTE_SHARE,
+    *TRAINING,
+    SLACK,
+    LARGEST_BATCH,
+    ENERGY,
+    GRAPH_BREAKS,
+)
 """Those that get a column in the table of all cases, where they were measured."""
 
 

@@ -22,6 +22,7 @@ FAMILIES = {
     "convnext": "ConvNeXt",
 }
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
+OPERATORS = {"gla": "GLA", "gla_one_direction": "Causal GLA", "attention": "Attention"}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
     rf"({'|'.join(FAMILIES)})_({'|'.join(SIZES)})(_patch\d+)?(_window\d+)?(_\d+)?(\.[a-z0-9_]+)?", re.ASCII
@@ -31,6 +32,8 @@ _RESNET = re.compile(r"resnet(\d+)(\.[a-z0-9_]+)?", re.ASCII)
 
 def short_name(subject: str) -> str:
     """The readable name of a subject, or the subject itself."""
+    if subject in OPERATORS:
+        return OPERATORS[subject]
     if match := _SIZED.fullmatch(subject):
         return f"{FAMILIES[match[1]]}-{SIZES[match[2]]}"
     if match := _RESNET.fullmatch(subject):
@@ -50,7 +53,7 @@ def printable(text: str) -> str:
 
 
 def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
-    """A unique readable label for each (subject, implementation)."""
+    """A unique readable label for each (subject, implementation); operators always say their implementation."""
     keys = sorted({(row["subject"], row["implementation"]) for row in rows})
     subjects = {subject for subject, _ in keys}
     shared = Counter(short_name(subject) for subject in subjects)
@@ -60,6 +63,8 @@ def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
         short = short_name(subject)
         name = printable(short if shared[short] == 1 else subject)
         result[subject, implementation] = (
-            f"{name} ({printable(implementation)})" if implementations[subject] > 1 else name
+            f"{name} ({printable(implementation)})"
+            if implementation and (implementations[subject] > 1 or subject in OPERATORS)
+            else name
         )
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,33 @@ Row = Mapping[str, Any]
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
-COUNTS = ("resolution", "batch_size", "threads")
-NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "gmacs")))
+SHAPE = ("heads", "key_dim", "value_dim")
+COUNTS = ("resolution", "length", *SHAPE, "batch_size", "threads")
+NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "_share", "gmacs")))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What grows along the horizontal axis."""
+
+    name: str
+    unit: str
+
+    def text(self, extent: int) -> str:
+        """`1024 px`, `65536 tokens`."""
+        return f"{extent} {self.unit}"
+
+
+RESOLUTION, LENGTH = Sweep("Resolution", "px"), Sweep("Length", "tokens")
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """Everything but subject, implementation and resolution: what one curve may never mix."""
+    """Everything but subject, implementation and resolution or length: what one curve may never mix."""
 
     run: str  # empty where the frame holds one run only
     device: str
+    shape: tuple[int, ...]  # an operator's heads, key_dim and value_dim; empty for models
     precision: str
     batch_size: int
     phase: str
@@ -35,13 +52,25 @@ class Setting:
     tf32: bool
     threads: int
 
+    @property
+    def sweep(self) -> Sweep:
+        """What its curves run over."""
+        return LENGTH if self.shape else RESOLUTION
+
     def text(self) -> str:
         """One line for people."""
-        parts = [self.precision, f"batch {self.batch_size}", self.phase]
+        parts = [shape_text(self.shape)] if self.shape else []
+        parts += [self.precision, f"batch {self.batch_size}", self.phase.replace("_", " ")]
         parts += ["compiled"] * self.compile + ["CUDA graph"] * self.cuda_graph
         parts += ["channels last"] * self.channels_last + ["TF32"] * self.tf32
         parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []
         return ", ".join([*parts, *([self.run] if self.run else [])])
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """`3 heads of 32/64`: key and value channels."""
+    heads, key_dim, value_dim = shape
+    return f"{heads} head{'s' * (heads > 1)} of {key_dim}/{value_dim}"
 
 
 def to_rows(frame: pd.DataFrame) -> list[Row]:
@@ -58,6 +87,8 @@ def _tidy(raw: dict[str, Any]) -> Row:
         row[name] = float(value) if value is not None and math.isfinite(float(value)) else None
     for name in COUNTS:
         row[name] = int(row[name] or 0)
+    row["shape"] = tuple(row[name] for name in SHAPE) if row["length"] else ()
+    row["extent"] = row["length"] or row["resolution"]
     for name in FLAGS:
         row[name] = str(row[name]).lower() == "true"  # a CSV file read without types holds "True"
     for name in (

@@ -41,6 +41,7 @@ DASHES: dict[str, tuple[float, ...]] = {
     "triton_unfused": (1.2, 1.6),
     "triton_recurrent": (3, 1.4, 1.2, 1.4, 1.2, 1.4),
     "external": (2.4, 1.2),
+    "fla": (2.4, 1.2),
 }
 OTHER_END = ("D", "\N{WHITE DIAMOND}")
 # where a line ends: the marker, and the same sign as a character for the note below the picture

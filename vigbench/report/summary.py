@@ -7,10 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vigbench.report.curves import Curve, Panel
-from vigbench.report.finding import Panels, common_resolution, find_pair, level
-from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, PEAK, THROUGHPUT, Metric, number, percent, times
+from vigbench.report.finding import Panels, common_extent, find_pair, level
+from vigbench.report.metrics import (
+    ACTIVATIONS,
+    BANDWIDTH,
+    COMPUTE,
+    EXTRA_MEMORY,
+    GMACS,
+    KERNEL,
+    LATENCY,
+    PEAK,
+    THROUGHPUT,
+    Metric,
+    number,
+    percent,
+    times,
+)
 from vigbench.report.names import printable
-from vigbench.report.rows import Row
+from vigbench.report.rows import Row, Sweep
+from vigbench.report.stacks import StackPanel
 from vigbench.report.style import END_MARKS, OTHER_END
 
 MAX_SETTINGS = 4  # more are not named in a subtitle
@@ -44,7 +59,7 @@ def source(run_info: Mapping[str, Any]) -> str:
     return printable(f"{device} · run {run_info.get('run', '')}")
 
 
-def settings_text(panels: Sequence[Panel]) -> str:
+def settings_text(panels: Sequence[Panel | StackPanel]) -> str:
     """The settings of a picture; many are counted, not named."""
     names = list(dict.fromkeys(panel.setting.text() for panel in panels))
     return "; ".join(names) if len(names) <= MAX_SETTINGS else f"{len(names)} settings, each named at its panel"
@@ -56,8 +71,8 @@ def notes(panels: Sequence[Panel]) -> list[str]:
     for panel in panels:
         ends: dict[str, list[str]] = {}
         for curve in panel.curves:
-            if curve.end and len(panel.resolutions) > 1:  # dots carry their status in the picture
-                ends.setdefault(curve.end[1], []).append(f"{curve.label} at {curve.end[0]} px")
+            if curve.end and len(panel.extents) > 1:  # dots carry their status in the picture
+                ends.setdefault(curve.end[1], []).append(f"{curve.label} at {panel.setting.sweep.text(curve.end[0])}")
         for status, names in ends.items():
             sign = END_MARKS.get(status, OTHER_END)[1]
             found.setdefault(f"{sign} {status.replace('_', ' ')}: {', '.join(names)}", []).append(panel.title)
@@ -66,27 +81,43 @@ def notes(panels: Sequence[Panel]) -> list[str]:
     return [text if len(where) == len(panels) else f"{text} ({'; '.join(where)})" for text, where in found.items()]
 
 
+def ceilings(metric: Metric, run_info: Mapping[str, Any]) -> list[str]:
+    """What the device reaches at best in this metric, as measured at the start of the run."""
+    found: Mapping[str, Mapping[str, float]] = (run_info.get("environment") or {}).get("ceilings") or {}
+    if metric is BANDWIDTH and found:
+        return [
+            f"A large copy reaches {number(max(one['copy_gb_per_s'] for one in found.values()))} GB/s on this device."
+        ]
+    if metric is COMPUTE and found:
+        rates = ", ".join(f"{number(one['product_tflop_per_s'])} TFLOP/s in {name}" for name, one in found.items())
+        return [f"A large matrix product reaches {rates} on this device."]
+    return []
+
+
 def alternative(metric: Metric, panels: Sequence[Panel]) -> str:
     """The picture in one sentence with its numbers."""
     parts = []
     for panel in panels:
-        curves = "; ".join(_spoken(curve) for curve in panel.curves if curve.points)
+        curves = "; ".join(_spoken(curve, panel.setting.sweep) for curve in panel.curves if curve.points)
         parts.append(f"{panel.title}: {curves}" if len(panels) > 1 else curves)
-    return f"{metric.name} in {metric.unit} over resolution. {'. '.join(parts)}."
+    over = panels[0].setting.sweep.name.lower()
+    return f"{metric.name_in(panels[0].setting)} in {metric.unit} over {over}. {'. '.join(parts)}."
 
 
-def _spoken(curve: Curve) -> str:
+def _spoken(curve: Curve, sweep: Sweep) -> str:
     first, last = curve.points[0], curve.points[-1]
-    text = f"{curve.label} {number(first.value)} at {first.resolution} px"
+    text = f"{curve.label} {number(first.value)} at {sweep.text(first.extent)}"
     if last is not first:
-        text += f" to {number(last.value)} at {last.resolution} px"
+        text += f" to {number(last.value)} at {sweep.text(last.extent)}"
     return text + (f", then {curve.end[1].replace('_', ' ')}" if curve.end else "")
 
 
 def key_figures(panels: Panels, counts: Mapping[str, int], marked: int) -> list[tuple[str, str]]:
     """Up to five (figure, what it is)."""
     found = [
-        figure for metric in (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS) if (figure := _figure(metric, panels))
+        figure
+        for metric in (KERNEL, LATENCY, THROUGHPUT, ACTIVATIONS, BANDWIDTH, EXTRA_MEMORY, PEAK, GMACS)
+        if (figure := _figure(metric, panels))
     ]
     total, ok = sum(counts.values()), counts.get("ok", 0)
     failed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()) if status != "ok")
@@ -99,15 +130,15 @@ def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
     if not panels:
         return None
     pair = find_pair(panels, metric)
-    ours, theirs = (pair.ours.at(pair.resolution), pair.theirs.at(pair.resolution)) if pair else (None, None)
-    if not pair or not ours or not theirs or min(ours.value, theirs.value) <= 0:
+    ours, theirs = (pair.ours.at(pair.extent), pair.theirs.at(pair.extent)) if pair else (None, None)
+    if not metric.across or not pair or not ours or not theirs or min(ours.value, theirs.value) <= 0:
         return _plain_figure(metric, panels[0])
-    beside = f"{pair.ours.label} beside {pair.theirs.label}, {pair.resolution} px"
+    beside = f"{pair.ours.label} beside {pair.theirs.label}, {pair.panel.setting.sweep.text(pair.extent)}"
     ratio = ours.value / theirs.value
     name = metric.name.lower()
     if level(ours, theirs):
         return "equal", f"{name}, {beside}"
-    if metric is LATENCY:
+    if metric.is_time:
         return (times(1 / ratio), f"faster: {beside}") if ratio < 1 else (times(ratio), f"slower: {beside}")
     if metric is THROUGHPUT or ratio >= 1.995:
         return times(ratio) if ratio >= 1 else f"{ratio:.2f}x", f"{name}: {beside}"
@@ -118,9 +149,9 @@ def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
 
 
 def _plain_figure(metric: Metric, panel: Panel) -> tuple[str, str]:
-    resolution, curves = common_resolution(panel)
-    values = {curve.label: point.value for curve in curves if (point := curve.at(resolution))}
+    extent, curves = common_extent(panel)
+    values = {curve.label: point.value for curve in curves if (point := curve.at(extent))}
     label = (max if metric.higher_is_better else min)(values, key=lambda name: values[name])
     kind = "highest" if metric.higher_is_better else "lowest"
     which = f"{kind} {metric.name.lower()}: {label}" if len(values) > 1 else f"{metric.name.lower()}: {label}"
-    return f"{number(values[label])} {metric.unit}", f"{which}, {resolution} px"
+    return f"{number(values[label])} {metric.unit}", f"{which}, {panel.setting.sweep.text(extent)}"

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vigbench.report.metrics import TABLE_METRICS, Metric, number
+from vigbench.report.metrics import METRICS, OPERATOR_METRICS, TABLE_METRICS, Metric, number
 from vigbench.report.names import labels
-from vigbench.report.rows import Row, setting_of
+from vigbench.report.rows import Row, setting_of, shape_text
 
+MODELS_ONLY = set(METRICS) - set(OPERATOR_METRICS)
 Cell = tuple[str, float | None, str]  # text, value to sort by, tooltip
 
 
@@ -24,20 +25,33 @@ class Table:
 def case_table(rows: Sequence[Row]) -> Table:
     """Every case; optional settings get a column only where they vary or are set."""
     names = labels(rows)
+    models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
     extra = [name for name in ("phase", "device", "run") if len({row[name] for row in rows}) > 1]
     extra += [name for name in ("compile", "cuda_graph", "channels_last", "tf32") if any(row[name] for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
-    metrics = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
+    measured = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
+    metrics = [metric for metric in measured if models or metric not in MODELS_ONLY]
     marked = any(row["marks"] for row in rows)
-    heads = [("Model", "", False), ("Resolution", "px", True), ("Batch", "", True), ("Precision", "", False)]
+    heads = [("Model" if not operators else "Subject" if models else "Operator", "", False)]
+    heads += [("Resolution", "px", True)] * models + [("Length", "tokens", True), ("Shape", "", False)] * operators
+    heads += [("Batch", "", True), ("Precision", "", False)]
     heads += [(name.replace("_", " ").capitalize(), "", name == "threads") for name in extra]
     heads += [("Status", "", False)]
-    heads += [(metric.name.replace(" per image", ""), metric.unit, True) for metric in metrics]
+    heads += [
+        (
+            metric.name.replace(" per image", ""),
+            metric.unit if models else metric.unit.replace("images", "sequences"),
+            True,
+        )
+        for metric in metrics
+    ]
     heads += [("Marks", "", False)] * marked
     body = []
     for row in rows:
         cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, _whole_name(row))]
-        cells += [(str(row[name]), float(row[name]), "") for name in ("resolution", "batch_size")]
+        cells += [_count_cell(row["resolution"])] * models
+        cells += [_count_cell(row["length"]), (shape_text(row["shape"]) if row["shape"] else "", None, "")] * operators
+        cells += [_count_cell(row["batch_size"])]
         cells += [(row["precision"], None, "")]
         cells += [_setting_cell(row[name]) for name in extra]
         cells += [(row["status"].replace("_", " "), None, "")]
@@ -50,6 +64,10 @@ def case_table(rows: Sequence[Row]) -> Table:
 def _whole_name(row: Row) -> str:
     chosen = row["implementation"] not in ("", "default")
     return f"{row['subject']} [{row['implementation']}]" if chosen else str(row["subject"])
+
+
+def _count_cell(count: int) -> Cell:
+    return (str(count), float(count), "") if count else ("", None, "")
 
 
 def _setting_cell(value: object) -> Cell:
@@ -70,7 +88,7 @@ def failures(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str]]:
         (
             names[row["subject"], row["implementation"]],
             _whole_name(row),
-            f"{row['resolution']} px, {setting_of(row, with_run=False).text()}",
+            f"{setting_of(row).sweep.text(row['extent'])}, {setting_of(row).text()}",
             row["status"].replace("_", " "),
             row["reason"] or "no reason recorded",
         )

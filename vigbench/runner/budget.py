@@ -47,6 +47,10 @@ class Budget:
         seen = self._actual_s / self._estimated_s if self._estimated_s > 0 else 1.0
         return self.estimate_s(case) * seen
 
+    def knows(self, case: Case) -> bool:
+        """Whether a case of its series has been timed."""
+        return case.series in self._seconds_per_gmac
+
     def least_s(self, case: Case) -> float:
         """The least time in which a case can end in a record: certain only once its series has one."""
         rate = self._seconds_per_gmac.get(case.series)

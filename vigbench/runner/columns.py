@@ -6,6 +6,7 @@ from statistics import median
 
 from vigbench.measure.cost import Cost
 from vigbench.measure.device_time import KernelTime
+from vigbench.measure.gradient_memory import GradientMemory
 from vigbench.measure.latency import Timing
 from vigbench.measure.launch import busy_share
 from vigbench.measure.memory import MIB, Memory
@@ -50,8 +51,11 @@ def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
     }
 
 
-def memory_columns(memory: Memory, saved_for_backward: int | None) -> dict[str, float | None]:
-    """Bytes as MiB; empty where there is no source."""
+def memory_columns(
+    memory: Memory, saved_for_backward: int | None, gradients: GradientMemory | None
+) -> dict[str, float | None]:
+    """Bytes as MiB; empty where there is no source. A training step's gradients are no activations."""
+    stored = gradients.at_peak if gradients is not None else 0
 
     def mib(size: int | None) -> float | None:
         return None if size is None else size / MIB
@@ -59,7 +63,10 @@ def memory_columns(memory: Memory, saved_for_backward: int | None) -> dict[str, 
     return {
         "weights_mib": mib(memory.weights),
         "inputs_mib": mib(memory.inputs),
-        "activation_memory_mib": mib(memory.activations),
+        "activation_memory_mib": mib(memory.activations - stored),
+        "optimizer_state_mib": None if gradients is None else mib(memory.kept),
+        "gradients_mib": None if gradients is None else mib(gradients.total),
+        "gradients_at_peak_mib": None if gradients is None else mib(gradients.at_peak),
         "peak_memory_mib": mib(memory.peak),
         "reserved_memory_mib": mib(memory.reserved),
         "allocator_slack_mib": mib(memory.slack),

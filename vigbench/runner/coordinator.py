@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from vigbench.models.family import family_of
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.records.store import RunStore
+from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
 from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.max_batch import BatchLimits
@@ -56,6 +57,7 @@ class Coordinator:
     Attributes:
         stop: asked between two cases whether the user wants to stop.
         batch_limits: finds the largest batch of a case; None: not asked for.
+        ceilings: what the device reaches at best, by precision, see `runner.ceilings`; for operators.
     """
 
     store: RunStore
@@ -64,6 +66,7 @@ class Coordinator:
     progress: Progress
     stop: StopRequest
     batch_limits: BatchLimits | None = None
+    ceilings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
         """Measure every case that the store does not hold yet, or holds as pruned, or as stopped after less time.
@@ -125,6 +128,7 @@ class Coordinator:
             "attempts": len(attempts) + 1,
             "case_s": monotonic() - begin,
             "timeout_s": self.planned.case_timeout_s,
+            **achieved_columns(case, measured.metrics, self.ceilings),
         }
         record = _record(case, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
@@ -149,7 +153,13 @@ class Coordinator:
         return measure_in_processes(case, self.planned, sampling_s=sampling_s, on_stage=self.progress.stage)
 
     def _reason_to_stop(self, case: Case, left_s: float) -> str:
-        if self.budget.least_s(case) <= left_s:
+        least_s, limit_s = self.budget.least_s(case), self.planned.case_timeout_s
+        if self.budget.knows(case) and least_s / self.planned.processes > limit_s:
+            return (
+                f"Not tried: judged by its smaller sizes it takes at least {format_duration(least_s)}, and "
+                f"--case-timeout is {format_duration(limit_s)}."
+            )
+        if least_s <= left_s:
             return ""
         budget = format_duration(self.budget.total_s)
         return f"Not tried: the run's budget of {budget} is spent; continue with --resume."
@@ -172,8 +182,8 @@ def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, fl
 def _reason_to_prune(case: Case, done: Sequence[Record]) -> str:
     """Why a case need not be tried: the same series failed for its size at no larger a size."""
     for record in done:
-        smaller = record.case.resolution <= case.resolution and record.case.batch_size <= case.batch_size
+        smaller = record.case.extent <= case.extent and record.case.batch_size <= case.batch_size
         if record.status in PRUNING and record.case.series == case.series and smaller:
-            size = f"{record.case.resolution} px at batch {record.case.batch_size}"
+            size = f"{record.case.extent_text} at batch {record.case.batch_size}"
             return f"Not tried: {size} {PRUNING[record.status]} already."
     return ""

@@ -32,7 +32,7 @@ def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None]
                 on_stage(message.stage)
         except TimeoutError:
             limit = format_duration(timeout_s)
-            reason = f"Stopped after {limit}; raise --case-timeout, or leave this resolution out."
+            reason = f"Stopped after {limit}; raise --case-timeout, or leave this size out."
             return Outcome(status=Status.timeout, reason=reason)
         except WorkerEndedError as end:
             return Outcome(status=Status.crashed, reason=str(end))

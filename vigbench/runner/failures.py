@@ -33,7 +33,7 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
         return _failure(case, Status.unsupported, reason)
     except Exception as error:
         if is_out_of_memory(error):
-            size = f"batch {case.batch_size}, {case.resolution} px"
+            size = f"batch {case.batch_size}, {case.extent_text}"
             reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
             return _failure(case, Status.out_of_memory, reason)
         traceback.print_exc()  # goes to the worker's last words

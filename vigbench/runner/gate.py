@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from vigbench.measure.path import Path
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
 from vigbench.runner.subject import build_on_device, loss_of, make_inputs
-from vigbench.suites.case import Case, Phase, Precision
+from vigbench.suites.case import Case, Precision
 
 # The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
 LARGEST_GLA_GATE_PX = 1024
@@ -43,6 +44,7 @@ class Gate:
     error: float | None = None
     gradient_error: float | None = None
     resolution: int | None = None
+    length: int | None = None
     unverified: bool = False
 
 
@@ -63,11 +65,11 @@ def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) ->
     model.eval()  # dropout and stochastic depth are random in training mode; the operators are the same
     try:
         image = inputs[:1]
-        _require_finite(_run(model, image, case))
+        require_finite(*_run(model, image, case))
         if operator is None:
             return Gate()
-        side = min(case.resolution, _largest_px(operator, case))
-        while side >= min(SMALLEST_GATE_PX, case.resolution):
+        side = min(case.extent, _largest_px(operator, case))
+        while side >= min(SMALLEST_GATE_PX, case.extent):
             try:
                 return _compare(*_at_resolution(model, image, case, operator, side), case, operator, side)
             except (RuntimeError, MemoryError) as failure:
@@ -87,13 +89,13 @@ def tolerance_class(case: Case) -> str:
 
 def _largest_px(operator: str, case: Case) -> int:
     if operator != "gla":
-        return case.resolution
-    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase == Phase.training else LARGEST_GLA_GATE_PX
+        return case.extent
+    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase.trains else LARGEST_GLA_GATE_PX
 
 
 def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
     """The model and an image of `side` px; a model that is built for one size is built anew, with the same weights."""
-    if side == case.resolution:
+    if side == case.extent:
         return model, image
     if operator == "gla":
         return model, image[:, :, :side, :side]
@@ -103,23 +105,23 @@ def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, s
 
 def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
     if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
-        return Gate(0.0, 0.0 if case.phase == Phase.training else None, side)  # it is the reference
+        return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
     with full_float32():
         expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
     error = relative_error(output, expected)
-    _require(error, TOLERANCE[tolerance_class(case)], "The output", case, side)
-    if case.phase != Phase.training:
+    require_close(error, TOLERANCE[tolerance_class(case)], "The output", case, f"{side} px")
+    if not case.phase.trains:
         return Gate(error, None, side)
     worst, name = gradient_error(gradients, expected_gradients)
-    _require(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, side)
+    require_close(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, f"{side} px")
     return Gate(error, worst, side)
 
 
 def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str, Tensor]]:
     """Output and, in training, the gradients of the mean square of the output: by parameter, and `input`."""
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         with torch.inference_mode():
             return model(image), {}
     image = image.detach().clone().requires_grad_()
@@ -131,8 +133,8 @@ def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str,
     return output.detach(), {**gradients, "input": image.grad}
 
 
-def _require_finite(result: tuple[Tensor, dict[str, Tensor]]) -> None:
-    output, gradients = result
+def require_finite(output: Tensor, gradients: Mapping[str, Tensor]) -> None:
+    """Raise WrongResultError if a value of the output or of a gradient is NaN or infinite."""
     if not is_finite(output):
         raise WrongResultError("The output holds NaN or infinite values; nothing was timed.")
     for name, gradient in gradients.items():
@@ -140,11 +142,12 @@ def _require_finite(result: tuple[Tensor, dict[str, Tensor]]) -> None:
             raise WrongResultError(f"The gradient of {name} holds NaN or infinite values; nothing was timed.")
 
 
-def _require(error: float, allowed: float, what: str, case: Case, side: int) -> None:
+def require_close(error: float, allowed: float, what: str, case: Case, where: str) -> None:
+    """Raise WrongResultError if the error of `what`, found at the size `where`, is beyond what is allowed."""
     if not error <= allowed:
         raise WrongResultError(
             f"{what} with {case.implementation} differs from the reference by {error:.1e} of its largest value at "
-            f"{side} px; {allowed:.0e} is allowed in {tolerance_class(case)}. Nothing was timed."
+            f"{where}; {allowed:.0e} is allowed in {tolerance_class(case)}. Nothing was timed."
         )
 
 

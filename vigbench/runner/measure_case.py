@@ -19,6 +19,7 @@ from vigbench.runner.columns import (
 from vigbench.runner.failures import guarded
 from vigbench.runner.messages import Outcome
 from vigbench.runner.observe import look_inside, measure_held, measure_taken
+from vigbench.runner.parts import drift_columns, measure_step_parts, share_for_parts
 from vigbench.runner.prepare import Prepared, prepare
 from vigbench.suites.case import Case
 
@@ -47,7 +48,9 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
     held = measure_held(prepared)
 
     on_stage("timing")
-    taken = measure_taken(prepared, budget_s, calibrate)
+    share = share_for_parts(prepared)
+    taken = measure_taken(prepared, (1 - share) * budget_s, calibrate)
+    parts = measure_step_parts(prepared, share * budget_s)
 
     on_stage("path")
     ran = look_inside(prepared)
@@ -56,22 +59,26 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         {
             **latency_columns(timing),
             **throughput_columns(timing, prepared.case.batch_size),
-            **memory_columns(held.memory, held.saved_for_backward),
+            **memory_columns(held.memory, held.saved_for_backward, held.gradients),
             **cost_columns(prepared.cost, prepared.operator),
             **path_columns(ran.path),
             **kernel_columns(taken.kernel, ran.busy_s, timing),
             **surroundings_columns(taken),
+            **parts.columns,
+            **drift_columns(prepared),
             "warmup_iterations": prepared.warmup_iterations,
             "output_error": gate.error,
             "gradient_error": gate.gradient_error,
             "gate_resolution": gate.resolution,
+            "gate_length": gate.length,
             "build_s": prepared.build_s,
             "compile_s": prepared.compile_s,
+            "graph_breaks": prepared.compilation and prepared.compilation.graph_breaks,
         }
     )
     busy = metrics.device_busy_share
     found = {
-        "not_converged": not (timing.latency.converged and timing.throughput.converged),
+        "not_converged": not (timing.latency.converged and timing.throughput.converged and parts.converged),
         "unsteady": timing.latency.unsteady or timing.throughput.unsteady,
         "contended": taken.contended,
         "throttled": taken.state.throttled,
@@ -84,7 +91,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         operator=prepared.operator,
         marks=tuple(mark for mark, holds in found.items() if holds),
         metrics=metrics,
-        samples=raw_samples(taken),
+        samples={**raw_samples(taken), **parts.samples},
         operators=dict(ran.path.operators),
         kernels=dict(ran.path.kernels),
     )

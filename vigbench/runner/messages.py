@@ -21,6 +21,7 @@ class Task(StrEnum):
     measure = "measure"  # one case, one outcome
     fit = "fit"  # one iteration: does the case fit in memory?
     describe = "describe"  # the device and the environment
+    ceilings = "ceilings"  # what the device reaches at best
     contest = "contest"  # timed blocks on command, in turns with another worker
 
 

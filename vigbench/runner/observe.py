@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from vigbench.measure.calibration import calibration_workload
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
 from vigbench.measure.device_state import DeviceState, StateRecorder
 from vigbench.measure.device_time import KernelTime, measure_kernel_time
 from vigbench.measure.energy import Energy, find_meter, measure_energy
+from vigbench.measure.gradient_memory import GradientMemory, measure_gradients
 from vigbench.measure.latency import Timing, block_of, measure_timing, timed
 from vigbench.measure.launch import device_busy_s
 from vigbench.measure.memory import Memory, measure_memory
@@ -16,7 +19,6 @@ from vigbench.measure.path import Path
 from vigbench.measure.saved_tensors import saved_for_backward
 from vigbench.runner.prepare import Prepared, call_to_time, prove_path
 from vigbench.runner.subject import loss_of, runnable
-from vigbench.suites.case import Phase
 
 KERNEL_SHARE = 0.3  # of the sampling budget on CUDA, for the device's own time
 
@@ -27,6 +29,7 @@ class Held:
 
     memory: Memory
     saved_for_backward: int | None
+    gradients: GradientMemory | None  # of a training step
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,23 @@ class Ran:
 
 def measure_held(prepared: Prepared) -> Held:
     """Memory of one plain call: a replayed graph owns its memory and allocates nothing."""
-    case = prepared.case
-    memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
+    case, step = prepared.case, prepared.step
+    kept = step.optimizer_state() if step is not None else []
+    memory = measure_memory(prepared.call, prepared.model, prepared.inputs, kept)
+    if case.is_operator:  # what it is applied to are its parameters
+        memory = replace(memory, weights=0, inputs=memory.weights + memory.inputs)
+    gradients = measure_gradients(prepared.call, prepared.model, prepared.inputs.device) if step is not None else None
     saved = None
-    if case.phase == Phase.training:
+    if case.phase.trains:
         run = runnable(prepared.model, case)
-        saved = saved_for_backward(lambda: loss_of(run(prepared.inputs)), prepared.model, prepared.inputs)
+
+        def forward() -> Tensor:
+            output: Tensor = run(prepared.inputs)
+            return output if case.is_operator else loss_of(output)
+
+        saved = saved_for_backward(forward, prepared.model, prepared.inputs)
     prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
-    return Held(memory, saved)
+    return Held(memory, saved, gradients)
 
 
 def measure_taken(prepared: Prepared, budget_s: float, calibrate: bool) -> Taken:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
@@ -19,9 +20,13 @@ from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
+from vigbench.runner.operator import Operator, operator_cost
+from vigbench.runner.operator_gate import check_operator
+from vigbench.runner.step_check import check_step
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
+from vigbench.runner.training_step import TrainingStep, require_steppable
 from vigbench.runner.variant import check_call, run_plain
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.case import Case
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,22 @@ class Prepared:
     gate: Gate
     build_s: float
     compile_s: float | None
+    compilation: Compilation | None
     warmup_iterations: int
     warmup_s: float
+    first_loss: float | None = None  # of a training step
+
+    @property
+    def step(self) -> TrainingStep | None:
+        """The call as a training step that can be taken apart; None if the case is none."""
+        return self.call if isinstance(self.call, TrainingStep) else None
 
 
 def operator_of(case: Case) -> str | None:
     """The operator whose implementation the case names; UnsupportedError if that cannot run on its device."""
     subject = describe(case.subject)
-    require_supported(subject, case.implementation, case.device, case.phase == Phase.training)
+    require_supported(subject, case.implementation, case.device, case.phase.trains)
+    require_steppable(case)
     if case.device == "cuda" and not torch.cuda.is_available():
         raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
     return subject.operator
@@ -75,20 +88,23 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
 
     on_stage("cost")
     try:
-        cost = count_cost(model, (1, *inputs.shape[1:]))
+        operator_alone = model if isinstance(model, Operator) else None
+        cost = operator_cost(operator_alone, case) if operator_alone else count_cost(model, (1, *inputs.shape[1:]))
     except ValueError as error:  # the model does not take this shape
-        raise UnsupportedError(f"{case.subject} does not take {case.resolution} px: {error}") from error
+        raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
 
     on_stage("check")
-    gate = check(model, case, operator, inputs)
+    gate = check_operator(operator_alone, case, inputs) if operator_alone else check(model, case, operator, inputs)
     call, synchronize = iteration(model, case, inputs)
-    compile_s = None
+    compile_s, compilation = None, None
     if case.compile:
         plain = run_plain(model, case, inputs)
         gate = replace(gate, unverified=gate.unverified or plain.random)
-        compile_s = timed(call, synchronize)()
+        compile_s, compilation = watch_compilation(timed(call, synchronize))
+        require_compiled(compilation, case)
         check_call(call, plain, model, case)
         del plain
+    first_loss = check_step(call, call) if isinstance(call, TrainingStep) else None
 
     on_stage("warm-up")
     begin = perf_counter()
@@ -108,9 +124,20 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
         gate=gate,
         build_s=build_s,
         compile_s=compile_s,
+        compilation=compilation,
         warmup_iterations=warmup_iterations,
         warmup_s=warmup_s,
+        first_loss=first_loss,
     )
+
+
+def require_compiled(compilation: Compilation, case: Case) -> None:
+    """Raise UnsupportedError if torch.compile left the whole model to Python: `compile` would be a wrong label."""
+    if not compilation.graphs:
+        raise UnsupportedError(
+            f"torch.compile compiles nothing of {case.subject}: its forward pass is excluded from compilation. "
+            "Measure it with compile: false."
+        )
 
 
 def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
@@ -129,6 +156,8 @@ def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
     plain = run_plain(prepared.model, prepared.case, prepared.inputs)
     replay = capture(prepared.call, prepared.inputs.device)
     check_call(replay, plain, prepared.model, prepared.case)
+    if prepared.step is not None:
+        check_step(prepared.step, replay)
     for _ in range(prepared.criterion.min_warmup):
         replay()
     return replay, not plain.random

@@ -16,14 +16,17 @@ from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
 
 LARGEST_OF_ALL = (
-    "peak_memory_mib", "activation_memory_mib", "reserved_memory_mib", "allocator_slack_mib", "process_peak_memory_mib",
+    "peak_memory_mib", "activation_memory_mib", "gradients_at_peak_mib", "loss_drift", "reserved_memory_mib",
+    "allocator_slack_mib", "process_peak_memory_mib",
     "process_growth_mib", "temperature_c", "other_load", "other_load_after", "rate_drop",
     "gpu_others",
 )  # fmt: skip
 SUM_OF_ALL = ("samples", "effective_samples", "outliers", "warmup_iterations", "build_s", "compile_s")
 MIDDLE_OF_ALL = (
     "calibrated_latency", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "kernel_ms", "kernel_low_ms",
-    "kernel_high_ms", "device_busy_share", "energy_j_per_img", "power_w", "sm_clock_mhz",
+    "kernel_high_ms", "forward_ms", "forward_low_ms", "forward_high_ms", "backward_ms", "backward_low_ms",
+    "backward_high_ms", "optimizer_ms", "optimizer_low_ms", "optimizer_high_ms", "device_busy_share",
+    "energy_j_per_img", "power_w", "sm_clock_mhz",
 )  # fmt: skip
 
 

@@ -15,11 +15,13 @@ import torch
 
 from vigbench.measure.cost import count_cost
 from vigbench.measure.settings import default_threads
-from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
+from vigbench.models.catalog import build_on_meta, build_subject, require_its_kind, resolve_implementations
+from vigbench.ops.subjects import OPERATORS
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
+from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.machine import describe_machine
@@ -51,7 +53,7 @@ def choose_device(device: str, *, planning: bool = False) -> Device:
 
 def plan_suite(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> Plan:
     """The cases of a suite on this machine; measures nothing. Raises ValueError for anything unknown."""
-    return plan(load_suite(suite), choose_device(device, planning=True), resolve_implementations, overrides)
+    return _plan(load_suite(suite), choose_device(device, planning=True), overrides)
 
 
 @lru_cache(maxsize=1024)
@@ -66,8 +68,7 @@ def gmacs_per_image(subject: str, implementation: str, resolution: int) -> float
 
 def estimated_s(case: Case, processes: int = 1) -> float:
     """Seconds that a case may take on this machine, see `planner.estimate_s`."""
-    gmacs = gmacs_per_image(case.subject, case.implementation, case.resolution)
-    return estimate_s(case, gmacs, case.threads or default_threads(), processes)
+    return estimate_s(case, _gmacs(case), case.threads or default_threads(), processes)
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,26 @@ def start_run(
         list(command_line if command_line is not None else sys.argv),
         shipped=str(suite) in list_suites(),
     )
+    if ceilings := measure_ceilings(planned.cases):
+        info["environment"] = {**info["environment"], "ceilings": ceilings}
     return _create_folder(Path(out), info), planned
 
 
 def plan_for(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> tuple[Suite, Plan]:
     """The suite and its plan for a device that is here. Raises ValueError for anything unknown."""
     definition = load_suite(suite)
-    return definition, plan(definition, choose_device(device), resolve_implementations, overrides)
+    return definition, _plan(definition, choose_device(device), overrides)
+
+
+def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Plan:
+    overrides = overrides or Overrides()
+    as_operator = overrides.applied_to(definition.profile(device)).length is not None
+
+    def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
+        require_its_kind(subject, as_operator=as_operator)
+        return resolve_implementations(subject, requested, device)
+
+    return plan(definition, device, resolve, overrides)
 
 
 def describe_run(definition: Suite, planned: Plan, command_line: list[str], *, shipped: bool = True) -> dict[str, Any]:
@@ -210,7 +224,8 @@ def continue_run(
         if problem:
             print(f"vigbench: {problem}", file=sys.stderr)
         store.prepare()
-        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits).run()
+        ceilings = (store.info().get("environment") or {}).get("ceilings") or {}
+        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits, ceilings).run()
         finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}
         if finished:
             store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -218,6 +233,11 @@ def continue_run(
 
 
 def _gmacs(case: Case) -> float:
+    """10^9 multiply-adds of one forward pass of one image, or of one sequence."""
+    if case.resolution is None:
+        assert case.length is not None
+        assert case.shape is not None
+        return OPERATORS[case.subject].macs(case.length, *case.shape) / 1e9
     return gmacs_per_image(case.subject, case.implementation, case.resolution)
 
 

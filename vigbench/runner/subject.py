@@ -10,22 +10,31 @@ from torch import Tensor, nn
 
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.models.catalog import build_subject, fill_weights
+from vigbench.runner.operator import build_operator, make_output_gradient
+from vigbench.runner.training_step import TrainingStep, make_optimizer
 from vigbench.suites.case import Case, Phase
 
 
 def build_on_device(case: Case) -> nn.Module:
-    """The case's model with seeded weights, in its dtype, layout and mode, on its device."""
+    """The case's model with seeded weights, or its operator, in its dtype, layout and mode, on its device."""
+    if case.resolution is None:
+        return build_operator(case)
     model = build_subject(case.subject, case.implementation, case.resolution)
     if ":" not in case.subject:  # a factory's own weights are left alone
         fill_weights(model, SEED)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model.train(case.phase == Phase.training)
+    return model.train(case.phase.trains)
 
 
 def make_inputs(case: Case) -> Tensor:
-    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros."""
+    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros.
+
+    An operator holds what it is applied to; its input here is the gradient of its output, where training needs one.
+    """
+    if case.resolution is None:
+        return make_output_gradient(case)
     generator = torch.Generator().manual_seed(SEED)
     images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator)
     layout = torch.channels_last if case.channels_last else torch.contiguous_format
@@ -38,17 +47,32 @@ def runnable(model: nn.Module, case: Case) -> Callable[[Tensor], Tensor]:
 
 
 def loss_of(output: Tensor) -> Tensor:
-    """The loss of the training phase: the mean square of the output, summed in float32."""
+    """The loss of the training phases: the mean square of the output, summed in float32."""
     return output.float().square().mean()
+
+
+def run_backward(output: Tensor, inputs: Tensor, case: Case) -> None:
+    """The backward pass: of a model from the loss, of an operator from the gradient of its output in `inputs`."""
+    if case.is_operator:
+        output.backward(inputs)  # type: ignore[no-untyped-call, unused-ignore]
+    else:
+        loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
     """One iteration of the case, and what waits for its device.
 
-    Inference is one forward pass in inference mode; training is one forward pass, the mean square of the output as
-    a loss, and one backward pass, without an optimiser.
+    Inference is one forward pass in inference mode; training is one forward and one backward pass, without an
+    optimiser: of a model from the mean square of the output as a loss, of an operator from a gradient of its output; a
+    training step (a `TrainingStep`, of models only) ends with AdamW's update.
+
+    Raises:
+        UnsupportedError: if there is nothing to train.
     """
     run = runnable(model, case)
+    synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
+    if case.phase is Phase.training_step:
+        return TrainingStep(run, model, inputs, loss_of, make_optimizer(model, case)), synchronize
 
     def infer() -> Tensor:
         with torch.inference_mode():
@@ -56,10 +80,9 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
 
     def train() -> None:
         model.zero_grad(set_to_none=True)
-        loss_of(run(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
+        run_backward(run(inputs), inputs, case)
 
-    synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
-    return (train if case.phase == Phase.training else infer), synchronize
+    return (train if case.phase.trains else infer), synchronize
 
 
 def _nothing() -> None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, relative_error
 from vigbench.runner.gate import WrongResultError, tolerance_class
-from vigbench.runner.subject import loss_of
-from vigbench.suites.case import Case, Phase
+from vigbench.runner.subject import run_backward
+from vigbench.suites.case import Case
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Plain:
 
 def run_plain(model: nn.Module, case: Case, inputs: Tensor) -> Plain:
     """Run the plain model, before another form of it takes the memory; in training leaves no gradients."""
-    if case.phase != Phase.training:
+    if not case.phase.trains:
         with torch.inference_mode():
             return Plain(output=model(inputs))
-    first, second = (_plain_gradients(model, inputs) for _ in range(2))
+    first, second = (_plain_gradients(model, case, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
     return Plain(gradients=first, random=not error <= GRADIENT_TOLERANCE[tolerance_class(case)])
 
@@ -64,9 +64,9 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
         )
 
 
-def _plain_gradients(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+def _plain_gradients(model: nn.Module, case: Case, inputs: Tensor) -> dict[str, Tensor]:
     model.zero_grad(set_to_none=True)
-    loss_of(model(inputs)).backward()  # type: ignore[no-untyped-call, unused-ignore]
+    run_backward(model(inputs), inputs, case)
     found = _gradients(model)
     model.zero_grad(set_to_none=True)
     return found

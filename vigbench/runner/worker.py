@@ -15,6 +15,7 @@ from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
 from vigbench.records.schema import Status
 from vigbench.runner.contest import contest
+from vigbench.runner.failures import guarded
 from vigbench.runner.fit import fit_case
 from vigbench.runner.measure_case import measure_case
 from vigbench.runner.messages import Block, Job, Message, Outcome, Stage, Task
@@ -55,6 +56,10 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             from vigbench.runner.machine import describe_here  # which imports this module
 
             say(Outcome(status=Status.ok, description=json.dumps(describe_here(case))))
+        case Task.ceilings:
+            from vigbench.runner.ceilings import ceilings_here  # likewise
+
+            say(guarded(case, lambda: Outcome(status=Status.ok, description=json.dumps(ceilings_here(case)))))
         case Task.contest:
             contest(case, job.budget_s, say, commands)
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.suites.case import Case, Device, Phase, Precision
+from vigbench.suites.case import Case, Device, Precision
 from vigbench.suites.schema import Axes, Profile, SubjectEntry, Suite
 
 Resolve = Callable[[str, Sequence[str], Device], list[str]]
@@ -22,6 +22,8 @@ class Overrides:
     subject: Sequence[str] | None = None
     implementation: Sequence[str] | None = None
     resolution: Sequence[int] | None = None
+    length: Sequence[int] | None = None
+    shape: Sequence[str] | None = None
     batch_size: Sequence[int] | None = None
     precision: Sequence[str] | None = None
     phase: Sequence[str] | None = None
@@ -64,8 +66,8 @@ class Plan:
 def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | None = None) -> Plan:
     """All cases of a suite on one kind of device.
 
-    Cases run in order of resolution, so that an interrupted or exhausted run still compares every subject at the
-    resolutions that it reached.
+    Cases run in order of resolution or length, so that an interrupted or exhausted run still compares every subject at
+    the sizes that it reached.
 
     Raises:
         ValueError: if the suite has no profile for the device, or a subject or implementation is unknown.
@@ -78,24 +80,24 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     for entry in entries:
         implementations = resolve(entry.name, entry.implementations, device)
         offered += implementations
-        subjects += [(entry.name, one) for one in implementations if _wanted(one, overrides.implementation)]
+        subjects += [(entry.name, one) for one in implementations if _wanted(one, profile.implementation)]
     if not subjects:
-        wanted = one_of(overrides.implementation or ())
+        wanted = one_of(profile.implementation or ())
         raise ValueError(
             f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}."
         )
-    # every other axis is crossed in the order of the profile; resolution is the outermost
-    others = [name for name in Axes.model_fields if name != "resolution"]
+    # every other axis is crossed in the order of the profile; the size is the outermost
+    others = [name for name in Axes.model_fields if name not in ("resolution", "length", "shape")]
     cases = [
         Case(
             subject=subject,
             implementation=implementation,
-            resolution=resolution,
             device=device,
             threads=profile.threads if device is Device.cpu else 0,
+            **extent,
             **dict(zip(others, settings, strict=True)),
         )
-        for resolution in sorted(profile.resolution)
+        for extent in profile.extents()
         for settings in product(*(getattr(profile, name) for name in others))
         for subject, implementation in subjects
     ]
@@ -130,6 +132,8 @@ _CUDA_GMACS_PER_S = {Precision.float32: 8_000.0, Precision.bfloat16: 40_000.0, P
 CASE_OVERHEAD_S = 1.5  # worker, model, counting
 _CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
 _CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
+# Seconds for a token of GLA's reference, both directions: it launches some operators for each.
+_REFERENCE_TOKEN_S = {Device.cpu: 3e-5, Device.cuda: 2e-4}
 MINIMUM_CALLS = 16  # gate, path, memory, warm-up and the floor of samples: what a record costs at least
 MOST_SAMPLING_S = 20.0  # for one case: beyond it a noisy machine does not get quieter
 
@@ -139,13 +143,15 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int, processes: int 
 
     Args:
         case: what would run.
-        gmacs_per_image: 10^9 multiply-adds of one forward pass of one image.
+        gmacs_per_image: 10^9 multiply-adds of one forward pass of one image, or sequence.
         threads: CPU threads that the case would use.
         processes: worker processes for the case.
     """
-    passes = 3 if case.phase == Phase.training else 1
+    passes = 3 if case.phase.trains else 1
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
+    if case.length is not None and case.implementation == "reference":
+        call += passes * case.length * _REFERENCE_TOKEN_S[case.device]
     compiling = 30.0 if case.compile else 0.0
     once = CASE_OVERHEAD_S + compiling + max(MINIMUM_CALLS * call, min(_CALLS[case.device] * call, MOST_SAMPLING_S))
     return processes * once

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from vigbench.nearest import one_of
 from vigbench.suites.case import Device, Phase, Precision
 from vigbench.suites.duration import parse_duration
+from vigbench.suites.shape import parse_entry
 
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 
@@ -29,6 +31,13 @@ def _duration(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("write a duration such as 90s, 3m or 1h30m")
     return parse_duration(value)
+
+
+def _shape(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shape, length = parse_entry(value)
+    return str(shape) if length is None else f"{shape}@{length}"
 
 
 Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
@@ -69,9 +78,11 @@ class SubjectEntry(_Strict):
 
 
 class Axes(_Strict):
-    """The swept settings; every list is crossed with every other."""
+    """The swept settings; every list is crossed with every other. Models have a resolution, operators the other two."""
 
-    resolution: OneOrMore[Whole]
+    resolution: OneOrMore[Whole] | None = None
+    length: OneOrMore[Whole] | None = None
+    shape: OneOrMore[Annotated[str, BeforeValidator(_shape)]] | None = None
     batch_size: OneOrMore[Whole] = [1]
     precision: OneOrMore[Annotated[Precision, BeforeValidator(_precision)]] = [Precision.float32]
     phase: OneOrMore[Phase] = [Phase.inference]
@@ -84,11 +95,36 @@ class Axes(_Strict):
 class Profile(Axes):
     """The axes for one kind of device, and the time they may take."""
 
+    implementation: Names | None = None
     threads: Annotated[int, Field(ge=0, strict=True)] = 0
     processes: Whole = 1
     calibrate: Flag = False
     budget: Seconds
     case_timeout: Seconds = 300.0
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Profile:
+        if self.resolution is not None and (self.length is not None or self.shape is not None):
+            raise ValueError("resolution is an axis of models, length and shape are those of operators: give one kind")
+        if self.resolution is None and (self.length is None or self.shape is None):
+            raise ValueError("name a resolution for models, or length and shape for operators")
+        if not self.extents():
+            raise ValueError(f"every shape is for another length ({one_of(self.shape or ())}): leave its @ out")
+        return self
+
+    def extents(self) -> list[dict[str, int]]:
+        """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
+        if self.resolution is not None:
+            return [{"resolution": resolution} for resolution in sorted(self.resolution)]
+        assert self.length is not None
+        assert self.shape is not None
+        shapes = [parse_entry(text) for text in self.shape]
+        return [
+            {"length": length, **shape._asdict()}
+            for length in sorted(self.length)
+            for shape, only in shapes
+            if only in (None, length)
+        ]
 
 
 class Suite(_Strict):

@@ -1,4 +1,4 @@
-"""Softmax attention inside timm's models: which code computes it."""
+"""Softmax attention, on its own and inside timm's models: which code computes it."""
 
 from vigbench.ops.attention.timm_switch import attention_modules, set_attention
 from vigbench.ops.registry import Implementation, register
@@ -8,7 +8,7 @@ register(
         operator="attention",
         name="sdpa",
         description="torch's scaled_dot_product_attention: fused, the score matrix never reaches memory",
-        target="vigbench.ops.attention.timm_switch:set_attention",
+        target="vigbench.ops.attention.softmax:sdpa",
         must_run=("aten::_scaled_dot_product_*attention*",),
     )
 )
@@ -17,7 +17,7 @@ register(
         operator="attention",
         name="eager",
         description="two matrix products and a softmax; the score matrix is materialised",
-        target="vigbench.ops.attention.timm_switch:set_attention",
+        target="vigbench.ops.attention.softmax:eager",
         must_run=("aten::bmm",),
         must_not_run=("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention"),
     )

@@ -1,0 +1,87 @@
+"""torch.compile takes every subject whole: one graph, no way back to Python in between."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.compilation import Compilation, watch_compilation
+from vigbench.measure.correctness import gradient_error, relative_error
+from vigbench.models.catalog import DEFAULT, build_subject, fill_weights, list_subjects, resolve_implementations
+from vigbench.ops.subjects import OPERATORS
+
+WHOLE = Compilation(graphs=1, graph_breaks=0)
+QUICK = ("vig_tiny_patch16_224", "deit_tiny_patch16_224")
+OTHER_IMPLEMENTATIONS = [("vig_tiny_patch16_224", "reference"), ("deit_tiny_patch16_224", "eager")]
+SUBJECTS = [
+    *((name, DEFAULT) for name in QUICK),
+    *(
+        pytest.param(name, DEFAULT, marks=pytest.mark.slow)
+        for name in list_subjects()
+        if name not in (*QUICK, *OPERATORS)
+    ),
+    *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHER_IMPLEMENTATIONS),
+]
+
+
+def build(subject: str, implementation: str, *, training: bool) -> tuple[nn.Module, Tensor]:
+    torch._dynamo.reset()  # what an earlier test compiled is compiled again
+    (chosen,) = resolve_implementations(subject, [implementation], "cpu")
+    model = build_subject(subject, chosen, 64)
+    fill_weights(model, seed=0)
+    return model.train(training), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def gradients(model: nn.Module, run: Callable[[Tensor], Tensor], images: Tensor) -> dict[str, Tensor]:
+    """Of the mean square of `run`'s output; with the same seed each time, for stochastic depth (Swin)."""
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(0)
+    run(images).square().mean().backward()
+    return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+
+
+@pytest.mark.parametrize(("subject", "implementation"), SUBJECTS)
+def test_inference_is_one_graph_and_computes_the_same(subject: str, implementation: str) -> None:
+    model, images = build(subject, implementation, training=False)
+    with torch.inference_mode():
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        output, compilation = watch_compilation(lambda: compiled(images))
+        assert compilation == WHOLE
+        assert relative_error(output, model(images)) < 1e-4
+
+
+@pytest.mark.parametrize(("subject", "implementation"), SUBJECTS)
+def test_training_is_one_graph_and_computes_the_same(subject: str, implementation: str) -> None:
+    model, images = build(subject, implementation, training=True)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    found, compilation = watch_compilation(lambda: gradients(model, compiled, images))
+    assert compilation == WHOLE
+    error, _ = gradient_error(found, gradients(model, model, images))
+    assert error < 1e-3
+
+
+def test_another_resolution_compiles_anew_and_whole() -> None:
+    model, images = build("vig_tiny_patch16_224", DEFAULT, training=False)
+    with torch.inference_mode():
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        compiled(images)
+        larger = torch.randn(2, 3, 96, 96)
+        output, compilation = watch_compilation(lambda: compiled(larger))
+        assert compilation == WHOLE
+        assert relative_error(output, model(larger)) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("subject", QUICK)
+def test_the_real_compiler_takes_it_whole_too(subject: str, training: bool) -> None:
+    model, images = build(subject, DEFAULT, training=training)
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.set_grad_enabled(training):
+        output, compilation = watch_compilation(lambda: compiled(images).detach())
+        assert compilation == WHOLE
+        assert relative_error(output, model(images).detach()) < 1e-4
+        if training:
+            error, _ = gradient_error(gradients(model, compiled, images), gradients(model, model, images))
+            assert error < 1e-3

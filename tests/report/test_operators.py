@@ -1,0 +1,172 @@
+"""A run of operators is shown over length, and nothing on its page speaks of images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.text import Text
+
+from vigbench.records.schema import Metrics, Record, Status
+from vigbench.report import write_report
+from vigbench.report.curves import Panel, panels
+from vigbench.report.finding import headline, metric_title
+from vigbench.report.metrics import BANDWIDTH, GMACS, KERNEL, LATENCY, METRICS, OPERATOR_METRICS, THROUGHPUT
+from vigbench.report.names import labels
+from vigbench.report.plots import draw
+from vigbench.report.rows import to_rows
+from vigbench.report.style import look
+from vigbench.report.tables import case_table
+from vigbench.suites.case import Case
+
+LENGTHS = (196, 1024, 4096, 16384)
+IMPLEMENTATIONS = {
+    "gla": ("torch_chunk", "triton_fused"),
+    "gla_one_direction": ("torch_chunk",),
+    "attention": ("sdpa",),
+}
+FAMILIES = {"gla": "vig", "gla_one_direction": "linear", "attention": "deit"}
+SPEED = {"torch_chunk": 4.0, "triton_fused": 1.0, "sdpa": 1.0}
+
+
+def operator_record(subject: str, implementation: str, length: int, heads: int = 3, **changes: Any) -> Record:
+    """GLA is linear, attention quadratic; attention runs out of memory at the largest length."""
+    case = Case(
+        subject=subject, implementation=implementation, length=length, heads=heads, key_dim=32, value_dim=64, **changes
+    )
+    work = length * length / 2000 if subject == "attention" else length
+    latency = SPEED[implementation] * work / 1000
+    lost = subject == "attention" and length == max(LENGTHS)
+    metrics = Metrics(
+        latency_ms=latency,
+        latency_low_ms=0.99 * latency,
+        latency_high_ms=1.01 * latency,
+        throughput_img_per_s=1e3 / latency,
+        activation_memory_mib=length / 100,
+        peak_memory_mib=length / 50,
+        achieved_gb_per_s=0.5 * length / work / SPEED[implementation],
+        achieved_tflop_per_s=0.01,
+        bandwidth_share=0.01,
+        extra_memory_share=0.2,
+        gmacs=work / 1e4,
+    )
+    return Record(
+        case_id=case.case_id,
+        case=case,
+        family=FAMILIES[subject],
+        status=Status.out_of_memory if lost else Status.ok,
+        reason="16384 tokens need 8 GiB: use fewer" if lost else "",
+        started_at="2026-01-01T10:00:00Z",
+        metrics=Metrics() if lost else metrics,
+    )
+
+
+def every(**changes: Any) -> list[Record]:
+    return [
+        operator_record(subject, implementation, length, **changes)
+        for length in LENGTHS
+        for subject, names in IMPLEMENTATIONS.items()
+        for implementation in names
+    ]
+
+
+@pytest.fixture
+def info(run_info: dict[str, Any]) -> dict[str, Any]:
+    ceilings = {"float32": {"copy_gb_per_s": 40.0, "product_tflop_per_s": 0.1}}
+    return {
+        **run_info,
+        "suite": "kernels-gla",
+        "question": "How near does it come?",
+        "command_line": ["vigbench", "run", "--suite", "kernels-gla"],
+        "environment": {**run_info["environment"], "ceilings": ceilings},
+        "planned_cases": 16,
+    }
+
+
+def all_panels(frame: Any) -> dict[str, list[Panel]]:
+    return {metric.column: panels(to_rows(frame), metric) for metric in (*METRICS, *OPERATOR_METRICS)}
+
+
+def test_a_curve_is_one_implementation_at_one_shape(make_frame: Any) -> None:
+    found = panels(to_rows(make_frame([*every(), *every(heads=12), *every(phase="training")])), LATENCY)
+    assert [panel.setting.shape for panel in found] == [(3, 32, 64), (3, 32, 64), (12, 32, 64)]
+    assert len({panel.title for panel in found}) == 3
+    for panel in found:
+        assert panel.extents == LENGTHS
+        assert {curve.label: len(curve.points) for curve in panel.curves} == {
+            "GLA (torch_chunk)": 4,
+            "GLA (triton_fused)": 4,
+            "Causal GLA (torch_chunk)": 4,
+            "Attention (sdpa)": 3,
+        }
+    attention = next(curve for curve in found[0].curves if curve.subject == "attention")
+    assert attention.end == (16384, "out_of_memory")
+
+
+def test_models_and_operators_share_no_panel_and_no_metric_of_the_other(make_sweep: Any, make_frame: Any) -> None:
+    rows = to_rows(make_frame([*every(), *make_sweep()]))
+    assert [bool(panel.setting.shape) for panel in panels(rows, LATENCY)] == [False, True]
+    assert [panel.setting.shape for panel in panels(rows, THROUGHPUT)] == [()]
+    assert [panel.setting.shape for panel in panels(rows, BANDWIDTH)] == [(3, 32, 64)]
+    (models,) = [panel for panel in panels(rows, GMACS) if not panel.setting.shape]
+    assert models.extents[0] == 224
+
+
+def test_the_headline_sets_gla_beside_attention(make_frame: Any) -> None:
+    found = all_panels(make_frame(every()))
+    # at 4096 tokens: 4096^2 / 2000 / 4096 = 2.048; twice as many bytes are no news: both hold length / 50 MiB
+    expected = "At 4096 tokens GLA (triton_fused) is 2.0x faster than Attention (sdpa) and needs as much peak memory"
+    assert headline(found, {"ok": 15, "out_of_memory": 1}) == expected
+    title = metric_title(BANDWIDTH, found[BANDWIDTH.column])
+    assert title == "At 4096 tokens GLA (triton_fused) reaches the highest bandwidth of 4: 0.500 GB/s"
+
+
+def test_the_device_s_own_time_comes_first_where_there_is_one(make_frame: Any) -> None:
+    frame = make_frame(every())
+    frame["kernel_ms"] = frame["latency_ms"] / 10
+    frame.loc[frame["subject"] == "gla", "kernel_ms"] *= 0.5
+    found = all_panels(frame)
+    assert found[KERNEL.column]
+    assert headline(found, {"ok": 16}).startswith("At 4096 tokens GLA (triton_fused) is 4.1x faster than")
+
+
+def test_ticks_are_the_lengths(make_frame: Any) -> None:
+    with look(text_as_paths=True):
+        figure = draw(LATENCY, panels(to_rows(make_frame(every())), LATENCY), 760.0)
+        figure.draw_without_rendering()
+    words = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+    assert {"196", "1024", "4096", "16384", "Length (tokens)"} <= set(words)
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, (1024,)], ids=["lines", "dots"])
+def test_the_page_speaks_of_tokens_and_never_of_images(
+    lengths: tuple[int, ...], make_frame: Any, info: dict[str, Any], tmp_path: Path
+) -> None:
+    records = [record for record in every() if record.case.length in lengths]
+    text = write_report(make_frame(records), info, tmp_path).read_text(encoding="utf-8")
+    shown = re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", text, flags=re.DOTALL)
+    spoken = shown + " ".join(re.findall(r'aria-label="([^"]*)"', text))
+    assert not re.search(r"\b(px|images?|resolutions?|models?)\b", spoken, flags=re.IGNORECASE)
+    for part in ("tokens", "3 heads of 32/64", "A large copy reaches 40.0 GB/s", "0.100 TFLOP/s in float32"):
+        assert part in spoken
+    assert (tmp_path / "figures" / "achieved_gb_per_s.png").is_file()
+    assert not (tmp_path / "figures" / "throughput_img_per_s.png").exists()
+
+
+def test_the_table_has_length_and_shape(make_sweep: Any, make_frame: Any) -> None:
+    table = case_table(to_rows(make_frame(every())))
+    names = [name for name, _, _ in table.heads]
+    assert names[:4] == ["Operator", "Length", "Shape", "Batch"]
+    assert "Resolution" not in names
+    assert "Throughput" not in names
+    assert [cell[0] for cell in table.rows[0][:3]] == ["GLA (torch_chunk)", "196", "3 heads of 32/64"]
+    both = case_table(to_rows(make_frame([*every(), *make_sweep()])))
+    assert [name for name, _, _ in both.heads][:4] == ["Subject", "Resolution", "Length", "Shape"]
+    assert all(len(row) == len(both.heads) for row in both.rows)
+
+
+def test_an_operator_always_names_its_implementation(make_frame: Any) -> None:
+    rows = to_rows(make_frame([operator_record("attention", "sdpa", 196)]))
+    assert labels(rows) == {("attention", "sdpa"): "Attention (sdpa)"}

@@ -1,0 +1,66 @@
+"""What an operator's definition asks for over the time that it took, and the share of the device's ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vigbench.measure.memory import MIB
+from vigbench.measure.settings import DTYPES
+from vigbench.ops.subjects import OPERATORS
+from vigbench.records.schema import Metrics
+from vigbench.runner.ceilings import ceiling_name
+from vigbench.suites.case import Case
+
+TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
+
+
+def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """The columns of an operator's record that follow from its others; empty for a model, or without a time.
+
+    Args:
+        case: what was measured.
+        metrics: its numbers; the time is kernel_ms where there is one, else latency_ms.
+        ceilings: see `ceilings.measure_ceilings`.
+    """
+    time_ms = metrics.kernel_ms or metrics.latency_ms
+    if not case.is_operator or time_ms is None or metrics.gmacs is None:
+        return {}
+    gb_per_s = bytes_moved(case) / 1e6 / time_ms
+    passes = TRAINING_PASSES if case.phase.trains else 1
+    tflop_per_s = 2 * passes * metrics.gmacs * case.batch_size / time_ms
+    ceiling = ceilings.get(ceiling_name(case))
+    return {
+        "achieved_gb_per_s": gb_per_s,
+        "achieved_tflop_per_s": tflop_per_s,
+        "bandwidth_share": gb_per_s / ceiling["copy_gb_per_s"] if ceiling else None,
+        "compute_share": tflop_per_s / ceiling["product_tflop_per_s"] if ceiling else None,
+        "extra_memory_share": _extra_memory_share(case, metrics),
+    }
+
+
+def sizes(case: Case) -> tuple[int, int]:
+    """Bytes of an operator's inputs, and of its output, for the whole batch."""
+    assert case.length is not None
+    assert case.shape is not None
+    number = DTYPES[case.precision].itemsize * case.batch_size * case.length
+    return number * OPERATORS[case.subject].input_elements(
+        *case.shape
+    ), number * case.shape.heads * case.shape.value_dim
+
+
+def bytes_moved(case: Case) -> int:
+    """Bytes that one iteration has to move: inputs and output once; training: and in the backward pass once more the
+    inputs, the output's gradient and the inputs' gradients."""
+    inputs, output = sizes(case)
+    return 3 * inputs + 2 * output if case.phase.trains else inputs + output
+
+
+def _extra_memory_share(case: Case, metrics: Metrics) -> float | None:
+    if metrics.peak_memory_mib is None or metrics.inputs_mib is None:
+        return None
+    _, output = sizes(case)
+    # in training the inputs hold the output's gradient, and the results are as large: the output, the other gradients
+    results_mib = metrics.inputs_mib if case.phase.trains else output / MIB
+    needed_mib = metrics.inputs_mib + results_mib
+    return (metrics.peak_memory_mib - needed_mib) / needed_mib

@@ -1,0 +1,129 @@
+"""Inside the worker: the correctness gate of an operator on its own, before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
+from vigbench.measure.memory import is_out_of_memory
+from vigbench.measure.settings import full_float32
+from vigbench.ops.subjects import OPERATORS
+from vigbench.runner.gate import Gate, WrongResultError, require_close, require_finite, tolerance_class
+from vigbench.runner.operator import REFERENCES, Operator
+from vigbench.runner.subject import run_backward
+from vigbench.suites.case import Case, Phase
+
+# The largest whose reference takes seconds: GLA's 0.2 ms a token on a GPU, five times that with gradients; attention's
+# holds all scores in memory.
+LONGEST = {
+    "gla": {Phase.inference: 16384, Phase.training: 4096},
+    "attention": {Phase.inference: 4096, Phase.training: 4096},
+}
+SHORTEST = 64  # below it there is nothing left to compare
+WINDOW, MARGIN = 2048, 1024  # tokens; over the margin, decays of -0.05 a token leave e**-50 of a state
+
+Result = tuple[Tensor, Mapping[str, Tensor]]  # output, and in training the gradients by name
+
+
+def check_operator(operator: Operator, case: Case, output_gradient: Tensor) -> Gate:
+    """Compare output and, in training, the gradients of q, k, v and log-decays with the reference's.
+
+    Twice: one sequence on its own, at the case's length or at the largest one at which the reference fits and takes
+    seconds; and, of GLA, the end of the last sequence in the result of the whole call, which also has to be finite.
+
+    Args:
+        operator: the case's, on its device; left without gradients.
+        case: says precision and phase.
+        output_gradient: where the backward pass starts; of no token in inference.
+
+    Raises:
+        WrongResultError: if a value is not finite, or farther from the reference than the precision allows.
+    """
+    whole = _run(operator, output_gradient, case)
+    require_finite(*whole)
+    if _is_reference(operator, case):
+        return Gate(0.0, 0.0 if case.phase.trains else None, length=case.length)
+    if operator.subject.directions > 0:
+        end = _if_it_fits(partial(_compare_end, operator, output_gradient, whole, case))
+    else:
+        end = Gate()  # every token of attention depends on every other
+    del whole
+    length = min(case.extent, LONGEST[operator.subject.operator][case.phase])
+    while length >= min(SHORTEST, case.extent):
+        if alone := _if_it_fits(partial(_compare_alone, operator, output_gradient, case, length)):
+            return replace(alone, unverified=end is None)
+        length //= 2
+    return Gate(unverified=True)
+
+
+def _if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
+    """What a comparison found; None where there is no memory for it."""
+    try:
+        return compare()
+    except (RuntimeError, MemoryError) as failure:
+        if not is_out_of_memory(failure):
+            raise
+    return None
+
+
+def _is_reference(operator: Operator, case: Case) -> bool:
+    return tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator.subject.operator][0]
+
+
+def _compare_alone(operator: Operator, output_gradient: Tensor, case: Case, length: int) -> Gate:
+    alone, gradient = operator.cut(0, 0, length), output_gradient[:1, :length]
+    found, expected = _run(alone, gradient, case), _run_reference(alone, gradient, case)
+    error, gradient_error = _require_equal(found, expected, case, f"{length} tokens")
+    return Gate(error, gradient_error, length=length)
+
+
+def _compare_end(operator: Operator, output_gradient: Tensor, whole: Result, case: Case) -> Gate:
+    """The last tokens of the last sequence, of which what lies before the window has no part left."""
+    first = max(0, case.extent - WINDOW)
+    settled = MARGIN if first > 0 else 0
+    window = operator.cut(case.batch_size - 1, first, case.extent)
+    expected = _run_reference(window, output_gradient[-1:, first:], case)
+    where = f"the end of the last sequence, {case.extent_text}"
+    return Gate(*_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where))
+
+
+def _last_from(result: Result, token: int) -> Result:
+    """Of the last sequence what begins at a token."""
+    output, gradients = result
+    return output[-1:, token:], {name: one[-1:, token:] for name, one in gradients.items()}
+
+
+def _require_equal(found: Result, expected: Result, case: Case, where: str) -> tuple[float, float | None]:
+    """The errors of the output and of the worst gradient; WrongResultError if one is too large."""
+    allowed = OPERATOR_TOLERANCE[OPERATORS[case.subject].operator][tolerance_class(case)]
+    error, worst = relative_error(found[0], expected[0]), None
+    require_close(error, allowed, "The output", case, where)
+    for name, wanted in expected[1].items():
+        if name not in found[1]:
+            raise WrongResultError(f"There is no gradient of {name}; nothing was timed.")
+        one = relative_error(found[1][name], wanted)
+        require_close(one, allowed, f"The gradient of {name}", case, where)
+        worst = max(one, worst or 0.0)
+    return error, worst
+
+
+def _run_reference(operator: Operator, output_gradient: Tensor, case: Case) -> Result:
+    with full_float32():
+        reference = operator.reference()
+        return _run(reference, output_gradient.to(reference.v.dtype), case)
+
+
+def _run(operator: Operator, output_gradient: Tensor, case: Case) -> Result:
+    if not case.phase.trains:
+        with torch.inference_mode():
+            return operator(output_gradient), {}
+    output: Tensor = operator(output_gradient)
+    run_backward(output, output_gradient, case)
+    gradients = {name: one.grad for name, one in operator.named_parameters() if one.grad is not None}
+    operator.zero_grad(set_to_none=True)
+    return output.detach(), gradients
