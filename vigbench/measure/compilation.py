@@ -1,10 +1,12 @@
-"""What torch.compile made of a model: how many graphs, and how often it had to break one."""
+"""What was compiled for a call: graphs of torch.compile, and where it broke one; kernels of Triton, and how long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 from torch._dynamo.utils import counters
 
@@ -29,3 +31,26 @@ def watch_compilation(first_call: Callable[[], T]) -> tuple[T, Compilation]:
     counters.clear()
     result = first_call()
     return result, Compilation(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
+
+
+@contextmanager
+def watch_kernels() -> Iterator[list[float]]:
+    """Seconds that Triton takes for each kernel that it compiles, or finds compiled on disk, in the meantime."""
+    seconds: list[float] = []
+    if find_spec("triton") is None:
+        yield seconds
+        return
+    from triton import knobs
+
+    before = knobs.compilation.listener
+
+    def listen(**event: Any) -> None:
+        seconds.append(event["times"].total / 1e6)
+        if before is not None:
+            before(**event)
+
+    knobs.compilation.listener = listen
+    try:
+        yield seconds
+    finally:
+        knobs.compilation.listener = before

@@ -203,6 +203,9 @@ class Metrics(BaseModel):
     # bookkeeping
     build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
+    kernel_compile_s: float | None = Field(
+        None, description="seconds that Triton compiled (or loaded) kernels before timing; empty where there are none"
+    )
     graph_breaks: int | None = Field(
         None, description="places at which torch.compile had to leave the model to Python; empty without `compile`"
     )

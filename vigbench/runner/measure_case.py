@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from vigbench.measure.compilation import watch_kernels
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
 from vigbench.records.schema import Metrics, Status
 from vigbench.runner.columns import (
@@ -37,7 +39,8 @@ def measure_case(case: Case, budget_s: float, on_stage: OnStage, *, calibrate: b
     """
 
     def measure() -> Outcome:
-        prepared = prepare(case, budget_s, on_stage)
+        with watch_kernels() as kernel_s:
+            prepared = replace(prepare(case, budget_s, on_stage), kernel_s=kernel_s)
         return _measure(prepared, max(0.0, budget_s - prepared.warmup_s), on_stage, calibrate)
 
     return guarded(case, measure)
@@ -73,6 +76,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             "gate_length": gate.length,
             "build_s": prepared.build_s,
             "compile_s": prepared.compile_s,
+            "kernel_compile_s": sum(prepared.kernel_s) if prepared.kernel_s else None,
             "graph_breaks": prepared.compilation and prepared.compilation.graph_breaks,
         }
     )

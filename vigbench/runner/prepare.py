@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -54,6 +54,7 @@ class Prepared:
     warmup_iterations: int
     warmup_s: float
     first_loss: float | None = None  # of a training step
+    kernel_s: Sequence[float] = ()  # that Triton took for each kernel until now
 
     @property
     def step(self) -> TrainingStep | None:

@@ -21,7 +21,15 @@ LARGEST_OF_ALL = (
     "process_growth_mib", "temperature_c", "other_load", "other_load_after", "rate_drop",
     "gpu_others",
 )  # fmt: skip
-SUM_OF_ALL = ("samples", "effective_samples", "outliers", "warmup_iterations", "build_s", "compile_s")
+SUM_OF_ALL = (
+    "samples",
+    "effective_samples",
+    "outliers",
+    "warmup_iterations",
+    "build_s",
+    "compile_s",
+    "kernel_compile_s",
+)
 MIDDLE_OF_ALL = (
     "calibrated_latency", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "kernel_ms", "kernel_low_ms",
     "kernel_high_ms", "forward_ms", "forward_low_ms", "forward_high_ms", "backward_ms", "backward_low_ms",
