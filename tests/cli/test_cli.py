@@ -149,7 +149,7 @@ OPTIONS = {
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
     "doctor": "noise threads",
-    "tune": "shape length precision passes batch_size out again",
+    "tune": "shape length precision pass batch-size out again",
 }
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.ops.gla import bidirectional_gla_low_rank
+from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
+from vigbench.ops.gla import bidirectional_gla_low_rank, selected_implementation
 
 GATE_LOGIT_NORMALIZER = 16.0
 GATE_RANK = 16
@@ -40,6 +40,7 @@ class GatedLinearAttention2d(nn.Module):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.eps = eps
         self.key_dim = dim // 2
         self.scale = (self.key_dim // num_heads) ** -0.5
         self.halve_in_eval = halve_in_eval
@@ -67,10 +68,17 @@ class GatedLinearAttention2d(nn.Module):
         )
         scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
         o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, self.implementation)
-        o = self.g_norm(o)
-        gate = self._heads(self.g_proj(local).sigmoid_())
-        o = torch.lerp(self.l_norm(self._heads(local)), o, gate)
-        return self.o_proj(self.out_act(o.flatten(-2))).view(x.shape)  # type: ignore[no-any-return]
+        o = gated_norm(
+            o,
+            self._heads(local),
+            self._heads(self.g_proj(local)),
+            self.g_norm.weight,
+            self.l_norm.weight,
+            self.eps,
+            act=isinstance(self.out_act, nn.SiLU),
+            fused=selected_implementation(self.implementation, q, k, v) in FUSED_WITH,
+        )
+        return self.o_proj(o.flatten(-2)).view(x.shape)  # type: ignore[no-any-return]
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)

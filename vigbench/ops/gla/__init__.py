@@ -1,6 +1,12 @@
 """Gated linear attention in one and two directions; registration order is what "auto" prefers."""
 
-from vigbench.ops.gla.interface import bidirectional_gla, bidirectional_gla_from_logits, bidirectional_gla_low_rank, gla
+from vigbench.ops.gla.interface import (
+    bidirectional_gla,
+    bidirectional_gla_from_logits,
+    bidirectional_gla_low_rank,
+    gla,
+    selected_implementation,
+)
 from vigbench.ops.registry import Implementation, register
 
 register(
@@ -74,4 +80,10 @@ register(
     )
 )
 
-__all__ = ["bidirectional_gla", "bidirectional_gla_from_logits", "bidirectional_gla_low_rank", "gla"]
+__all__ = [
+    "bidirectional_gla",
+    "bidirectional_gla_from_logits",
+    "bidirectional_gla_low_rank",
+    "gla",
+    "selected_implementation",
+]

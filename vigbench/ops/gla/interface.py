@@ -130,7 +130,7 @@ def bidirectional_gla_low_rank(
 
 
 def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
-    name = _selected(implementation, *inputs)
+    name = selected_implementation(implementation, *inputs)
     if name in OUTSIDE_TORCH_OPS:
         loaded: Operator = get_implementation("gla", name).load()
         return loaded
@@ -140,15 +140,21 @@ def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
 
 def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Tensor] | None:
     """The implementation's own operator for gates in this form, if it has one."""
-    name = _selected(implementation, *inputs)
+    name = selected_implementation(implementation, *inputs)
     if name not in NATIVE_GATES:
         return None
     operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{_define(name)}_{form}")
     return operator
 
 
-def _selected(implementation: str, *inputs: Tensor | None) -> str:
+def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
+    """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
+
+    ValueError where it cannot run on their device, or has no backward where one is needed.
+    """
     tensors = [x for x in inputs if x is not None]
+    if implementation == "auto" and tensors[0].dtype == torch.float64:
+        implementation = "torch_chunk"  # Triton kernels sum in float32
     training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
     name: str = _selected_name(implementation, tensors[0].device.type, training)
     return name

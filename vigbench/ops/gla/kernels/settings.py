@@ -97,7 +97,7 @@ def default_settings(dtype: torch.dtype, key_dim: int, value_dim: int, direction
         value_block = 32 if direction == "forward" or value_dim <= 64 else 16
         return Settings(16, key_block, value_block, 16, 8, 1, 8, 1)
     if direction == "forward":
-        return Settings(64, 32, 64, 8, 4, 2, 8 if wide else 4, 1)
+        return Settings(64, 32, 32, 8, 4, 2, 8, 1) if wide else Settings(64, 32, 64, 8, 4, 2, 4, 1)
     return Settings(16 if wide and value_dim < 32 else 64, key_block, 32, 8, 4, 2, 8, 1)
 
 

@@ -1,0 +1,79 @@
+"""The fused gated norm on the CPU, in Triton's interpreter: run by test_interpreted.py."""
+
+import os
+
+import pytest
+import torch
+from torch import Tensor
+
+if os.environ.get("TRITON_INTERPRET") != "1":
+    pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
+
+from vigbench.ops.gated_norm import gated_norm
+
+ALLOWED = {torch.float32: 1e-6, torch.float16: 2e-3}
+
+
+def evaluated(inputs: list[Tensor], grad: Tensor, act: bool, fused: bool) -> list[Tensor]:
+    """The output and all gradients."""
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    o, local, gate, *weights = leaves
+    out = gated_norm(o, local, gate.clone(), *weights, 1e-6, act, fused)
+    return [out.detach(), *torch.autograd.grad(out, leaves, grad)]
+
+
+@pytest.mark.parametrize("act", [False, True])
+@pytest.mark.parametrize("dtype", ALLOWED)
+@pytest.mark.parametrize(("tokens", "dim"), [(1, 32), (130, 64), (3, 24)])
+def test_as_defined(tokens: int, dim: int, dtype: torch.dtype, act: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(tokens)
+    o, local, gate, grad = (torch.randn(2, tokens, 3, dim).to(dtype) for _ in range(4))
+    inputs = [o, local, gate, *(1 + torch.randn(2, dim).to(dtype) / 4).unbind(0)]
+    expected = evaluated([x.double() for x in inputs], grad.double(), act, fused=False)
+    empty_like = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda x: empty_like(x).fill_(torch.nan))
+    for x, y in zip(evaluated(inputs, grad, act, fused=True), expected, strict=True):
+        assert x.dtype == dtype
+        assert (x.double() - y).abs().max() <= ALLOWED[dtype] * y.abs().max()
+
+
+def test_other_strides_and_an_expanded_gradient() -> None:
+    o, local, gate = (torch.randn(2, 3, 20, 16).transpose(1, 2) for _ in range(3))
+    inputs, grad = [o, local, gate, torch.ones(16), torch.ones(16)], torch.ones(1, 1, 1, 16).expand(2, 20, 3, 16)
+    pairs = zip(evaluated(inputs, grad, True, True), evaluated(inputs, grad, True, False), strict=True)
+    for x, y in pairs:
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck reads it itself
+def test_opcheck() -> None:
+    inputs = [torch.randn(1, 4, 2, 8).requires_grad_() for _ in range(3)]
+    weights = [torch.ones(8).requires_grad_() for _ in range(2)]
+    gated_norm(*inputs, *weights, 1e-6, True, fused=True)
+    torch.library.opcheck(torch.ops.vigbench.gated_norm.default, (*inputs, *weights, 1e-6, True))
+
+
+def test_a_model_computes_the_same_with_fused_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gates and norms inside Triton kernels against the reference, through a whole ViG block."""
+    from dataclasses import replace
+
+    from vigbench.models.catalog import fill_weights
+    from vigbench.models.layers import GatedLinearAttention2d
+    from vigbench.ops import registry
+
+    fused = registry.get_implementation("gla", "triton_fused")
+    monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], "triton_fused", replace(fused, devices=()))
+    mixer = GatedLinearAttention2d(32, 2, act=True)
+    fill_weights(mixer, 0)
+    x = torch.randn(1, 4, 5, 32)
+    outputs, gradients = [], []
+    for name in ("triton_fused", "reference"):
+        mixer.implementation = name
+        mixer.zero_grad()
+        outputs.append(mixer(x))
+        outputs[-1].square().mean().backward()
+        gradients.append([p.grad.clone() for p in mixer.parameters() if p.grad is not None])
+    torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-6)
+    assert len(gradients[0]) == len(list(mixer.parameters()))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)

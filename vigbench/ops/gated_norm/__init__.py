@@ -1,0 +1,42 @@
+"""What ViG does with an operator's output: both branches normalised per head, mixed by a sigmoid gate (one pass)."""
+
+import importlib
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FUSED_WITH = ("triton_fused", "triton_unfused", "triton_recurrent")
+"""Implementations of the operator whose output goes through the fused kernel, too: it is the same for all of them."""
+
+
+def gated_norm(
+    o: Tensor,
+    local: Tensor,
+    gate: Tensor,
+    o_weight: Tensor,
+    local_weight: Tensor,
+    eps: float,
+    act: bool,
+    fused: bool,
+) -> Tensor:
+    """lerp(rms_norm(local), rms_norm(o), sigmoid(gate)), then SiLU if `act` (ViG, arXiv 2405.18425, section 3.2).
+
+    Args:
+        o, local, gate: (..., heads, dim), one dtype; norms are over dim. `gate` may be overwritten.
+        o_weight, local_weight: (dim,), of the norms.
+        eps: added to the mean square.
+        fused: one Triton kernel that reads each tensor once and sums in float32, instead of one pass for each step.
+            Needs a CUDA device (or Triton's interpreter).
+
+    Returns:
+        (..., heads, dim), dtype of o.
+    """
+    weights = o_weight.to(o.dtype), local_weight.to(o.dtype)
+    if fused:
+        importlib.import_module("vigbench.ops.gated_norm.triton_fused")  # defines the operator
+        out: Tensor = torch.ops.vigbench.gated_norm(o, local.to(o.dtype), gate.to(o.dtype), *weights, eps, act)
+        return out
+    o, local = (F.rms_norm(x, x.shape[-1:], w, eps) for x, w in ((o, weights[0]), (local, weights[1])))
+    mixed = torch.lerp(local, o, gate.sigmoid_())
+    return F.silu(mixed) if act else mixed

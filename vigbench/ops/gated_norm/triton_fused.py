@@ -1,0 +1,154 @@
+"""The gated norm in one pass, forward and backward: reads each tensor once, keeps only its inputs for the backward."""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vigbench.ops.cost import register_cost
+from vigbench.ops.gla.kernels.launch import launch_kernel
+
+ELEMENTS = 4096  # of one tensor in a program at once
+PROGRAMS = 1024  # at most, in the backward: each sums its own part of the weights' gradients
+WARPS = 4
+SCHEMA = "Tensor o, Tensor local, Tensor gate, Tensor o_weight, Tensor local_weight, float eps, bool act"
+
+
+@triton.jit
+def _load(data, at, mask):
+    return tl.load(data + at, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _normalise(x, eps, dim: tl.constexpr):
+    """x over its root mean square, and the inverse of that: (rows, dim), (rows, 1)."""
+    inverse = tl.rsqrt(tl.sum(x * x, 1) / dim + eps)[:, None]
+    return x * inverse, inverse
+
+
+@triton.jit
+def _norm_gradient(grad, weight, normal, inverse, dim: tl.constexpr):
+    weighted = grad * weight
+    return inverse * (weighted - normal * (tl.sum(weighted * normal, 1) / dim)[:, None])
+
+
+@triton.jit(do_not_specialize=["rows"])
+def gated_norm_forward(
+    o, local, gate, o_weight, local_weight, out, rows, eps, dim: tl.constexpr, dim_block: tl.constexpr,
+    row_block: tl.constexpr, act: tl.constexpr,
+):  # fmt: skip
+    """Grid: (blocks of rows); tensors are contiguous (rows, dim)."""
+    row, channels = tl.program_id(0).to(tl.int64) * row_block + tl.arange(0, row_block), tl.arange(0, dim_block)
+    at, is_channel = row[:, None] * dim + channels[None, :], channels < dim
+    mask = (row < rows)[:, None] & is_channel[None, :]
+    o_normal, _ = _normalise(_load(o, at, mask), eps, dim)
+    l_normal, _ = _normalise(_load(local, at, mask), eps, dim)
+    first = l_normal * _load(local_weight, channels, is_channel)[None, :]
+    second = o_normal * _load(o_weight, channels, is_channel)[None, :]
+    mixed = first + tl.sigmoid(_load(gate, at, mask)) * (second - first)
+    if act:
+        mixed = mixed * tl.sigmoid(mixed)
+    tl.store(out + at, mixed.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def gated_norm_backward(
+    grad, o, local, gate, o_weight, local_weight, d_o, d_local, d_gate, d_o_weight, d_local_weight, rows, eps,
+    dim: tl.constexpr, dim_block: tl.constexpr, row_block: tl.constexpr, act: tl.constexpr,
+):  # fmt: skip
+    """Grid: (programs), each taking every so many blocks of rows; gradients of weights are (programs, dim), float32."""
+    channels = tl.arange(0, dim_block)
+    is_channel = channels < dim
+    w_o = _load(o_weight, channels, is_channel)[None, :]
+    w_local = _load(local_weight, channels, is_channel)[None, :]
+    sum_o = tl.zeros((dim_block,), dtype=tl.float32)
+    sum_local = sum_o
+    for block in range(tl.program_id(0), tl.cdiv(rows, row_block), tl.num_programs(0)):
+        row = block * row_block + tl.arange(0, row_block).to(tl.int64)
+        at = row[:, None] * dim + channels[None, :]
+        mask = (row < rows)[:, None] & is_channel[None, :]
+        o_normal, o_inverse = _normalise(_load(o, at, mask), eps, dim)
+        l_normal, l_inverse = _normalise(_load(local, at, mask), eps, dim)
+        share, dy = tl.sigmoid(_load(gate, at, mask)), _load(grad, at, mask)
+        difference = o_normal * w_o - l_normal * w_local
+        if act:
+            mixed = l_normal * w_local + share * difference
+            on = tl.sigmoid(mixed)
+            dy *= on * (1.0 + mixed * (1.0 - on))
+        tl.store(d_gate + at, (dy * difference * share * (1.0 - share)).to(d_gate.dtype.element_ty), mask=mask)
+        to_o, to_local = dy * share, dy * (1.0 - share)
+        sum_o += tl.sum(to_o * o_normal, 0)
+        sum_local += tl.sum(to_local * l_normal, 0)
+        tl.store(d_o + at, _norm_gradient(to_o, w_o, o_normal, o_inverse, dim).to(d_o.dtype.element_ty), mask=mask)
+        from_local = _norm_gradient(to_local, w_local, l_normal, l_inverse, dim)
+        tl.store(d_local + at, from_local.to(d_local.dtype.element_ty), mask=mask)
+    tl.store(d_o_weight + tl.program_id(0) * dim + channels, sum_o, mask=is_channel)
+    tl.store(d_local_weight + tl.program_id(0) * dim + channels, sum_local, mask=is_channel)
+
+
+def _constants(o: Tensor, act: bool) -> tuple[int, dict[str, Any]]:
+    """Rows, and what the kernels are compiled for."""
+    dim = o.shape[-1]
+    dim_block = int(triton.next_power_of_2(dim))
+    row_block = max(1, ELEMENTS // dim_block)
+    return o.numel() // dim, {"dim": dim, "dim_block": dim_block, "row_block": row_block, "act": act}
+
+
+def _forward(
+    o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
+) -> Tensor:
+    o, local, gate = o.contiguous(), local.contiguous(), gate.contiguous()
+    out = torch.empty_like(o)
+    if o.numel():
+        rows, constants = _constants(o, act)
+        args = (o, local, gate, o_weight, local_weight, out, rows, eps)
+        grid = (triton.cdiv(rows, constants["row_block"]), 1, 1)
+        launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
+    return out
+
+
+def _backward(
+    grad: Tensor, o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
+) -> list[Tensor]:
+    grad, o, local, gate = (x.contiguous() for x in (grad, o, local, gate))
+    grads = [torch.empty_like(x) for x in (o, local, gate)]
+    rows, constants = _constants(o, act)
+    programs = min(PROGRAMS, triton.cdiv(rows, constants["row_block"]))
+    sums = torch.empty(2, programs, o.shape[-1], dtype=torch.float32, device=o.device)
+    if o.numel():
+        args = (grad, o, local, gate, o_weight, local_weight, *grads, sums[0], sums[1], rows, eps)
+        launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
+    d_o_weight, d_local_weight = sums.sum(1).to(o_weight.dtype).unbind(0)
+    return [*grads, d_o_weight.clone(), d_local_weight.clone()]
+
+
+_operator = torch.library.custom_op("vigbench::gated_norm", _forward, mutates_args=(), schema=f"({SCHEMA}) -> Tensor")
+_gradient = torch.library.custom_op(
+    "vigbench::gated_norm_backward", _backward, mutates_args=(), schema=f"(Tensor grad, {SCHEMA}) -> Tensor[]"
+)
+
+
+@_operator.register_fake
+def _(o: Tensor, *_: Any) -> Tensor:
+    return o.new_empty(o.shape)
+
+
+@_gradient.register_fake
+def _(grad: Tensor, *inputs: Any) -> list[Tensor]:  # noqa: ARG001  the operator's arguments
+    return [x.new_empty(x.shape) for x in inputs[:5]]
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch's signature
+    *tensors, ctx.eps, ctx.act = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return (*_gradient(grad, *ctx.saved_tensors, ctx.eps, ctx.act), None, None)
+
+
+_operator.register_autograd(_differentiate, setup_context=_setup_context)
+for _packet in (torch.ops.vigbench.gated_norm, torch.ops.vigbench.gated_norm_backward):
+    register_cost(_packet, macs=lambda *_, **__: 0, executed_macs=lambda *_, **__: 0)  # norms and gates do not count
