@@ -1,6 +1,6 @@
 """Compiles the kernels of a pass ahead of time, for a GPU that need not be there, and reads off what they take.
 
-`python -m tests.ops.gla.compiling` prints the table of docs/kernels.md.
+`python -m tests.ops.gla.compiling > docs/kernel-resources.csv` writes the table of all combinations.
 """
 
 import re
@@ -20,6 +20,7 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
+from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gla import triton_recurrent
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
@@ -30,6 +31,7 @@ SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}  # bytes of shared memor
 CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
 DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first
 RANK = 16
+PASSES: tuple[Pass, ...] = ("forward", "backward")
 
 
 class Variant(NamedTuple):
@@ -65,7 +67,7 @@ class _NoGpu:
         return self.target
 
     def get_current_device(self) -> int:
-        return 0
+        return int(self.target.arch)  # kernels are cached by device: each target needs one of its own
 
     def get_current_stream(self, device: int | None = None) -> int:
         return 0
@@ -81,6 +83,17 @@ def recurrent_resources(dtype: str, key_dim: int, value_dim: int, capability: in
     q, v = (torch.empty(2, 64, 3, dim, dtype=getattr(torch, dtype), device="meta") for dim in (key_dim, value_dim))
     (kernel,) = _compiled(capability, lambda: triton_recurrent._forward(q, q, v, q, q, 1.0))
     return kernel
+
+
+def gated_norm_resources(dtype: str, dim: int, capability: int) -> list[Resources]:
+    """What the kernels around the operator take."""
+    x, weight = (torch.empty(*shape, dtype=getattr(torch, dtype), device="meta") for shape in ((2, 64, 3, dim), (dim,)))
+
+    def both_ways() -> None:
+        gated_norm._forward(x, x, x, weight, weight, 1e-6, True)
+        gated_norm._backward(x, x, x, x, weight, weight, 1e-6, True)
+
+    return _compiled(capability, both_ways)
 
 
 def _compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
@@ -141,26 +154,18 @@ def compile_all(variants: list[Variant], processes: int = 2) -> dict[Variant, li
 
 
 def main() -> None:
-    """Print the whole table as Markdown, a line a kernel."""
-    dtypes = ("bfloat16", "float16", "float32")
-    gates = (LOG_DECAY, LOGITS, LOW_RANK)
+    """Print every combination as CSV, a line a kernel."""
+    dtypes, gates = ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK)
     variants = [
         Variant(direction, *dims, dtype, gate, capability)
-        for capability, dims, dtype, gate, direction in product(
-            SHARED_LIMIT, DIMS, dtypes, gates, ("forward", "backward")
-        )
+        for capability, dims, dtype, gate, direction in product(SHARED_LIMIT, DIMS, dtypes, gates, PASSES)
     ]
-    print("| target | dims | dtype | gates | pass | kernel | warps | registers | stack | shared memory |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for variant, kernels in compile_all(variants, int(sys.argv[1]) if len(sys.argv) > 1 else 2).items():
+    print("target,key_dim,value_dim,dtype,gates,pass,kernel,warps,registers,stack_bytes,shared_bytes")
+    processes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    for variant, kernels in compile_all(variants, processes).items():
+        case = (f"sm_{variant.capability}", *variant[1:5], variant.direction)
         for each in kernels:
-            case = (
-                f"sm_{variant.capability}",
-                f"{variant.key_dim}/{variant.value_dim}",
-                *variant[3:5],
-                variant.direction,
-            )
-            print("|", " | ".join(map(str, (*case, *each[:-1]))), "|", flush=True)
+            print(*case, *each[:-1], sep=",", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,18 @@ import torch
 
 from tests.ops.gla.compiling import (
     DIMS,
+    PASSES,
     SHARED_LIMIT,
     Resources,
     Variant,
     compile_all,
     compile_pass,
+    gated_norm_resources,
     recurrent_resources,
 )
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.settings import LENGTH_BUCKETS, default_settings, settings_for, tuned_table
 
-PASSES = ("forward", "backward")
 VIG, VIG_H = DIMS[:2]
 HOPPER = 90
 
@@ -67,6 +68,13 @@ def test_recurrent_kernel_fits_hopper(dtype: str) -> None:
     assert kernel.shared <= SHARED_LIMIT[90]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("dim", [32, 64])
+def test_gated_norm_fits_hopper(dtype: str, dim: int) -> None:
+    kernels = gated_norm_resources(dtype, dim, 90)
+    assert [kernel.stack for kernel in kernels] == [0, 0]
+
+
 def test_another_length_compiles_nothing_new() -> None:
     """Lengths of one bucket that are and are not multiples of 16, with and without a last chunk that is not full."""
     seen: set[int] = set()
@@ -74,6 +82,15 @@ def test_another_length_compiles_nothing_new() -> None:
         variant = Variant("forward", *VIG_H, "bfloat16", LOG_DECAY, 90, length)
         seen |= {kernel.identity for kernel in compile_pass(variant)}
     assert len(seen) == 3  # states, their way from segment to segment, outputs
+
+
+def test_each_target_is_compiled_for_itself() -> None:
+    identities = {
+        kernel.identity
+        for capability in SHARED_LIMIT
+        for kernel in compile_pass(Variant("forward", *VIG_H, "bfloat16", LOG_DECAY, capability))
+    }
+    assert len(identities) == 3 * len(SHARED_LIMIT)
 
 
 @pytest.mark.parametrize("length", [1, 196, 4096, 10**6])

@@ -8,9 +8,9 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.cost import register_cost
-from vigbench.ops.gla.kernels.launch import launch_kernel
+from vigbench.ops.gla.kernels import launch
 
-ELEMENTS = 4096  # of one tensor in a program at once
+ELEMENTS = 2048  # of one tensor in a program at once
 PROGRAMS = 1024  # at most, in the backward: each sums its own part of the weights' gradients
 WARPS = 4
 SCHEMA = "Tensor o, Tensor local, Tensor gate, Tensor o_weight, Tensor local_weight, float eps, bool act"
@@ -105,7 +105,7 @@ def _forward(
         rows, constants = _constants(o, act)
         args = (o, local, gate, o_weight, local_weight, out, rows, eps)
         grid = (triton.cdiv(rows, constants["row_block"]), 1, 1)
-        launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
+        launch.launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
     return out
 
 
@@ -119,7 +119,7 @@ def _backward(
     sums = torch.empty(2, programs, o.shape[-1], dtype=torch.float32, device=o.device)
     if o.numel():
         args = (grad, o, local, gate, o_weight, local_weight, *grads, sums[0], sums[1], rows, eps)
-        launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
+        launch.launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
     d_o_weight, d_local_weight = sums.sum(1).to(o_weight.dtype).unbind(0)
     return [*grads, d_o_weight.clone(), d_local_weight.clone()]
 
