@@ -40,6 +40,7 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
         ("convnext_tiny", "cnn", None, "default"),
         ("resnet50", "cnn", None, "default"),
         ("gla", "vig", "gla", "torch_chunk"),
+        ("gla_from_logits", "vig", "gla", "torch_chunk"),
         ("gla_one_direction", "linear", "gla", "torch_chunk"),
         ("attention", "deit", "attention", "sdpa"),
         ("some.module:factory", "other", None, "default"),

@@ -10,7 +10,13 @@ CEILINGS = {"bfloat16": {"copy_gb_per_s": 4.0, "product_tflop_per_s": 0.5}}
 
 
 @pytest.mark.parametrize(
-    ("subject", "inputs"), [("gla", 4 * 8 + 16), ("gla_one_direction", 3 * 8 + 16), ("attention", 2 * 8 + 16)]
+    ("subject", "inputs"),
+    [
+        ("gla", 4 * 8 + 16),
+        ("gla_from_logits", 4 * 8 + 16),
+        ("gla_one_direction", 3 * 8 + 16),
+        ("attention", 2 * 8 + 16),
+    ],
 )
 def test_every_input_and_output_is_moved_once(subject: str, inputs: int) -> None:
     case = GLA.model_copy(update={"subject": subject})

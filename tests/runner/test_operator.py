@@ -72,7 +72,13 @@ def test_the_output_s_gradient_is_there_in_training_only() -> None:
 @pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
 @pytest.mark.parametrize(
     ("subject", "implementation"),
-    [("gla", "torch_chunk"), ("gla", "reference"), ("gla_one_direction", "torch_chunk"), ("attention", "sdpa")],
+    [
+        ("gla", "torch_chunk"),
+        ("gla_from_logits", "torch_chunk"),
+        ("gla", "reference"),
+        ("gla_one_direction", "torch_chunk"),
+        ("attention", "sdpa"),
+    ],
 )
 def test_torch_compile_takes_an_operator_whole(subject: str, implementation: str, phase: Phase) -> None:
     torch._dynamo.reset()  # what an earlier test compiled is compiled again

@@ -26,7 +26,13 @@ def check(operator: Operator, case: Case) -> Any:
 @pytest.mark.parametrize("phase", ["inference", "training"])
 @pytest.mark.parametrize(
     ("subject", "implementation"),
-    [("gla", "torch_chunk"), ("gla_one_direction", "torch_chunk"), ("attention", "sdpa"), ("gla", "reference")],
+    [
+        ("gla", "torch_chunk"),
+        ("gla_from_logits", "torch_chunk"),
+        ("gla_one_direction", "torch_chunk"),
+        ("attention", "sdpa"),
+        ("gla", "reference"),
+    ],
 )
 def test_right_implementations_pass(subject: str, implementation: str, phase: str, precision: str) -> None:
     settings = {"subject": subject, "implementation": implementation, "phase": phase, "precision": precision}

@@ -43,7 +43,7 @@ def tune(
     if not torch.cuda.is_available():
         raise ValueError("No CUDA device is visible: kernels are tuned on the GPU that will run them.")
     device = torch.device("cuda", torch.cuda.current_device())
-    capability = "{}.{}".format(*torch.cuda.get_device_capability(device))
+    capability = kernel_settings.capability_of(device)
     path = out or kernel_settings.TABLE
     rows = kernel_settings.parse_rows(path.read_text("utf-8")) if path.exists() else {}
     open_tasks = [task for task in tasks if again or task.key(capability) not in rows]

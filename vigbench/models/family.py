@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 _PATTERNS = {
-    "vig": ("vig_*", "gla"),
+    "vig": ("vig_*", "gla", "gla_from_logits"),
     "vim": ("vim_*",),
     "linear": (
         "gla_one_direction",

@@ -12,12 +12,14 @@ class OperatorSubject:
     Attributes:
         operator: in the registry of implementations.
         directions: in which the sequence is scanned, each with log-decays of its own; 0: every token sees every other.
+        logits: whether log-decays are computed in the call, logsigmoid(logits) / 16, as a model has to.
     """
 
     name: str
     operator: str
     directions: int
     description: str
+    logits: bool = False
 
     def macs(self, length: int, heads: int, key_dim: int, value_dim: int) -> int:
         """Multiply-adds of one sequence, forward, by the counting rule of docs/measurement.md."""
@@ -34,6 +36,7 @@ OPERATORS = {
     one.name: one
     for one in (
         OperatorSubject("gla", "gla", 2, "bidirectional gated linear attention"),
+        OperatorSubject("gla_from_logits", "gla", 2, "the same from the logits of its gates", logits=True),
         OperatorSubject("gla_one_direction", "gla", 1, "gated linear attention from the first token to the last"),
         OperatorSubject("attention", "attention", 0, "softmax attention of every token with every other"),
     )

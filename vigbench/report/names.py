@@ -22,7 +22,12 @@ FAMILIES = {
     "convnext": "ConvNeXt",
 }
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
-OPERATORS = {"gla": "GLA", "gla_one_direction": "Causal GLA", "attention": "Attention"}
+OPERATORS = {
+    "gla": "GLA",
+    "gla_from_logits": "GLA with gates",
+    "gla_one_direction": "Causal GLA",
+    "attention": "Attention",
+}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
     rf"({'|'.join(FAMILIES)})_({'|'.join(SIZES)})(_patch\d+)?(_window\d+)?(_\d+)?(\.[a-z0-9_]+)?", re.ASCII

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.settings import DTYPES, SEED
-from vigbench.ops.gla import bidirectional_gla, gla
+from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_from_logits, gla
 from vigbench.ops.registry import get_implementation
 from vigbench.ops.subjects import OPERATORS, OperatorSubject
 from vigbench.suites.case import Case
 
-DECAY_DIVISOR = 16  # of ViG's log-decays: logsigmoid(x) / 16
+DECAY_DIVISOR = 16.0  # of ViG's log-decays: logsigmoid(x) / 16
 REFERENCES = {"gla": ("reference", torch.float64), "attention": ("eager", torch.float32)}
 
 
 class Operator(nn.Module):
     """An operator and the tensors that it is applied to, which are its parameters: a network without weights.
 
-    Each is (batch, length, heads, dim): q, k, v and a log-decay for each direction.
+    Each is (batch, length, heads, dim): q, k, v and a log-decay, or its logit, for each direction.
     """
 
     q: Tensor
@@ -50,7 +50,10 @@ class Operator(nn.Module):
             return out
         if self.subject.directions == 1:
             return gla(self.q, self.k, self.v, self.g, self.scale, implementation=self.implementation)
-        return bidirectional_gla(self.q, self.k, self.v, self.g_fwd, self.g_bwd, self.scale, self.implementation)
+        inputs = (self.q, self.k, self.v, self.g_fwd, self.g_bwd)
+        if self.subject.logits:
+            return bidirectional_gla_from_logits(*inputs, DECAY_DIVISOR, self.scale, self.implementation)
+        return bidirectional_gla(*inputs, self.scale, self.implementation)
 
     def cut(self, sequence: int, first: int, end: int) -> Operator:
         """The same on the tokens `first` to `end` of one sequence."""
@@ -81,7 +84,8 @@ def build_operator(case: Case) -> Operator:
         return torch.randn(case.batch_size, length, shape.heads, dim, generator=generator, device=device)
 
     tensors = [normal(dim) for dim in (shape.key_dim, shape.key_dim, shape.value_dim)]
-    tensors += [F.logsigmoid(normal(shape.key_dim)) / DECAY_DIVISOR for _ in range(subject.directions)]
+    logits = [normal(shape.key_dim) for _ in range(subject.directions)]
+    tensors += logits if subject.logits else [F.logsigmoid(x) / DECAY_DIVISOR for x in logits]
     if subject.operator == "attention" and shape.key_dim < shape.value_dim:
         tensors[:2] = [F.pad(x, (0, shape.value_dim - shape.key_dim)) for x in tensors[:2]]
     operator = Operator(subject, case.implementation, shape.key_dim**-0.5, tensors)

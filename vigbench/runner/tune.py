@@ -17,7 +17,7 @@ from vigbench.measure.sampling import criterion_for
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.launch import log_decay_gates
-from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, default_settings, key_of
+from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, key_of
 from vigbench.ops.gla.reference import reference
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
@@ -112,7 +112,8 @@ def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Fo
         raise ValueError("Kernels are tuned on the GPU that will run them: there is no CUDA device here.")
     for task in tasks:
         trial = Trial(task, device)
-        start = default_settings(DTYPES[task.precision], task.key_dim, task.value_dim, task.direction)
+        dtype = DTYPES[task.precision]
+        start = default_settings(capability_of(device), dtype, task.key_dim, task.value_dim, task.direction)
         yield task, descend(start, trial.seconds)
 
 

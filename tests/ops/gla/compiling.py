@@ -128,7 +128,8 @@ def _call(variant: Variant) -> None:
         gates = low_rank_gates(a, weight, bias, 16.0)
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
-    settings = default_settings(dtype, key, value, variant.direction)
+    capability = f"{variant.capability // 10}.{variant.capability % 10}"
+    settings = default_settings(capability, dtype, key, value, variant.direction)
     if variant.direction == "forward":
         launch.forward(q, k, v, gates, 1.0, settings)
     else:

@@ -10,6 +10,7 @@ import torch
 Pass = Literal["forward", "backward"]
 TABLE = Path(__file__).with_name("tuned.json")
 SINGLE_KEY_BLOCK = 32
+WITHOUT_WGMMA = ("7.", "8.", "12.")  # capabilities
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
 
 
@@ -55,8 +56,9 @@ def settings_for(
     device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, direction: Pass
 ) -> Settings:
     """The tuned settings, or the default ones for a device or shape that nobody has tuned for."""
-    key = key_of(_capability(device), dtype, key_dim, value_dim, length, direction)
-    return tuned_table().get(key) or default_settings(dtype, key_dim, value_dim, direction)
+    capability = capability_of(device)
+    key = key_of(capability, dtype, key_dim, value_dim, length, direction)
+    return tuned_table().get(key) or default_settings(capability, dtype, key_dim, value_dim, direction)
 
 
 class Row(NamedTuple):
@@ -89,20 +91,22 @@ def format_rows(rows: dict[Key, Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def default_settings(dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:
+def default_settings(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:
     """Settings that compile without spills for every supported shape on compute capability 8.0, 9.0 and 10.0."""
-    wide = key_dim > SINGLE_KEY_BLOCK
+    forward, wide = direction == "forward", key_dim > SINGLE_KEY_BLOCK
     key_block = 16 if wide else 32
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
-        value_block = 32 if direction == "forward" or value_dim <= 64 else 16
-        return Settings(16, key_block, value_block, 16, 8, 1, 8, 1)
-    if direction == "forward":
+        return Settings(16, key_block, 32 if forward or value_dim <= 64 else 16, 16, 8, 1, 8, 1)
+    if capability.startswith(WITHOUT_WGMMA):  # tensor cores there take their operands from registers
+        return Settings(32, 32, 64, 16, 4, 2, 8, 1) if forward else Settings(32, 16, 16, 16, 4, 2, 4, 1)
+    if forward:
         return Settings(64, 32, 32, 8, 4, 2, 8, 1) if wide else Settings(64, 32, 64, 8, 4, 2, 4, 1)
     return Settings(16 if wide and value_dim < 32 else 64, key_block, 32, 8, 4, 2, 8, 1)
 
 
 @lru_cache
-def _capability(device: torch.device) -> str:
+def capability_of(device: torch.device) -> str:
+    """Compute capability of a CUDA device, as in "9.0"; of any other what the interpreter is given."""
     if device.type != "cuda":
         return "interpreted"
     major, minor = torch.cuda.get_device_capability(device)
