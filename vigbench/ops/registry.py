@@ -43,7 +43,8 @@ class Implementation:
             return None
         if missing:
             names = " ".join(DISTRIBUTIONS.get(package, package.replace("_", "-")) for package in missing)
-            return f"{', '.join(missing)} is not installed: pip install {names}"
+            verb = "is" if len(missing) == 1 else "are"
+            return f"{', '.join(missing)} {verb} not installed: pip install {names}"
         if self.devices and kind not in self.devices:
             return (
                 f"{self.name} runs on {', '.join(self.devices)}, not on {kind}: choose another device or implementation"

@@ -98,7 +98,11 @@ def default_settings(capability: str, dtype: torch.dtype, key_dim: int, value_di
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
         return Settings(16, key_block, 32 if forward or value_dim <= 64 else 16, 16, 8, 1, 8, 1)
     if capability.startswith(WITHOUT_WGMMA):  # tensor cores there take their operands from registers
-        return Settings(32, 32, 64, 16, 4, 2, 8, 1) if forward else Settings(32, 16, 16, 16, 4, 2, 4, 1)
+        if forward:
+            return Settings(32, 32, 64, 16, 4, 2, 8, 1)
+        if wide and value_dim >= 32:
+            return Settings(32, 16, 32, 16, 4, 2, 8, 1)
+        return Settings(16 if wide else 32, 16, 16, 16, 4, 2, 4, 1)
     if forward:
         return Settings(64, 32, 32, 8, 4, 2, 8, 1) if wide else Settings(64, 32, 64, 8, 4, 2, 4, 1)
     return Settings(16 if wide and value_dim < 32 else 64, key_block, 32, 8, 4, 2, 8, 1)
