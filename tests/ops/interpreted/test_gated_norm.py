@@ -1,6 +1,7 @@
 """The fused gated norm on the CPU, in Triton's interpreter: run by test_interpreted.py."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from vigbench.models.catalog import fill_weights
+from vigbench.models.layers import GatedLinearAttention2d
+from vigbench.ops import registry
 from vigbench.ops.gated_norm import gated_norm
 
 ALLOWED = {torch.float32: 1e-6, torch.float16: 2e-3}
@@ -53,18 +57,19 @@ def test_opcheck() -> None:
     torch.library.opcheck(torch.ops.vigbench.gated_norm.default, (*inputs, *weights, 1e-6, True))
 
 
-def test_a_model_computes_the_same_with_fused_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gates and norms inside Triton kernels against the reference, through a whole ViG block."""
-    from dataclasses import replace
-
-    from vigbench.models.catalog import fill_weights
-    from vigbench.models.layers import GatedLinearAttention2d
-    from vigbench.ops import registry
-
-    fused = registry.get_implementation("gla", "triton_fused")
-    monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], "triton_fused", replace(fused, devices=()))
+@pytest.fixture
+def mixer(monkeypatch: pytest.MonkeyPatch) -> GatedLinearAttention2d:
+    """ViG's mixer, whose Triton implementations may run where the interpreter is."""
+    for name in ("triton_fused", "triton_unfused", "triton_recurrent"):
+        implementation = registry.get_implementation("gla", name)
+        monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], name, replace(implementation, devices=()))
     mixer = GatedLinearAttention2d(32, 2, act=True)
     fill_weights(mixer, 0)
+    return mixer
+
+
+def test_a_mixer_computes_the_same_with_fused_kernels(mixer: GatedLinearAttention2d) -> None:
+    """Gates and norms inside Triton kernels against the reference."""
     x = torch.randn(1, 4, 5, 32)
     outputs, gradients = [], []
     for name in ("triton_fused", "reference"):
@@ -77,3 +82,15 @@ def test_a_model_computes_the_same_with_fused_kernels(monkeypatch: pytest.Monkey
     assert len(gradients[0]) == len(list(mixer.parameters()))
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("implementation", ["triton_fused", "triton_unfused", "triton_recurrent"])
+def test_torch_compile_takes_a_mixer_whole(mixer: GatedLinearAttention2d, implementation: str) -> None:
+    mixer.implementation = implementation
+    x = torch.randn(1, 4, 5, 32)
+    compiled = torch.compile(mixer, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), mixer(x))
+    if implementation != "triton_recurrent":  # it has no backward
+        compiled(x).square().mean().backward()
+        assert all(p.grad is not None and p.grad.any() for p in mixer.parameters())

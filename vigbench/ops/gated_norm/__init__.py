@@ -34,9 +34,16 @@ def gated_norm(
     """
     weights = o_weight.to(o.dtype), local_weight.to(o.dtype)
     if fused:
-        importlib.import_module("vigbench.ops.gated_norm.triton_fused")  # defines the operator
-        out: Tensor = torch.ops.vigbench.gated_norm(o, local.to(o.dtype), gate.to(o.dtype), *weights, eps, act)
+        operator = getattr(torch.ops.vigbench, _define())
+        out: Tensor = operator(o, local.to(o.dtype), gate.to(o.dtype), *weights, eps, act)
         return out
     o, local = (F.rms_norm(x, x.shape[-1:], w, eps) for x, w in ((o, weights[0]), (local, weights[1])))
     mixed = torch.lerp(local, o, gate.sigmoid_())
     return F.silu(mixed) if act else mixed
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace an import
+def _define() -> str:
+    """The operator's name, once it is defined."""
+    importlib.import_module("vigbench.ops.gated_norm.triton_fused")
+    return "gated_norm"
