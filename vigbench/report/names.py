@@ -24,7 +24,7 @@ FAMILIES = {
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
 OPERATORS = {
     "gla": "GLA",
-    "gla_from_logits": "GLA with gates",
+    "gla_from_logits": "GLA+gates",
     "gla_one_direction": "Causal GLA",
     "attention": "Attention",
 }
