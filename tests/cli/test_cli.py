@@ -202,7 +202,7 @@ def test_a_plan_of_operators_names_length_and_shape(invoke: Invoke) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "attention [sdpa] 2x4x8 64 tokens b1 float32" in result.stdout
-    assert "4 cases on cpu" in result.stdout
+    assert "5 cases on cpu" in result.stdout
 
 
 def test_a_plan_for_cuda_needs_no_cuda_device(invoke: Invoke) -> None:

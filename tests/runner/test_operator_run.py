@@ -12,6 +12,7 @@ from vigbench.runner.run import plan_suite, resume_plan, start_run
 from vigbench.suites.planner import Overrides
 
 TINY = Overrides(length=[16, 32], shape=["1x4x8"], budget=60.0, case_timeout=30.0, threads=1)
+CASES = 5 * 2 * 2  # by length and phase
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,11 @@ def test_every_case_is_measured_checked_and_has_its_columns(frame: pd.DataFrame)
     assert set(zip(frame["subject"], frame["implementation"], strict=True)) == {
         ("gla", "reference"),
         ("gla", "torch_chunk"),
+        ("gla_from_logits", "torch_chunk"),
         ("gla_one_direction", "torch_chunk"),
         ("attention", "sdpa"),
     }
-    assert len(frame) == 4 * 2 * 2
+    assert len(frame) == CASES
     assert frame["resolution"].isna().all()
     for column in ("achieved_gb_per_s", "achieved_tflop_per_s", "bandwidth_share", "compute_share"):
         assert (frame[column] > 0).all(), column
@@ -54,14 +56,14 @@ def test_ceilings_are_no_part_of_the_fingerprint_and_a_finished_run_resumes(run:
     bare = {**info, "environment": {key: value for key, value in info["environment"].items() if key != "ceilings"}}
     assert fingerprint(bare) == fingerprint(info)
     _, planned = resume_plan(run.folder)
-    assert len(planned.cases) == 16
+    assert len(planned.cases) == CASES
 
 
 def test_the_run_compares_with_itself_and_as_a_frame(run: vigbench.Run, frame: pd.DataFrame) -> None:
     for base, head in ((run, run), (frame, frame), (run, frame)):
         found = vigbench.compare(base, head)
-        assert len(found) == 16
-        assert found["ratio"].tolist() == pytest.approx([1.0] * 16)
+        assert len(found) == CASES
+        assert found["ratio"].tolist() == pytest.approx([1.0] * CASES)
     assert found["length"].tolist() == frame["length"].tolist()
 
 

@@ -82,7 +82,7 @@ def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementati
     cases = plan(suite, Device.cpu, resolve, overrides).cases
     assert [case.length for case in cases] == sorted(case.extent for case in cases)
     assert {str(case.shape) for case in cases} == {"6x8x8", "3x8x16"}
-    assert len(cases) == 2 * 2 * 4
+    assert len(cases) == 2 * 2 * 5
     assert {case.implementation for case in cases} == {"reference", "torch_chunk", "sdpa"}
     asked = plan(suite, Device.cpu, resolve, Overrides(implementation=["eager"], length=[16])).cases
     assert {case.implementation for case in asked} == {"eager"}, "the command line's choice replaces the profile's"
