@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+import triton
+import triton.language as tl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
-from vigbench.ops.gla.kernels import launch
+from vigbench.ops.gla.kernels import gradients, launch, outputs, states
 from vigbench.ops.gla.kernels import settings as kernel_settings
 from vigbench.ops.gla.kernels.settings import Settings
 from vigbench.ops.gla.reference import reference
@@ -231,3 +233,45 @@ def test_what_is_tuned_is_what_is_defined(direction: str) -> None:
     trial = Trial(Task("float32", 2, 16, 16, 40, 1, direction), torch.device("cpu"))  # type: ignore[arg-type]
     for found, expected in zip(trial.run(trial.short, SMALL), trial.expected, strict=True):
         assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+@triton.jit
+def rounded(x):  # type: ignore[no-untyped-def]
+    """float32 rounded to the nearest bfloat16, ties to even: the interpreter's own cast cuts digits off."""
+    bits = x.to(tl.int32, bitcast=True)
+    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def dot_of_bfloat16(a, b, dtype: tl.constexpr):  # type: ignore[no-untyped-def]
+    """What tensor cores do with bfloat16, which the interpreter cannot multiply."""
+    return tl.dot(rounded(a.to(tl.float32)), rounded(b.to(tl.float32)), input_precision="ieee")
+
+
+def test_operands_are_rounded_as_bfloat16_is() -> None:
+    x, eye = torch.randn(16, 16, generator=torch.Generator().manual_seed(0)), torch.eye(16)
+    out = torch.zeros(16, 16)
+    multiply[(1,)](x, eye, out)
+    assert torch.equal(out, x.bfloat16().float())
+
+
+@triton.jit
+def multiply(x, y, out):  # type: ignore[no-untyped-def]
+    at = tl.arange(0, 16)[:, None] * 16 + tl.arange(0, 16)[None, :]
+    tl.store(out + at, dot_of_bfloat16(tl.load(x + at), tl.load(y + at), tl.float32))
+
+
+@pytest.mark.parametrize(
+    "regime_", ["as initialised", "as trained", "none", "moderate", "edge of mild", "rare huge steps", "hard mixture"]
+)
+def test_products_of_bfloat16(regime_: str, make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the wide range of decays that bfloat16 computes by products, in the chunks that it uses on a GPU."""
+    for module in (states, outputs, gradients):
+        monkeypatch.setattr(module, "dot", dot_of_bfloat16)
+    monkeypatch.setitem(launch.MILD, torch.float32, launch.MILD[torch.bfloat16])
+    chosen = kernel_settings.default_settings
+    monkeypatch.setattr(kernel_settings, "default_settings", lambda c, _, *rest: chosen(c, torch.bfloat16, *rest))
+    *inputs, grad = [x.bfloat16().float() for x in make_inputs(regime_, (1, 70, 1), 32, 16)]
+    monkeypatch.setitem(ALLOWED, torch.float32, 1e-2)
+    assert_as_defined(triton_fused, inputs, grad)
