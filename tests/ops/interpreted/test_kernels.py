@@ -98,7 +98,7 @@ def test_lengths(length: int, dtype: torch.dtype, small_blocks: None, make_input
         (128, 16, torch.float16),
         (16, 128, torch.float32),
         (20, 24, torch.float32),
-        (1, 3, torch.float16),
+        (2, 3, torch.float16),
     ],
 )
 def test_dimensions(key_dim: int, value_dim: int, dtype: torch.dtype, make_inputs: MakeInputs) -> None:
@@ -128,8 +128,8 @@ def test_recurrent(regime: str, dtype: torch.dtype, make_inputs: MakeInputs) -> 
 @given(
     length=st.integers(1, 40),
     rows=st.sampled_from([(1, 1), (1, 2), (2, 1)]),
-    key_dim=st.integers(1, 20),
-    value_dim=st.integers(1, 20),
+    key_dim=st.integers(2, 20),
+    value_dim=st.integers(2, 20),
     shift=st.floats(-30, 5),
     spread=st.floats(0, 8),
     seed=st.integers(0, 1000),
@@ -220,6 +220,12 @@ def test_no_images() -> None:
     inputs: list[Tensor | None] = [q, q, v, q, q]
     assert differentiated(triton_fused, inputs, v, 0.5)[0].shape == v.shape
     assert differentiated(triton_unfused, inputs, v, 0.5)[0].shape == v.shape
+
+
+def test_heads_of_one_channel_are_refused() -> None:
+    x = torch.zeros(1, 5, 2, 1)
+    with pytest.raises(ValueError, match="2 channels or more"):
+        triton_fused(x, x, x, x, x, 0.5)
 
 
 def test_float64_is_refused() -> None:

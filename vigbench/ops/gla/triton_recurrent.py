@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vigbench.ops.gla.cost import gla_macs
 from vigbench.ops.gla.kernels import launch
-from vigbench.ops.gla.kernels.launch import require_float32_sums
+from vigbench.ops.gla.kernels.launch import require_supported
 from vigbench.ops.gla.kernels.tiles import Place, load_row, view
 from vigbench.ops.gla.operator import Cost, define_operator
 
@@ -45,7 +45,7 @@ def recurrence(
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    require_float32_sums(v)
+    require_supported(q, v)
     batch, length, heads, value_dim = v.shape
     gates = [g for g in (g_fwd, g_bwd) if g is not None]
     if v.numel() == 0:

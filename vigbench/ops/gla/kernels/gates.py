@@ -32,14 +32,14 @@ def _log_decay(logits, gate):
 @triton.jit
 def _load_weight(gate, at, keys, ranks, variant: tl.constexpr):
     first = gate.weight.data + at.head * gate.weight.head
-    pointers = first + keys[:, None] * gate.weight.token + ranks[None, :] * gate.weight.dim
-    return tl.load(pointers, mask=(keys < variant.key)[:, None] & (ranks < variant.rank)[None, :], other=0.0)
+    pointers = first + keys[:, None] * gate.weight.token + ranks[None, :]
+    return tl.load(pointers, mask=(keys < variant.key_dim)[:, None] & (ranks < variant.rank)[None, :], other=0.0)
 
 
 @triton.jit
 def _load_bias(gate, at, keys, variant: tl.constexpr):
     first = gate.bias.data + at.head * gate.bias.head
-    return tl.load(first + keys * gate.bias.dim, mask=keys < variant.key, other=0.0).to(tl.float32)
+    return tl.load(first + keys, mask=keys < variant.key_dim, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -51,7 +51,7 @@ def _load_x(gate, at, keys, variant: tl.constexpr):
         x = dot(a, tl.trans(_load_weight(gate, at, keys, ranks, variant)), a.dtype)
         x += _load_bias(gate, at, keys, variant)[None, :]
     else:
-        x = load_tile(gate.x, at, keys, variant.key).to(tl.float32)
+        x = load_tile(gate.x, at, keys, variant.key_dim).to(tl.float32)
     return x
 
 
@@ -73,7 +73,7 @@ def load_log_decay(gate, at, row, keys, variant: tl.constexpr):
         x = tl.sum(_load_weight(gate, at, keys, ranks, variant).to(tl.float32) * a[None, :], 1)
         x += _load_bias(gate, at, keys, variant)
     else:
-        x = load_row(gate.x, at, row, keys, variant.key)
+        x = load_row(gate.x, at, row, keys, variant.key_dim)
     if variant.gate != "log_decay":
         x = tl.where(at.start + row < at.length, _log_decay(x, gate), 0.0)
     return x

@@ -11,7 +11,7 @@ import triton.language as tl
 from vigbench.ops.gla.kernels.gates import gate_gradient, load_log_decay, load_log_decays
 from vigbench.ops.gla.kernels.outputs import is_mild, split_decay, weigh
 from vigbench.ops.gla.kernels.states import load_state
-from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
@@ -24,18 +24,18 @@ def _store_gate_gradient(
     dq and dk lack the tokens' own terms; `beyond` is sum(state * gradient) where the direction leaves the chunk.
     """
     d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
-    store_tile(dg, at, keys, variant.key, gate_gradient(d_decay * scale, gate, at, keys, variant))
+    store_tile(dg, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
 
 
 @triton.jit
 def _own(v, grad, at, variant: tl.constexpr):
     """What tokens' own scores get, (rows, 1): sum(v * grad), once for each direction."""
-    own = tl.zeros((variant.chunk,), dtype=tl.float32)
+    own = zeros_row(variant.chunk)
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
-        v_tile = load_tile(v, at, values, variant.value).to(tl.float32)
-        own += tl.sum(v_tile * load_tile(grad, at, values, variant.value).to(tl.float32), 1)
-    return own[:, None] * (variant.forward + variant.backward)
+        v_tile = load_tile(v, at, values, variant.value_dim).to(tl.float32)
+        own += tl.sum(v_tile * load_tile(grad, at, values, variant.value_dim).to(tl.float32), 1)
+    return own[:, None] * variant.directions
 
 
 @triton.jit
@@ -45,10 +45,10 @@ def _factored_values(
 ):  # fmt: skip
     """Store dv."""
     dtype: tl.constexpr = dv.data.dtype.element_ty
-    scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+    scores = zeros(variant.chunk, variant.chunk)
     for block in range(variant.key_blocks):
         keys = key_block(block, variant)
-        q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+        q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
         if variant.forward:
             scores += weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)[0]
         if variant.backward:
@@ -56,10 +56,10 @@ def _factored_values(
     scores_t = tl.trans(scores.to(dtype))
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
-        dv_tile = dot(scores_t, load_tile(grad, at, values, variant.value), dtype)
+        dv_tile = dot(scores_t, load_tile(grad, at, values, variant.value_dim), dtype)
         for key in range(variant.key_blocks):
             keys = key_block(key, variant)
-            q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+            q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
             if variant.forward:
                 _, _, k_part, factor = weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)
                 state_grad = load_state(state_grads, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
@@ -68,7 +68,7 @@ def _factored_values(
                 _, _, k_part, factor = weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False)
                 state_grad = load_state(state_grads, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
                 dv_tile += dot(k_part, factor * state_grad, dtype)
-        store_tile(dv, at, values, variant.value, dv_tile * scale)
+        store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
 
 
 @triton.jit
@@ -95,15 +95,15 @@ def _factored(
         q, k, gate_fwd, gate_bwd, grad, state_grads, dv, row_fwd, row_bwd, chunk, chunks, segment_chunks, at, scale,
         variant,
     )  # fmt: skip
-    d_scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+    d_scores = zeros(variant.chunk, variant.chunk)
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
-        v_tile, grad_tile = load_tile(v, at, values, variant.value), load_tile(grad, at, values, variant.value)
+        v_tile, grad_tile = load_tile(v, at, values, variant.value_dim), load_tile(grad, at, values, variant.value_dim)
         d_scores += dot(grad_tile, tl.trans(v_tile), dtype)
     own = _own(v, grad, at, variant)
     for key in range(variant.key_blocks):
         keys = key_block(key, variant)
-        q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+        q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
         dq_tile, dk_tile = own * k_tile, own * q_tile
         for direction in range(first_direction, end_direction):
             row = row_fwd if direction == 0 else row_bwd
@@ -111,16 +111,16 @@ def _factored(
             distance = (at.rows[:, None] - at.rows[None, :]) * (1 - 2 * direction)
             d_part = tl.where(distance > 0, d_scores, 0.0).to(dtype)
             dq_part = dot(d_part, k_tile * leave, dtype)
-            dk_part = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
-            beyond = tl.zeros((variant.key_block,), dtype=tl.float32)
+            dk_part = zeros(variant.chunk, variant.key_block)
+            beyond = zeros_row(variant.key_block)
             factor = tl.exp(half)[:, None]
             for block in range(variant.value_blocks):
                 values = value_block(block, variant)
                 state = factor * load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
-                dq_part += dot(load_tile(grad, at, values, variant.value), tl.trans(state.to(dtype)), dtype)
+                dq_part += dot(load_tile(grad, at, values, variant.value_dim), tl.trans(state.to(dtype)), dtype)
                 state_grad = factor * load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
                 beyond += tl.sum(state * state_grad, 1)
-                dk_part += dot(load_tile(v, at, values, variant.value), tl.trans(state_grad.to(dtype)), dtype)
+                dk_part += dot(load_tile(v, at, values, variant.value_dim), tl.trans(state_grad.to(dtype)), dtype)
             dq_part *= arrive
             dk_part *= leave
             beyond += tl.sum(k_tile * dk_part, 0)
@@ -135,18 +135,18 @@ def _factored(
                 _store_gate_gradient(
                     q_tile, k_tile, dq_part, dk_part, beyond, gate_bwd, dg_bwd, at, keys, scale, variant, False
                 )
-        store_tile(dq, at, keys, variant.key, dq_tile * scale)
-        store_tile(dk, at, keys, variant.key, dk_tile * scale)
+        store_tile(dq, at, keys, variant.key_dim, dq_tile * scale)
+        store_tile(dk, at, keys, variant.key_dim, dk_tile * scale)
 
 
 @triton.jit
 def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """Along one direction, token by token: `dq` plus its share without the tokens' own terms, and the last state."""
     for n in range(variant.chunk):
-        row = n if to_end else variant.chunk - 1 - n
+        row = n if to_end else variant.last - n
         state = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state
-        dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value)[None, :], 1))
-        k_row, v_row = load_row(k, at, row, keys, variant.key), load_row(v, at, row, values, variant.value)
+        dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value_dim)[None, :], 1))
+        k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
         state += k_row[:, None] * v_row[None, :]
     return dq, state
 
@@ -157,10 +157,13 @@ def _walk_gradients(
 ):
     """Against one direction: `dk` plus its share without the tokens' own terms, and `dv` plus its share."""
     for n in range(variant.chunk):
-        row = variant.chunk - 1 - n if to_end else n
-        k_row, v_row = load_row(k, at, row, keys, variant.key), load_row(v, at, row, values, variant.value)
+        row = variant.last - n if to_end else n
+        k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
         dk = put_row(dk, at, row, tl.sum(state_grad * v_row[None, :], 1))
-        q_row, grad_row = load_row(q, at, row, keys, variant.key), load_row(grad, at, row, values, variant.value)
+        q_row, grad_row = (
+            load_row(q, at, row, keys, variant.key_dim),
+            load_row(grad, at, row, values, variant.value_dim),
+        )
         state_grad += q_row[:, None] * grad_row[None, :]
         dv = put_row(dv, at, row, tl.sum(state_grad * k_row[:, None], 0))
         state_grad = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state_grad
@@ -173,18 +176,18 @@ def _exact_direction(
     variant: tl.constexpr, to_end: tl.constexpr,
 ):  # fmt: skip
     """One direction's shares of dq and dk, without the tokens' own terms; stores the gradient of its gates."""
-    dq = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
+    dq = zeros(variant.chunk, variant.key_block)
     dk = dq
-    beyond = tl.zeros((variant.key_block,), dtype=tl.float32)
+    beyond = zeros_row(variant.key_block)
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
         state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
         state_grad = load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
         dq, state = _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant, to_end)
         beyond += tl.sum(state * state_grad, 1)
-        dv = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
+        dv = zeros(variant.chunk, variant.value_block)
         dk, dv = _walk_gradients(q, k, v, grad, gate, state_grad, dk, dv, at, keys, values, variant, to_end)
-    q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+    q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
     _store_gate_gradient(q_tile, k_tile, dq, dk, beyond, gate, dg, at, keys, scale, variant, to_end)
     return dq, dk
 
@@ -197,8 +200,8 @@ def _exact(
     """All gradients of a chunk with any decays, token by token."""
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
-        dv_tile = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
-        unused = tl.zeros((variant.chunk, variant.key_block), dtype=tl.float32)
+        dv_tile = zeros(variant.chunk, variant.value_block)
+        unused = zeros(variant.chunk, variant.key_block)
         for key in range(variant.key_blocks):
             keys = key_block(key, variant)
             if variant.forward:
@@ -211,12 +214,12 @@ def _exact(
                 unused, dv_tile = _walk_gradients(
                     q, k, v, grad, gate_bwd, leaving, unused, dv_tile, at, keys, values, variant, False
                 )
-        store_tile(dv, at, values, variant.value, dv_tile * scale)
+        store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
     own = _own(v, grad, at, variant)
     for key in range(variant.key_blocks):
         keys = key_block(key, variant)
-        dq_tile = own * load_tile(k, at, keys, variant.key)
-        dk_tile = own * load_tile(q, at, keys, variant.key)
+        dq_tile = own * load_tile(k, at, keys, variant.key_dim)
+        dk_tile = own * load_tile(q, at, keys, variant.key_dim)
         if variant.forward:
             dq_part, dk_part = _exact_direction(
                 q, k, v, grad, gate_fwd, dg_fwd, states, state_grads, row_fwd, chunk, chunks, segment_chunks, at, keys,
@@ -231,8 +234,8 @@ def _exact(
             )  # fmt: skip
             dq_tile += dq_part
             dk_tile += dk_part
-        store_tile(dq, at, keys, variant.key, dq_tile * scale)
-        store_tile(dk, at, keys, variant.key, dk_tile * scale)
+        store_tile(dq, at, keys, variant.key_dim, dq_tile * scale)
+        store_tile(dk, at, keys, variant.key_dim, dk_tile * scale)
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks", "first_direction", "end_direction"])

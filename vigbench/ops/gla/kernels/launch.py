@@ -19,6 +19,7 @@ from vigbench.ops.gla.kernels.variant import Variant
 MILD = {torch.float32: 16.0, torch.float16: 14.0, torch.bfloat16: 80.0}
 # Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
 OPTIONS = {"enable_fp_fusion": True, "maxnreg": 255}
+SMALLEST_DIM = 2
 SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
 
 
@@ -53,7 +54,7 @@ def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -
 
 def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings) -> Tensor:
     """scale * (sum over the directions that `gates` has), (batch, length, heads, value_dim), dtype of v."""
-    require_float32_sums(v)
+    require_supported(q, v)
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     if out.numel() == 0:
         return out
@@ -102,10 +103,12 @@ def backward(
     return returned
 
 
-def require_float32_sums(v: Tensor) -> None:
-    """ValueError for float64, in which no kernel sums."""
+def require_supported(q: Tensor, v: Tensor) -> None:
+    """ValueError for float64, in which no kernel sums, and for heads of one channel."""
     if v.dtype == torch.float64:
         raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
+    if min(q.shape[-1], v.shape[-1]) < SMALLEST_DIM:
+        raise ValueError(f"Triton kernels take heads of {SMALLEST_DIM} channels or more: use torch_chunk")
 
 
 def launch_kernel(
@@ -138,18 +141,21 @@ class _Work:
         key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
         rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
         self.variant = Variant(
-            key=key_dim,
-            value=value_dim,
+            key_dim=key_dim,
+            value_dim=value_dim,
             key_block=key_block,
             key_blocks=triton.cdiv(key_dim, key_block),
             value_block=value_block,
             value_blocks=triton.cdiv(value_dim, value_block),
+            state=key_dim * value_dim,
             chunk=settings.chunk,
+            last=settings.chunk - 1,
             gate=gates.kind,
             rank=rank,
             rank_block=_block(rank),
             forward=gates.forward is not None,
             backward=gates.backward is not None,
+            directions=(gates.forward is not None) + (gates.backward is not None),
             segmented=self.segments > 1,
             mild=MILD[v.dtype],
         )
@@ -159,16 +165,16 @@ class _Work:
     def states(self, k: Tensor, v: Tensor, adjoint: bool) -> States:
         """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
         variant, settings = self.variant, self.settings
-        directions = variant.forward + variant.backward
+        directions = variant.directions
         lead = (directions, self.batch, self.heads)
-        tile = (variant.key, variant.value)
+        tile = (variant.key_dim, variant.value_dim)
         chunks = self._empty((*lead, self.chunks, *tile), self.dtype)
         states, ends, end_decays = States(chunks, chunks, chunks), chunks, chunks
         if variant.segmented:
-            decays = self._empty((*lead, self.chunks, variant.key), torch.float32)
+            decays = self._empty((*lead, self.chunks, variant.key_dim), torch.float32)
             states = States(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
             ends = self._empty((*lead, self.segments, *tile), torch.float32)
-            end_decays = self._empty((*lead, self.segments, variant.key), torch.float32)
+            end_decays = self._empty((*lead, self.segments, variant.key_dim), torch.float32)
         self.start(
             chunk_states,
             (self.state_tiles * directions, self.segments, self.batch),

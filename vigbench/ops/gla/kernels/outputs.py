@@ -9,14 +9,14 @@ import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
 from vigbench.ops.gla.kernels.states import load_state
-from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
 @triton.jit
 def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):
     """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token."""
-    least = tl.zeros((variant.key_block,), dtype=tl.float32)
+    least = zeros_row(variant.key_block)
     for block in range(variant.key_blocks):
         if variant.forward:
             g_fwd = load_log_decays(gate_fwd, at, key_block(block, variant), variant)
@@ -58,13 +58,14 @@ def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.const
 def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """`out` plus one direction's outputs, token by token."""
     for n in range(variant.chunk):
-        row = n if to_end else variant.chunk - 1 - n
+        row = n if to_end else variant.last - n
         g = load_log_decay(gate, at, row, keys, variant)
         written = (
-            load_row(k, at, row, keys, variant.key)[:, None] * load_row(v, at, row, values, variant.value)[None, :]
+            load_row(k, at, row, keys, variant.key_dim)[:, None]
+            * load_row(v, at, row, values, variant.value_dim)[None, :]
         )
         state = tl.exp(g)[:, None] * state + written
-        out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key)[:, None] * state, 0))
+        out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key_dim)[:, None] * state, 0))
     return out
 
 
@@ -81,12 +82,12 @@ def chunk_outputs(
     row_bwd = row_fwd + tl.num_programs(2) * heads if variant.forward else row_fwd
     at = place_of(batch, head, chunk, length, variant)
     dtype: tl.constexpr = v.data.dtype.element_ty
-    o = tl.zeros((variant.chunk, variant.value_block), dtype=tl.float32)
+    o = zeros(variant.chunk, variant.value_block)
     if is_mild(gate_fwd, gate_bwd, at, variant):
-        scores = tl.zeros((variant.chunk, variant.chunk), dtype=tl.float32)
+        scores = zeros(variant.chunk, variant.chunk)
         for key in range(variant.key_blocks):
             keys = key_block(key, variant)
-            q_tile, k_tile = load_tile(q, at, keys, variant.key), load_tile(k, at, keys, variant.key)
+            q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
             if variant.forward:
                 part, queries, _, factor = weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)
                 state = load_state(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
@@ -97,7 +98,7 @@ def chunk_outputs(
                 state = load_state(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
                 o += dot(queries, factor * state, dtype)
-        o += dot(scores, load_tile(v, at, values, variant.value), dtype)
+        o += dot(scores, load_tile(v, at, values, variant.value_dim), dtype)
     else:
         for key in range(variant.key_blocks):
             columns = key_block(key, variant)
@@ -107,4 +108,4 @@ def chunk_outputs(
             if variant.backward:
                 entering = load_state(states, row_bwd, chunk, chunks, segment_chunks, columns, values, variant)
                 o = _exact(q, k, v, gate_bwd, entering, o, at, columns, values, variant, False)
-    store_tile(out, at, values, variant.value, o * scale)
+    store_tile(out, at, values, variant.value_dim, o * scale)

@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
-from vigbench.ops.gla.kernels.tiles import Place, dot, load_tile, place_of
+from vigbench.ops.gla.kernels.tiles import Place, dot, load_tile, place_of, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
@@ -32,17 +32,17 @@ class States(NamedTuple):
 @triton.jit
 def _at_state(data, number, keys, values, variant: tl.constexpr):
     """Pointers to, and mask of, a (keys, values) tile of a state."""
-    first = data + number.to(tl.int64) * (variant.key * variant.value)
+    first = data + number.to(tl.int64) * variant.state
     return (
-        first + keys[:, None] * variant.value + values[None, :],
-        (keys < variant.key)[:, None] & (values < variant.value)[None, :],
+        first + keys[:, None] * variant.value_dim + values[None, :],
+        (keys < variant.key_dim)[:, None] & (values < variant.value_dim)[None, :],
     )
 
 
 @triton.jit
 def _at_factors(data, number, keys, variant: tl.constexpr):
     """Pointers to, and mask of, (keys) of the decay factors of a state."""
-    return data + number.to(tl.int64) * variant.key + keys, keys < variant.key
+    return data + number.to(tl.int64) * variant.key_dim + keys, keys < variant.key_dim
 
 
 @triton.jit
@@ -85,9 +85,9 @@ def _step(
         rows = at.rows + 1 if to_end else at.rows - 1
         valid = (rows < variant.chunk) & (rows >= 0) & (at.start + rows < at.length)
         g = load_log_decays(gate, Place(at.batch, at.head, at.start, at.length, rows, valid), keys, variant)
-        total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.chunk - 1, keys, variant)
-    weighted = load_tile(k, at, keys, variant.key).to(tl.float32) * tl.exp(tl.cumsum(g, 0, reverse=to_end))
-    v_tile = load_tile(v, at, values, variant.value)
+        total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.last, keys, variant)
+    weighted = load_tile(k, at, keys, variant.key_dim).to(tl.float32) * tl.exp(tl.cumsum(g, 0, reverse=to_end))
+    v_tile = load_tile(v, at, values, variant.value_dim)
     factor = tl.exp(total)
     return factor[:, None] * state + dot(tl.trans(weighted), v_tile, v_tile.dtype), factor * decay
 
@@ -99,11 +99,11 @@ def _walk(
 ):  # fmt: skip
     """One segment in one direction; `row` numbers the sequence among all states."""
     segment, segments = tl.program_id(1), tl.num_programs(1)
-    chunks = (length + variant.chunk - 1) // variant.chunk
+    chunks = (length + variant.last) // variant.chunk
     first = segment * segment_chunks
     count = tl.minimum(segment_chunks, chunks - first)
-    state = tl.zeros((variant.key_block, variant.value_block), dtype=tl.float32)
-    decay = tl.full((variant.key_block,), 1.0, dtype=tl.float32)
+    state = zeros(variant.key_block, variant.value_block)
+    decay = 1.0 + zeros_row(variant.key_block)
     for n in range(count):
         chunk = first + n if to_end else first + count - 1 - n
         at = place_of(batch, head, chunk, length, variant)
@@ -126,8 +126,7 @@ def chunk_states(
 
     `ends` and `end_decays`: what leaves each segment, float32.
     """
-    directions: tl.constexpr = variant.forward + variant.backward
-    block, direction = tl.program_id(0) // directions, tl.program_id(0) % directions
+    block, direction = tl.program_id(0) // variant.directions, tl.program_id(0) % variant.directions
     keys, values, head = _blocks(block, variant)
     batch = tl.program_id(2)
     row = (direction * tl.num_programs(2) + batch) * heads + head
@@ -150,7 +149,7 @@ def carry_states(states, ends, end_decays, segments, heads: tl.constexpr, varian
     row = (tl.program_id(1) * tl.num_programs(2) + tl.program_id(2)) * heads + head
     direction = tl.program_id(1) if variant.forward else 1
     to_start = (direction == 1) != adjoint
-    state = tl.zeros((variant.key_block, variant.value_block), dtype=tl.float32)
+    state = zeros(variant.key_block, variant.value_block)
     for n in range(segments):
         number = row * segments + tl.where(to_start, segments - 1 - n, n)
         pointers, mask = _at_state(states.segments, number, keys, values, variant)

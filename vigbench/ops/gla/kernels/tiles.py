@@ -8,13 +8,12 @@ from torch import Tensor
 
 
 class View(NamedTuple):
-    """A (batch, length, heads, dim) tensor and its strides in elements; nothing asks for a contiguous one."""
+    """A (batch, length, heads, dim) tensor and its strides in elements; that of dim is 1."""
 
     data: Tensor
     batch: int
     token: int
     head: int
-    dim: int
 
 
 class Place(NamedTuple):
@@ -29,8 +28,24 @@ class Place(NamedTuple):
 
 
 def view(x: Tensor) -> View:
-    """`x` as kernels take it."""
-    return View(x, *x.stride())
+    """`x` as kernels take it: in place whatever its strides, unless its channels lie apart.
+
+    Strides of dimensions of one element are never used; 0, since Triton up to 3.6 takes no 1 inside a tuple.
+    """
+    x = x if x.stride(-1) == 1 else x.contiguous()
+    return View(x, *(stride if size > 1 else 0 for stride, size in zip(x.stride()[:-1], x.shape[:-1], strict=True)))
+
+
+@triton.jit
+def zeros(rows: tl.constexpr, columns: tl.constexpr):
+    """A float32 tile. Triton before 3.6 takes a shape of numbers only if they are parameters."""
+    return tl.zeros((rows, columns), dtype=tl.float32)
+
+
+@triton.jit
+def zeros_row(columns: tl.constexpr):
+    """A float32 row."""
+    return tl.zeros((columns,), dtype=tl.float32)
 
 
 @triton.jit
@@ -44,7 +59,7 @@ def place_of(batch, head, chunk, length, variant: tl.constexpr):
 def at_tile(x, at, channels):
     """Pointers to (rows, channels)."""
     first = x.data + at.batch * x.batch + at.head * x.head + at.start * x.token
-    return first + at.rows[:, None] * x.token + channels[None, :] * x.dim
+    return first + at.rows[:, None] * x.token + channels[None, :]
 
 
 @triton.jit
@@ -66,7 +81,7 @@ def load_row(x, at, row, channels, dim: tl.constexpr):
     token = at.start + row
     first = x.data + at.batch * x.batch + at.head * x.head + token * x.token
     mask = channels < tl.where(token < at.length, dim, 0)
-    return tl.load(first + channels * x.dim, mask=mask, other=0.0).to(tl.float32)
+    return tl.load(first + channels, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit

@@ -7,32 +7,36 @@ import triton.language as tl
 
 
 class Variant(NamedTuple):
-    """Sizes and switches of one compiled kernel.
+    """Sizes and switches of one compiled kernel; Triton before 3.6 cannot calculate with them, so sums are here too.
 
     Attributes:
-        key, value: channels of a head.
+        key_dim, value_dim: channels of a head.
         key_block, key_blocks: channels handled at once, a power of two, and how many such blocks cover them.
         value_block, value_blocks: the same of values.
-        chunk: tokens handled at once, a power of two.
+        state: numbers in a state.
+        chunk, last: tokens handled at once, a power of two, and the place of the last of them.
         gate: what log-decays are computed from (`gates.py`).
         rank, rank_block: width of the low-rank activations, and the power of two that covers it.
-        forward, backward: the directions there are.
+        forward, backward, directions: the directions there are, and how many.
         segmented: whether states are those of a segment, to be completed by the state that enters the segment.
         mild: a chunk whose decays sum to less than this is computed with factored exponentials, any other exactly.
     """
 
-    key: int
-    value: int
+    key_dim: int
+    value_dim: int
     key_block: int
     key_blocks: int
     value_block: int
     value_blocks: int
+    state: int
     chunk: int
+    last: int
     gate: str
     rank: int
     rank_block: int
     forward: bool
     backward: bool
+    directions: int
     segmented: bool
     mild: float
 
