@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from vigbench.report.axes import quiet, value_axis
 from vigbench.report.metrics import number
-from vigbench.report.sheet import Cell, Heading, compose, write
+from vigbench.report.sheet import Cell, Heading, column_width, compose, share_of, write
 from vigbench.report.stacks import STEP_MEMORY, STEP_TIME, Bar, Stack, StackPanel
 from vigbench.report.style import INK, MUTED, colours
 from vigbench.report.text import shorten, text_width
@@ -24,7 +24,7 @@ TINTS = {STEP_TIME.name: (0.45, 1.0, 0.2), STEP_MEMORY.name: (0.3, 0.5, 0.75, 0.
 
 def draw_stacks(stack: Stack, panels: Sequence[StackPanel], width: float, heading: Heading | None = None) -> Figure:
     """The picture, `width` points wide. Call it inside `style.look`."""
-    column = width if len(panels) == 1 or width <= 500 else (width - 22) / 2
+    column = column_width(len(panels), width)
     above = 16.0 + LEGEND_ROW * len(_legend_rows(stack, column))
     cells = [
         Cell(panel.title, above + ROW * len(panel.bars) + BELOW, partial(_draw_panel, stack, panel)) for panel in panels
@@ -43,7 +43,7 @@ def _draw_panel(stack: Stack, panel: StackPanel, figure: Figure, corner: tuple[f
     left = max(map(text_width, names)) + 12
     height = ROW * len(panel.bars)
     place = (x + left, y - height, width - left - RIGHT, height)
-    axes = figure.add_axes(_share_of(figure, place), label=panel.title)
+    axes = figure.add_axes(share_of(figure, place), label=panel.title)
     value_axis(axes, [0.0, *(max(sum(bar.values), bar.whole or 0.0) for bar in panel.bars)], vertical=False)
     quiet(axes, grid="x")
     axes.grid(visible=False)  # it would shine through the tints; every value is written
@@ -55,13 +55,6 @@ def _draw_panel(stack: Stack, panel: StackPanel, figure: Figure, corner: tuple[f
         text.set_color(colours(bar.family).text)
         text.set_gid("label")
         _draw_bar(axes, bar, TINTS[stack.name], middle)
-
-
-def _share_of(figure: Figure, place: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """Left, bottom, width and height in points as shares of the figure."""
-    x, y, across, up = place
-    width, height = figure.get_size_inches() * 72
-    return x / width, y / height, across / width, up / height
 
 
 def _draw_bar(axes: Axes, bar: Bar, tints: Sequence[float], middle: float) -> None:
@@ -108,7 +101,7 @@ def _entry_width(entry: Entry) -> float:
 def _draw_legend(figure: Figure, entries: Sequence[Entry], x: float, y: float) -> None:
     for text, tint in entries:
         across = SWATCH if tint is not None else 1.4
-        left, bottom, width, height = _share_of(figure, (x + (SWATCH - across) / 2, y - 9.5, across, SWATCH))
+        left, bottom, width, height = share_of(figure, (x + (SWATCH - across) / 2, y - 9.5, across, SWATCH))
         swatch = Rectangle(
             (left, bottom), width, height, transform=figure.transFigure, color=INK, linewidth=0, alpha=tint
         )

@@ -13,7 +13,7 @@ from vigbench.report.dots import draw_dots
 from vigbench.report.labels import LINE, REACH
 from vigbench.report.lines import draw_lines
 from vigbench.report.metrics import Metric
-from vigbench.report.sheet import Cell, Heading, compose, write
+from vigbench.report.sheet import Cell, Heading, compose, share_of, write
 from vigbench.report.style import MUTED
 from vigbench.report.text import shorten, text_width
 
@@ -38,11 +38,7 @@ def _draw_panel(metric: Metric, whole: Panel, figure: Figure, corner: tuple[floa
     write(figure, x, y - 9, unit, 8.0, "normal", MUTED)
     width, height = room - left - right, _height(panel) - ABOVE - (BELOW_DOTS if dots else BELOW)
     base = y - ABOVE - height
-    total_width, total_height = figure.get_size_inches() * 72
-    axes = figure.add_axes(
-        ((x + left) / total_width, base / total_height, width / total_width, height / total_height),
-        label=f"{panel.setting}",
-    )
+    axes = figure.add_axes(share_of(figure, (x + left, base, width, height)), label=f"{panel.setting}")
     if dots:
         draw_dots(axes, panel, metric)
     else:

@@ -12,6 +12,7 @@ from vigbench.report.style import INK, MUTED
 from vigbench.report.text import shorten, wrap
 
 BETWEEN, TITLE_ROW = 22.0, 15.0
+TWO_COLUMNS = 500.0  # from this width
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class Cell:
 
 def compose(cells: Sequence[Cell], width: float, heading: Heading | None = None) -> Figure:
     """The picture, `width` points wide; two panels side by side where there is room. Call it inside `style.look`."""
-    columns = 2 if len(cells) > 1 and width > 500 else 1
-    column = (width - (columns - 1) * BETWEEN) / columns
+    columns, column = _columns(len(cells), width), column_width(len(cells), width)
     titled = len(cells) > 1
     grid = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     heights = [max(cell.height for cell in row) + (TITLE_ROW + BETWEEN / 2) * titled for row in grid]
@@ -63,6 +63,23 @@ def compose(cells: Sequence[Cell], width: float, heading: Heading | None = None)
             _place(figure, cell, (margin + index * (column + BETWEEN), y), column, titled)
         y -= height
     return figure
+
+
+def column_width(cells: int, width: float) -> float:
+    """Points that each of so many panels has across."""
+    columns = _columns(cells, width)
+    return (width - (columns - 1) * BETWEEN) / columns
+
+
+def _columns(cells: int, width: float) -> int:
+    return 2 if cells > 1 and width > TWO_COLUMNS else 1
+
+
+def share_of(figure: Figure, place: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height in points as shares of the figure."""
+    x, y, across, up = place
+    width, height = figure.get_size_inches() * 72
+    return x / width, y / height, across / width, up / height
 
 
 def _place(figure: Figure, cell: Cell, corner: tuple[float, float], width: float, titled: bool) -> None:
