@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -70,11 +71,8 @@ def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) ->
             return Gate()
         side = min(case.extent, _largest_px(operator, case))
         while side >= min(SMALLEST_GATE_PX, case.extent):
-            try:
-                return _compare(*_at_resolution(model, image, case, operator, side), case, operator, side)
-            except (RuntimeError, MemoryError) as failure:
-                if not is_out_of_memory(failure):
-                    raise
+            if gate := if_it_fits(partial(_compare, model, image, case, operator, side)):
+                return gate
             side //= 2
         return Gate(unverified=True)
     finally:
@@ -103,7 +101,18 @@ def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, s
     return build_on_device(smaller).eval(), make_inputs(smaller)
 
 
+def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
+    """What a comparison found; None where there is no memory for it."""
+    try:
+        return compare()
+    except (RuntimeError, MemoryError) as failure:
+        if not is_out_of_memory(failure):
+            raise
+    return None
+
+
 def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
+    model, image = _at_resolution(model, image, case, operator, side)
     if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
         return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
-from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.settings import full_float32
 from vigbench.ops.subjects import OPERATORS
-from vigbench.runner.gate import Gate, WrongResultError, require_close, require_finite, tolerance_class
+from vigbench.runner.gate import Gate, WrongResultError, if_it_fits, require_close, require_finite, tolerance_class
 from vigbench.runner.operator import REFERENCES, Operator
 from vigbench.runner.subject import run_backward
 from vigbench.suites.case import Case, Phase
@@ -49,26 +48,16 @@ def check_operator(operator: Operator, case: Case, output_gradient: Tensor) -> G
     if _is_reference(operator, case):
         return Gate(0.0, 0.0 if case.phase.trains else None, length=case.length)
     if operator.subject.directions > 0:
-        end = _if_it_fits(partial(_compare_end, operator, output_gradient, whole, case))
+        end = if_it_fits(partial(_compare_end, operator, output_gradient, whole, case))
     else:
         end = Gate()  # every token of attention depends on every other
     del whole
     length = min(case.extent, LONGEST[operator.subject.operator][case.phase])
     while length >= min(SHORTEST, case.extent):
-        if alone := _if_it_fits(partial(_compare_alone, operator, output_gradient, case, length)):
+        if alone := if_it_fits(partial(_compare_alone, operator, output_gradient, case, length)):
             return replace(alone, unverified=end is None)
         length //= 2
     return Gate(unverified=True)
-
-
-def _if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
-    """What a comparison found; None where there is no memory for it."""
-    try:
-        return compare()
-    except (RuntimeError, MemoryError) as failure:
-        if not is_out_of_memory(failure):
-            raise
-    return None
 
 
 def _is_reference(operator: Operator, case: Case) -> bool:
