@@ -100,6 +100,11 @@ def head_shape(option: str, text: str) -> HeadShape:
     return _one(option, text, parse_shape)
 
 
+def whole_number(option: str, text: str) -> int:
+    """A whole number above 0."""
+    return _one(option, text, _whole)
+
+
 def precision_name(option: str, text: str) -> str:
     """The name of one precision, aliases such as bf16 resolved."""
     return _one(option, text, _precision)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vigbench.cli.options import head_shape, one_of_names, precision_name, whole_number
+
 if TYPE_CHECKING:
     from vigbench.runner.tune import Found, Task
 
@@ -37,6 +39,7 @@ def tune(
     import torch
 
     from vigbench.ops.gla.kernels import settings as kernel_settings
+    from vigbench.records.files import write_atomically
     from vigbench.runner.tune import tune as find
 
     tasks = _tasks(shape, length, precision, passes, batch_size)
@@ -62,7 +65,7 @@ def tune(
             "best_ms": round(1e3 * found.best_s, 5),
         }
         rows[task.key(capability)] = kernel_settings.Row(found.settings, measured)
-        path.write_text(kernel_settings.format_rows(rows), "utf-8")
+        write_atomically(path, kernel_settings.format_rows(rows))
 
 
 def _outcome(found: Found | None) -> str:
@@ -73,28 +76,16 @@ def _outcome(found: Found | None) -> str:
 
 
 def _tasks(shape: str, length: str, precision: str, passes: str, batch_size: int) -> list[Task]:
-    from vigbench.measure.settings import DTYPES
     from vigbench.runner.tune import Task
 
-    shapes = [tuple(_whole(number, "--shape") for number in one.split("x")) for one in _names(shape)]
-    if any(len(one) != 3 for one in shapes):
-        raise ValueError(f"--shape {shape}: write heads x key_dim x value_dim, e.g. 3x32x64")
-    for given, allowed, option in ((precision, DTYPES, "--precision"), (passes, ("forward", "backward"), "--pass")):
-        for one in _names(given):
-            if one not in allowed:
-                raise ValueError(f"{option} {one}: choose from {', '.join(allowed)}")
-    lengths = [_whole(one, "--length") for one in _names(length)]
-    return [
-        Task(precision=one, heads=h, key_dim=k, value_dim=v, length=n, batch_size=batch_size, direction=direction)  # type: ignore[arg-type]
-        for (h, k, v), one, n, direction in product(shapes, _names(precision), lengths, _names(passes))
-    ]
+    found = product(
+        [head_shape("--shape", one) for one in _parts(shape)],
+        [precision_name("--precision", one) for one in _parts(precision)],
+        [whole_number("--length", one) for one in _parts(length)],
+        [one_of_names("--pass", one, ("forward", "backward")) for one in _parts(passes)],
+    )
+    return [Task(one, *dims, n, batch_size, pass_) for dims, one, n, pass_ in found]  # type: ignore[arg-type]
 
 
-def _names(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
-
-
-def _whole(text: str, option: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"{option}: {text!r} is not a whole number from 1")
-    return int(text)
+def _parts(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",")]

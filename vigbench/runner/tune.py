@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from triton.runtime.errors import TritonError
 
-from vigbench.measure.correctness import relative_error
+from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
 from vigbench.measure.device_time import measure_kernel_time
 from vigbench.measure.sampling import criterion_for
 from vigbench.measure.settings import DTYPES, SEED
@@ -33,7 +33,6 @@ CHOICES: dict[str, tuple[int, ...]] = {
 }
 GAIN = 0.98  # of the best time so far, or noise would decide
 SECONDS_EACH = 0.3  # of sampling, for one candidate
-ALLOWED = {"float32": 2e-6, "bfloat16": 1e-2, "float16": 2e-3}
 CHECKED_TOKENS = 512  # the reference goes token by token
 
 Seconds = Callable[[Settings], float | None]
@@ -50,16 +49,16 @@ class Task:
     value_dim: int
     length: int
     batch_size: int
-    direction: Pass
+    pass_: Pass
 
     def key(self, capability: str) -> Key:
         """Its place in the tuned table."""
-        return key_of(capability, DTYPES[self.precision], self.key_dim, self.value_dim, self.length, self.direction)
+        return key_of(capability, DTYPES[self.precision], self.key_dim, self.value_dim, self.length, self.pass_)
 
     def label(self) -> str:
         """One short line for people."""
         shape = f"{self.heads}x{self.key_dim}x{self.value_dim}"
-        return f"{self.direction} {shape} {self.length} tokens b{self.batch_size} {self.precision}"
+        return f"{self.pass_} {shape} {self.length} tokens b{self.batch_size} {self.precision}"
 
 
 class Found(NamedTuple):
@@ -113,7 +112,7 @@ def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Fo
     for task in tasks:
         trial = Trial(task, device)
         dtype = DTYPES[task.precision]
-        start = default_settings(capability_of(device), dtype, task.key_dim, task.value_dim, task.direction)
+        start = default_settings(capability_of(device), dtype, task.key_dim, task.value_dim, task.pass_)
         yield task, descend(start, trial.seconds)
 
 
@@ -130,7 +129,7 @@ class Trial:
         """Median device seconds of one call, None where it fails or is wrong."""
         try:
             errors = [relative_error(x, y) for x, y in zip(self.run(self.short, settings), self.expected, strict=True)]
-            if not max(errors) <= ALLOWED[self.task.precision]:
+            if not max(errors) <= OPERATOR_TOLERANCE["gla"][self.task.precision]:
                 return None
             criterion = criterion_for(self.device.type)
             call = lambda: self.run(self.inputs, settings)  # noqa: E731
@@ -143,13 +142,13 @@ class Trial:
         """The pass with these settings: the output, or all gradients."""
         q, k, v, g_fwd, g_bwd, grad = inputs
         gates = log_decay_gates(g_fwd, g_bwd)
-        if self.task.direction == "forward":
+        if self.task.pass_ == "forward":
             return [launch.forward(q, k, v, gates, 1.0, settings)]
         return launch.backward(grad, q, k, v, gates, 1.0, settings)
 
     def _defined(self) -> list[Tensor]:
         q, k, v, g_fwd, g_bwd, grad = [x.detach().float() for x in self.short]
-        if self.task.direction == "forward":
+        if self.task.pass_ == "forward":
             return [reference(q, k, v, g_fwd, g_bwd, 1.0)]
         leaves = [x.requires_grad_() for x in (q, k, v, g_fwd, g_bwd)]
         return list(torch.autograd.grad(reference(q, k, v, g_fwd, g_bwd, 1.0), leaves, grad))

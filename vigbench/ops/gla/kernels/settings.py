@@ -43,22 +43,22 @@ class Key(NamedTuple):
     key_dim: int
     value_dim: int
     length: int
-    direction: Pass
+    pass_: Pass
 
 
-def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, direction: Pass) -> Key:
+def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass) -> Key:
     """The table's key for a call; `capability` as in "9.0"."""
     bucket = next((end for end in LENGTH_BUCKETS if length <= end), 0)
-    return Key(capability, str(dtype).removeprefix("torch."), key_dim, value_dim, bucket, direction)
+    return Key(capability, str(dtype).removeprefix("torch."), key_dim, value_dim, bucket, pass_)
 
 
 def settings_for(
-    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, direction: Pass
+    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass
 ) -> Settings:
     """The tuned settings, or the default ones for a device or shape that nobody has tuned for."""
     capability = capability_of(device)
-    key = key_of(capability, dtype, key_dim, value_dim, length, direction)
-    return tuned_table().get(key) or default_settings(capability, dtype, key_dim, value_dim, direction)
+    key = key_of(capability, dtype, key_dim, value_dim, length, pass_)
+    return tuned_table().get(key) or default_settings(capability, dtype, key_dim, value_dim, pass_)
 
 
 class Row(NamedTuple):
@@ -91,9 +91,9 @@ def format_rows(rows: dict[Key, Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def default_settings(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, direction: Pass) -> Settings:
+def default_settings(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, pass_: Pass) -> Settings:
     """Settings that compile without spills for every supported shape on compute capability 8.0, 9.0 and 10.0."""
-    forward, wide = direction == "forward", key_dim > SINGLE_KEY_BLOCK
+    forward, wide = pass_ == "forward", key_dim > SINGLE_KEY_BLOCK
     key_block = 16 if wide else 32
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
         return Settings(16, key_block, 32 if forward or value_dim <= 64 else 16, 16, 8, 1, 8, 1)
