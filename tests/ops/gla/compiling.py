@@ -20,6 +20,7 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
+from vigbench.ops import kernel_launch
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gla import triton_recurrent
 from vigbench.ops.gla.kernels import launch
@@ -37,7 +38,7 @@ PASSES: tuple[Pass, ...] = ("forward", "backward")
 class Variant(NamedTuple):
     """What is compiled: one pass with its default settings."""
 
-    direction: Pass
+    pass_: Pass
     key_dim: int
     value_dim: int
     dtype: str
@@ -102,14 +103,14 @@ def _compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
     def compile_only(
         kernel: Any, grid: Any, device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
     ) -> None:
-        options = {"num_warps": warps, "num_stages": stages, **launch.OPTIONS}
+        options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
         compiled = kernel.warmup(*args, **constants, grid=grid, **options)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
         usage = _usage(compiled.asm["cubin"])
         found[name] = Resources(name, warps, *usage, compiled.metadata.shared, id(compiled))
 
     driver.set_active(_NoGpu(capability))
-    with patch.object(launch, "launch_kernel", compile_only):
+    with patch.object(kernel_launch, "launch_kernel", compile_only):
         call()
     return list(found.values())
 
@@ -129,8 +130,8 @@ def _call(variant: Variant) -> None:
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
     capability = f"{variant.capability // 10}.{variant.capability % 10}"
-    settings = default_settings(capability, dtype, key, value, variant.direction)
-    if variant.direction == "forward":
+    settings = default_settings(capability, dtype, key, value, variant.pass_)
+    if variant.pass_ == "forward":
         launch.forward(q, k, v, gates, 1.0, settings)
     else:
         launch.backward(grad, q, k, v, gates, 1.0, settings)
@@ -158,13 +159,13 @@ def main() -> None:
     """Print every combination as CSV, a line a kernel."""
     dtypes, gates = ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK)
     variants = [
-        Variant(direction, *dims, dtype, gate, capability)
-        for capability, dims, dtype, gate, direction in product(SHARED_LIMIT, DIMS, dtypes, gates, PASSES)
+        Variant(pass_, *dims, dtype, gate, capability)
+        for capability, dims, dtype, gate, pass_ in product(SHARED_LIMIT, DIMS, dtypes, gates, PASSES)
     ]
     print("target,key_dim,value_dim,dtype,gates,pass,kernel,warps,registers,stack_bytes,shared_bytes")
     processes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     for variant, kernels in compile_all(variants, processes).items():
-        case = (f"sm_{variant.capability}", *variant[1:5], variant.direction)
+        case = (f"sm_{variant.capability}", *variant[1:5], variant.pass_)
         for each in kernels:
             print(*case, *each[:-1], sep=",", flush=True)
 

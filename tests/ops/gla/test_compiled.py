@@ -36,9 +36,9 @@ def assert_fits(variant: Variant, kernels: list[Resources]) -> None:
         assert kernel.registers <= 255
 
 
-@pytest.mark.parametrize("direction", PASSES)
-def test_the_shape_of_vig_fits_hopper(direction: str, record_property: pytest.FixtureRequest) -> None:
-    variant = Variant(direction, *VIG, "bfloat16", LOW_RANK, 90)  # type: ignore[arg-type]
+@pytest.mark.parametrize("pass_", PASSES)
+def test_the_shape_of_vig_fits_hopper(pass_: str, record_property: pytest.FixtureRequest) -> None:
+    variant = Variant(pass_, *VIG, "bfloat16", LOW_RANK, 90)  # type: ignore[arg-type]
     kernels = compile_pass(variant)
     record_property("registers", {kernel.kernel: kernel.registers for kernel in kernels})
     assert {kernel.kernel for kernel in kernels} >= {"chunk_states", "carry_states"}
@@ -50,13 +50,11 @@ def test_the_shape_of_vig_fits_hopper(direction: str, record_property: pytest.Fi
 def test_every_variant_fits(capability: int) -> None:
     """ViG's shape with all precisions, all other shapes in bfloat16; docs/kernels.md has every combination."""
     variants = [
-        Variant(direction, *VIG, dtype, gate, capability)
-        for direction, dtype, gate in product(PASSES, ("bfloat16", "float32"), (LOG_DECAY, LOW_RANK))
+        Variant(pass_, *VIG, dtype, gate, capability)
+        for pass_, dtype, gate in product(PASSES, ("bfloat16", "float32"), (LOG_DECAY, LOW_RANK))
     ]
     others = ((VIG_H, LOGITS), ((128, 128), LOG_DECAY)) if capability != HOPPER else product(DIMS[1:], (LOG_DECAY,))
-    variants += [
-        Variant(direction, *dims, "bfloat16", gate, capability) for (dims, gate), direction in product(others, PASSES)
-    ]
+    variants += [Variant(pass_, *dims, "bfloat16", gate, capability) for (dims, gate), pass_ in product(others, PASSES)]
     for variant, kernels in compile_all(variants).items():
         assert_fits(variant, kernels)
 
@@ -94,10 +92,10 @@ def test_each_target_is_compiled_for_itself() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 196, 4096, 10**6])
-@pytest.mark.parametrize("direction", PASSES)
-def test_settings_come_from_the_table_or_the_defaults(length: int, direction: str) -> None:
-    found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, direction)  # type: ignore[arg-type]
-    assert found == default_settings("9.0", torch.bfloat16, 32, 64, direction)  # type: ignore[arg-type]
+@pytest.mark.parametrize("pass_", PASSES)
+def test_settings_come_from_the_table_or_the_defaults(length: int, pass_: str) -> None:
+    found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, pass_)  # type: ignore[arg-type]
+    assert found == default_settings("9.0", torch.bfloat16, 32, 64, pass_)  # type: ignore[arg-type]
 
 
 def test_the_shipped_table_is_one() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import gradients, launch, outputs, states
 from vigbench.ops.gla.kernels import settings as kernel_settings
 from vigbench.ops.gla.kernels.settings import Settings
@@ -159,13 +160,13 @@ def test_strides_of_the_projections_are_read_in_place(make_inputs: MakeInputs, m
     strided = [x.unflatten(-1, (2, -1)) for x in parts]
     assert not any(x.is_contiguous() for x in strided)
     seen: list[int] = []
-    start = launch.launch_kernel
+    start = kernel_launch.launch_kernel
 
     def watched(kernel: object, grid: object, device: object, args: tuple[object, ...], *rest: object) -> None:
         seen.extend(each.data.data_ptr() for each in args[:3] if hasattr(each, "token"))
         start(kernel, grid, device, args, *rest)
 
-    monkeypatch.setattr(launch, "launch_kernel", watched)
+    monkeypatch.setattr(kernel_launch, "launch_kernel", watched)
     found = triton_fused(*strided, 0.5)
     assert {x.data_ptr() for x in strided[:3]} <= set(seen)
     assert torch.equal(found, triton_fused(q, k, v, g_fwd, g_bwd, 0.5))
@@ -234,9 +235,9 @@ def test_float64_is_refused() -> None:
         triton_fused(x, x, x, x, x, 0.5)
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_what_is_tuned_is_what_is_defined(direction: str) -> None:
-    trial = Trial(Task("float32", 2, 16, 16, 40, 1, direction), torch.device("cpu"))  # type: ignore[arg-type]
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_what_is_tuned_is_what_is_defined(pass_: str) -> None:
+    trial = Trial(Task("float32", 2, 16, 16, 40, 1, pass_), torch.device("cpu"))  # type: ignore[arg-type]
     for found, expected in zip(trial.run(trial.short, SMALL), trial.expected, strict=True):
         assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
 

@@ -7,8 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vigbench.ops.cost import register_cost
-from vigbench.ops.gla.kernels import launch
+from vigbench.ops import kernel_launch
+from vigbench.ops.custom_operator import Cost, define_operator
 
 ELEMENTS = 2048  # of one tensor in a program at once
 PROGRAMS = 1024  # at most, in the backward: each sums its own part of the weights' gradients
@@ -105,7 +105,7 @@ def _forward(
         rows, constants = _constants(o, act)
         args = (o, local, gate, o_weight, local_weight, out, rows, eps)
         grid = (triton.cdiv(rows, constants["row_block"]), 1, 1)
-        launch.launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
+        kernel_launch.launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
     return out
 
 
@@ -119,36 +119,13 @@ def _backward(
     sums = torch.empty(2, programs, o.shape[-1], dtype=torch.float32, device=o.device)
     if o.numel():
         args = (grad, o, local, gate, o_weight, local_weight, *grads, sums[0], sums[1], rows, eps)
-        launch.launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
+        kernel_launch.launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
     d_o_weight, d_local_weight = sums.sum(1).to(o_weight.dtype).unbind(0)
     return [*grads, d_o_weight.clone(), d_local_weight.clone()]
 
 
-_operator = torch.library.custom_op("vigbench::gated_norm", _forward, mutates_args=(), schema=f"({SCHEMA}) -> Tensor")
-_gradient = torch.library.custom_op(
-    "vigbench::gated_norm_backward", _backward, mutates_args=(), schema=f"(Tensor grad, {SCHEMA}) -> Tensor[]"
-)
+def _no_macs(*_: Any, **__: Any) -> int:
+    return 0  # norms and gates do not count
 
 
-@_operator.register_fake
-def _(o: Tensor, *_: Any) -> Tensor:
-    return o.new_empty(o.shape)
-
-
-@_gradient.register_fake
-def _(grad: Tensor, *inputs: Any) -> list[Tensor]:  # noqa: ARG001  the operator's arguments
-    return [x.new_empty(x.shape) for x in inputs[:5]]
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch's signature
-    *tensors, ctx.eps, ctx.act = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_gradient(grad, *ctx.saved_tensors, ctx.eps, ctx.act), None, None)
-
-
-_operator.register_autograd(_differentiate, setup_context=_setup_context)
-for _packet in (torch.ops.vigbench.gated_norm, torch.ops.vigbench.gated_norm_backward):
-    register_cost(_packet, macs=lambda *_, **__: 0, executed_macs=lambda *_, **__: 0)  # norms and gates do not count
+define_operator("gated_norm", _forward, _backward, Cost(_no_macs, _no_macs, _no_macs, _no_macs), SCHEMA)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vigbench.ops.gla.cost import gla_macs, recurrent_macs_backward
-from vigbench.ops.gla.operator import Cost, define_operator
+from vigbench.ops.gla.cost import recurrent_macs_backward
+from vigbench.ops.gla.operator import define_gla
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -94,4 +94,4 @@ def _states_backwards(decay: Tensor, k: Tensor, v: Tensor, order: range) -> Iter
             yield tokens[i], states[i], states[i + 1]
 
 
-reference = define_operator("gla_reference", _forward, _backward, Cost(gla_macs, recurrent_macs_backward))
+reference = define_gla("reference", _forward, _backward, executed_backward=recurrent_macs_backward)

@@ -14,7 +14,7 @@ from vigbench.ops.gla.chunks import Chunks
 from vigbench.ops.gla.cost import chunk_macs, chunk_macs_backward
 from vigbench.ops.gla.decay import arrival, arrival_backward, departure, departure_backward
 from vigbench.ops.gla.intra import scores, scores_backward
-from vigbench.ops.gla.operator import Cost, define_operator
+from vigbench.ops.gla.operator import define_gla
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
@@ -98,4 +98,4 @@ def _accumulate(slots: Tensor, decays: Tensor, reverse: bool) -> Tensor:
     return slots[1:] if reverse else slots[:-1]
 
 
-torch_chunk = define_operator("gla_torch_chunk", _forward, _backward, Cost(chunk_macs, chunk_macs_backward))
+torch_chunk = define_gla("torch_chunk", _forward, _backward, chunk_macs, chunk_macs_backward)

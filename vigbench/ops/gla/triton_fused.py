@@ -8,9 +8,12 @@ logits are computed from: then no log-decay ever reaches memory.
 import torch
 from torch import Tensor
 
+from vigbench.ops.custom_operator import Cost, define_operator
 from vigbench.ops.gla.cost import (
     chunk_macs,
     chunk_macs_backward,
+    gla_macs,
+    gla_macs_backward,
     low_rank_chunk_macs,
     low_rank_chunk_macs_backward,
     low_rank_macs,
@@ -20,7 +23,7 @@ from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
 from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
 from vigbench.ops.gla.kernels.settings import settings_for
-from vigbench.ops.gla.operator import SCHEMA, Cost, define_operator
+from vigbench.ops.gla.operator import SCHEMA, define_gla
 
 
 def run_forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float) -> Tensor:
@@ -88,18 +91,18 @@ def _backward_low_rank(
     return [dq, dk, dv, flat @ weight.flatten(0, 2), d_weight, d_bias]
 
 
-triton_fused = define_operator("gla_triton_fused", _forward, _backward, Cost(chunk_macs, chunk_macs_backward))
+triton_fused = define_gla("triton_fused", _forward, _backward, chunk_macs, chunk_macs_backward)
 define_operator(
     "gla_triton_fused_logits",
     _forward_logits,
     _backward_logits,
-    Cost(chunk_macs, chunk_macs_backward),
-    schema=f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
+    Cost(gla_macs, chunk_macs, gla_macs_backward, chunk_macs_backward),
+    f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
 define_operator(
     "gla_triton_fused_low_rank",
     _forward_low_rank,
     _backward_low_rank,
-    Cost(low_rank_chunk_macs, low_rank_chunk_macs_backward, low_rank_macs, low_rank_macs_backward),
-    schema="Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
+    Cost(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
+    "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
 )

@@ -9,11 +9,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vigbench.ops.gla.cost import gla_macs
-from vigbench.ops.gla.kernels import launch
+from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.launch import require_supported
 from vigbench.ops.gla.kernels.tiles import Place, load_row, view
-from vigbench.ops.gla.operator import Cost, define_operator
+from vigbench.ops.gla.operator import define_gla
 
 VALUE_BLOCK = 16  # a state of 32 x 16 is 16 registers a thread in one warp
 
@@ -45,7 +44,7 @@ def recurrence(
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    require_supported(q, v)
+    require_supported(v)
     batch, length, heads, value_dim = v.shape
     gates = [g for g in (g_fwd, g_bwd) if g is not None]
     if v.numel() == 0:
@@ -61,8 +60,8 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tenso
     }
     grid = (triton.cdiv(value_dim, VALUE_BLOCK), batch * heads, len(gates))
     args = (view(q), view(k), view(v), view(gates[0]), view(gates[-1]), out, length, scale)
-    launch.launch_kernel(recurrence, grid, v.device, args, constants, warps=1, stages=2)
+    kernel_launch.launch_kernel(recurrence, grid, v.device, args, constants, warps=1, stages=2)
     return out.sum(0).to(v.dtype)
 
 
-triton_recurrent = define_operator("gla_triton_recurrent", _forward, None, Cost(gla_macs))
+triton_recurrent = define_gla("triton_recurrent", _forward, None)

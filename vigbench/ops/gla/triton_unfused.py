@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vigbench.ops.gla.cost import unfused_macs, unfused_macs_backward
 from vigbench.ops.gla.kernels.launch import log_decay_gates
-from vigbench.ops.gla.operator import Cost, define_operator
+from vigbench.ops.gla.operator import define_gla
 from vigbench.ops.gla.triton_fused import run_backward, run_forward
 
 
@@ -48,4 +48,4 @@ def _add(x: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None) -> Tensor:
     return x.flip(1) if g_fwd is None else x[: len(x) // 2] + x[len(x) // 2 :].flip(1)
 
 
-triton_unfused = define_operator("gla_triton_unfused", _forward, _backward, Cost(unfused_macs, unfused_macs_backward))
+triton_unfused = define_gla("triton_unfused", _forward, _backward, unfused_macs, unfused_macs_backward)

@@ -10,7 +10,7 @@ import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import gate_gradient, load_log_decay, load_log_decays
 from vigbench.ops.gla.kernels.outputs import is_mild, split_decay, weigh
-from vigbench.ops.gla.kernels.states import load_state
+from vigbench.ops.gla.kernels.states import load_state, state_rows
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
@@ -35,7 +35,7 @@ def _own(v, grad, at, variant: tl.constexpr):
         values = value_block(block, variant)
         v_tile = load_tile(v, at, values, variant.value_dim).to(tl.float32)
         own += tl.sum(v_tile * load_tile(grad, at, values, variant.value_dim).to(tl.float32), 1)
-    return own[:, None] * variant.directions
+    return own[:, None] * (variant.forward + variant.backward)
 
 
 @triton.jit
@@ -143,7 +143,7 @@ def _factored(
 def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """Along one direction, token by token: `dq` plus its share without the tokens' own terms, and the last state."""
     for n in range(variant.chunk):
-        row = n if to_end else variant.last - n
+        row = n if to_end else variant.chunk - 1 - n
         state = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state
         dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value_dim)[None, :], 1))
         k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
@@ -157,7 +157,7 @@ def _walk_gradients(
 ):
     """Against one direction: `dk` plus its share without the tokens' own terms, and `dv` plus its share."""
     for n in range(variant.chunk):
-        row = variant.last - n if to_end else n
+        row = variant.chunk - 1 - n if to_end else n
         k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
         dk = put_row(dk, at, row, tl.sum(state_grad * v_row[None, :], 1))
         q_row, grad_row = (
@@ -245,8 +245,7 @@ def chunk_gradients(
 ):  # fmt: skip
     """Grid: (heads, chunks, batch)."""
     head, chunk, chunks, batch = tl.program_id(0), tl.program_id(1), tl.num_programs(1), tl.program_id(2)
-    row_fwd = batch * heads + head
-    row_bwd = row_fwd + tl.num_programs(2) * heads if variant.forward else row_fwd
+    row_fwd, row_bwd = state_rows(batch, head, tl.num_programs(2), heads, variant)
     at = place_of(batch, head, chunk, length, variant)
     if is_mild(gate_fwd, gate_bwd, at, variant):
         _factored(

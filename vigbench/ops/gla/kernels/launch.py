@@ -6,6 +6,7 @@ import torch
 import triton
 from torch import Tensor
 
+from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
 from vigbench.ops.gla.kernels.gradients import chunk_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
@@ -17,9 +18,6 @@ from vigbench.ops.gla.kernels.variant import Variant
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
 # a factor exp(half of it) has to fit. bfloat16 has the range of float32.
 MILD = {torch.float32: 16.0, torch.float16: 14.0, torch.bfloat16: 80.0}
-# Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
-OPTIONS = {"enable_fp_fusion": True, "maxnreg": 255}
-SMALLEST_DIM = 2
 SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
 
 
@@ -54,7 +52,7 @@ def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -
 
 def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings) -> Tensor:
     """scale * (sum over the directions that `gates` has), (batch, length, heads, value_dim), dtype of v."""
-    require_supported(q, v)
+    require_supported(v)
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     if out.numel() == 0:
         return out
@@ -103,26 +101,10 @@ def backward(
     return returned
 
 
-def require_supported(q: Tensor, v: Tensor) -> None:
-    """ValueError for float64, in which no kernel sums, and for heads of one channel."""
+def require_supported(v: Tensor) -> None:
+    """ValueError for float64, in which no kernel sums."""
     if v.dtype == torch.float64:
         raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
-    if min(q.shape[-1], v.shape[-1]) < SMALLEST_DIM:
-        raise ValueError(f"Triton kernels take heads of {SMALLEST_DIM} channels or more: use torch_chunk")
-
-
-def launch_kernel(
-    kernel: Any,
-    grid: tuple[int, int, int],
-    device: torch.device,
-    args: tuple[Any, ...],
-    constants: dict[str, Any],
-    warps: int,
-    stages: int,
-) -> None:
-    """Compile if need be, and start."""
-    with torch.cuda.device(device if device.type == "cuda" else -1):
-        kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **OPTIONS)
 
 
 class _Work:
@@ -147,15 +129,12 @@ class _Work:
             key_blocks=triton.cdiv(key_dim, key_block),
             value_block=value_block,
             value_blocks=triton.cdiv(value_dim, value_block),
-            state=key_dim * value_dim,
             chunk=settings.chunk,
-            last=settings.chunk - 1,
             gate=gates.kind,
             rank=rank,
             rank_block=_block(rank),
             forward=gates.forward is not None,
             backward=gates.backward is not None,
-            directions=(gates.forward is not None) + (gates.backward is not None),
             segmented=self.segments > 1,
             mild=MILD[v.dtype],
         )
@@ -165,7 +144,7 @@ class _Work:
     def states(self, k: Tensor, v: Tensor, adjoint: bool) -> States:
         """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
         variant, settings = self.variant, self.settings
-        directions = variant.directions
+        directions = variant.forward + variant.backward
         lead = (directions, self.batch, self.heads)
         tile = (variant.key_dim, variant.value_dim)
         chunks = self._empty((*lead, self.chunks, *tile), self.dtype)
@@ -198,7 +177,7 @@ class _Work:
     ) -> None:
         """Launch on the tensors' device."""
         constants = {"heads": self.heads, "variant": self.variant, **switches}
-        launch_kernel(kernel, grid, self.device, args, constants, warps, stages)
+        kernel_launch.launch_kernel(kernel, grid, self.device, args, constants, warps, stages)
 
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=self.device)

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
-from vigbench.ops.gla.kernels.states import load_state
+from vigbench.ops.gla.kernels.states import load_state, state_rows
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
@@ -58,7 +58,7 @@ def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.const
 def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
     """`out` plus one direction's outputs, token by token."""
     for n in range(variant.chunk):
-        row = n if to_end else variant.last - n
+        row = n if to_end else variant.chunk - 1 - n
         g = load_log_decay(gate, at, row, keys, variant)
         written = (
             load_row(k, at, row, keys, variant.key_dim)[:, None]
@@ -78,8 +78,7 @@ def chunk_outputs(
     head, block = tl.program_id(0) // variant.value_blocks, tl.program_id(0) % variant.value_blocks
     values = value_block(block, variant)
     chunk, chunks, batch = tl.program_id(1), tl.num_programs(1), tl.program_id(2)
-    row_fwd = batch * heads + head
-    row_bwd = row_fwd + tl.num_programs(2) * heads if variant.forward else row_fwd
+    row_fwd, row_bwd = state_rows(batch, head, tl.num_programs(2), heads, variant)
     at = place_of(batch, head, chunk, length, variant)
     dtype: tl.constexpr = v.data.dtype.element_ty
     o = zeros(variant.chunk, variant.value_block)

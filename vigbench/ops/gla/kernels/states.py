@@ -32,7 +32,7 @@ class States(NamedTuple):
 @triton.jit
 def _at_state(data, number, keys, values, variant: tl.constexpr):
     """Pointers to, and mask of, a (keys, values) tile of a state."""
-    first = data + number.to(tl.int64) * variant.state
+    first = data + number.to(tl.int64) * (variant.key_dim * variant.value_dim)
     return (
         first + keys[:, None] * variant.value_dim + values[None, :],
         (keys < variant.key_dim)[:, None] & (values < variant.value_dim)[None, :],
@@ -51,6 +51,14 @@ def _blocks(program, variant: tl.constexpr):
     rest = program // variant.value_blocks
     values = value_block(program % variant.value_blocks, variant)
     return key_block(rest % variant.key_blocks, variant), values, rest // variant.key_blocks
+
+
+@triton.jit
+def state_rows(batch, head, batches, heads: tl.constexpr, variant: tl.constexpr):
+    """The numbers of a sequence among all states, of the forward and of the backward direction."""
+    forward = batch * heads + head
+    backward = forward + batches * heads if variant.forward else forward
+    return forward, backward
 
 
 @triton.jit
@@ -85,7 +93,7 @@ def _step(
         rows = at.rows + 1 if to_end else at.rows - 1
         valid = (rows < variant.chunk) & (rows >= 0) & (at.start + rows < at.length)
         g = load_log_decays(gate, Place(at.batch, at.head, at.start, at.length, rows, valid), keys, variant)
-        total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.last, keys, variant)
+        total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.chunk - 1, keys, variant)
     weighted = load_tile(k, at, keys, variant.key_dim).to(tl.float32) * tl.exp(tl.cumsum(g, 0, reverse=to_end))
     v_tile = load_tile(v, at, values, variant.value_dim)
     factor = tl.exp(total)
@@ -99,7 +107,7 @@ def _walk(
 ):  # fmt: skip
     """One segment in one direction; `row` numbers the sequence among all states."""
     segment, segments = tl.program_id(1), tl.num_programs(1)
-    chunks = (length + variant.last) // variant.chunk
+    chunks = tl.cdiv(length, variant.chunk)
     first = segment * segment_chunks
     count = tl.minimum(segment_chunks, chunks - first)
     state = zeros(variant.key_block, variant.value_block)
@@ -126,7 +134,8 @@ def chunk_states(
 
     `ends` and `end_decays`: what leaves each segment, float32.
     """
-    block, direction = tl.program_id(0) // variant.directions, tl.program_id(0) % variant.directions
+    directions: tl.constexpr = variant.forward + variant.backward
+    block, direction = tl.program_id(0) // directions, tl.program_id(0) % directions
     keys, values, head = _blocks(block, variant)
     batch = tl.program_id(2)
     row = (direction * tl.num_programs(2) + batch) * heads + head

@@ -28,17 +28,28 @@ class Place(NamedTuple):
 
 
 def view(x: Tensor) -> View:
-    """`x` as kernels take it: in place whatever its strides, unless its channels lie apart.
+    """`x` as kernels take it: in place whatever its strides, unless elements beside each other are not its channels.
 
-    Strides of dimensions of one element are never used; 0, since Triton up to 3.6 takes no 1 inside a tuple.
+    Strides of dimensions of one element are never used, and 0 here. ValueError where only dimensions of one channel
+    are left to be copied: Triton up to 3.6 takes no other stride of 1, for an integer of 1 inside a tuple fails.
     """
-    x = x if x.stride(-1) == 1 else x.contiguous()
-    return View(x, *(stride if size > 1 else 0 for stride, size in zip(x.stride()[:-1], x.shape[:-1], strict=True)))
+    strides = _strides(x)
+    if strides[-1] != 1 or 1 in strides[:-1]:
+        x = x.contiguous()
+        strides = _strides(x)
+    if 1 in strides[:-1]:
+        raise ValueError(f"a tensor is {tuple(x.shape)}, but Triton kernels take 2 channels or more: use torch_chunk")
+    return View(x, *strides[:-1])
+
+
+def _strides(x: Tensor) -> list[int]:
+    *outer, channel = x.stride()
+    return [*(stride if size > 1 else 0 for stride, size in zip(outer, x.shape[:-1], strict=True)), channel]
 
 
 @triton.jit
 def zeros(rows: tl.constexpr, columns: tl.constexpr):
-    """A float32 tile. Triton before 3.6 takes a shape of numbers only if they are parameters."""
+    """A float32 tile. Triton up to 3.6 takes a shape of a constant tuple's fields only as parameters."""
     return tl.zeros((rows, columns), dtype=tl.float32)
 
 

@@ -7,17 +7,16 @@ import triton.language as tl
 
 
 class Variant(NamedTuple):
-    """Sizes and switches of one compiled kernel; Triton before 3.6 cannot calculate with them, so sums are here too.
+    """Sizes and switches of one compiled kernel.
 
     Attributes:
         key_dim, value_dim: channels of a head.
         key_block, key_blocks: channels handled at once, a power of two, and how many such blocks cover them.
         value_block, value_blocks: the same of values.
-        state: numbers in a state.
-        chunk, last: tokens handled at once, a power of two, and the place of the last of them.
+        chunk: tokens handled at once, a power of two.
         gate: what log-decays are computed from (`gates.py`).
         rank, rank_block: width of the low-rank activations, and the power of two that covers it.
-        forward, backward, directions: the directions there are, and how many.
+        forward, backward: the directions there are.
         segmented: whether states are those of a segment, to be completed by the state that enters the segment.
         mild: a chunk whose decays sum to less than this is computed with factored exponentials, any other exactly.
     """
@@ -28,15 +27,12 @@ class Variant(NamedTuple):
     key_blocks: int
     value_block: int
     value_blocks: int
-    state: int
     chunk: int
-    last: int
     gate: str
     rank: int
     rank_block: int
     forward: bool
     backward: bool
-    directions: int
     segmented: bool
     mild: float
 
