@@ -67,7 +67,8 @@ class GatedLinearAttention2d(nn.Module):
             logits.bias.view(2, self.num_heads, -1),
         )
         scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
-        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, self.implementation)
+        implementation = selected_implementation(self.implementation, q, k, v, *gates)
+        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
         o = gated_norm(
             o,
             self._heads(local),
@@ -76,7 +77,7 @@ class GatedLinearAttention2d(nn.Module):
             self.l_norm.weight,
             self.eps,
             act=isinstance(self.out_act, nn.SiLU),
-            fused=selected_implementation(self.implementation, q, k, v) in FUSED_WITH,
+            fused=implementation in FUSED_WITH,
         )
         return self.o_proj(o.flatten(-2)).view(x.shape)  # type: ignore[no-any-return]
 
