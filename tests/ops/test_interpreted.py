@@ -12,9 +12,9 @@ INTERPRETED = Path(__file__).parent / "interpreted"
 
 
 def run_interpreted(*arguments: str) -> None:
-    """All tests there that `arguments` select have to pass."""
+    """All tests there that `arguments` select have to pass; in two processes, for the interpreter uses one core."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED), *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", str(INTERPRETED), *arguments],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
