@@ -71,6 +71,7 @@ def with_code(folder: Path, code: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_another_build_than_the_baseline_s_is_refused_before_anything_is_measured(
     write_run: WriteRun, gate: Gate, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_timings_against_the_baseline_build_itself(
     assert "interleaved with the baseline build" in said
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused_before_anything_is_measured(
     suite: Path, baseline: Path, gate: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_inference_is_one_graph_and_computes_the_same(subject: str, implementati
         assert relative_error(output, model(images)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("subject", "implementation"), SUBJECTS)
 def test_training_is_one_graph_and_computes_the_same(subject: str, implementation: str) -> None:
     model, images = build(subject, implementation, training=True)
@@ -61,6 +62,7 @@ def test_training_is_one_graph_and_computes_the_same(subject: str, implementatio
     assert error < 1e-3
 
 
+@pytest.mark.slow
 def test_another_resolution_compiles_anew_and_whole() -> None:
     model, images = build("vig_tiny_patch16_224", DEFAULT, training=False)
     with torch.inference_mode():

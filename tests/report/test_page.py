@@ -159,6 +159,7 @@ def test_hostile_names_stay_text(make_record: Any, make_frame: Any, run_info: di
         assert name in page.text
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_page(
     make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_page_has_both_pictures_and_says_how_to_read_them(
     assert not [file for file in (tmp_path / "figures").iterdir() if file.name.startswith("training_step")]
 
 
+@pytest.mark.slow
 def test_one_page_holds_training_steps_and_operators(
     steps: list[Record], make_record: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_contestant_that_fails_is_named_with_its_reason(subjects: Path, name: 
     assert reason in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_contestant_that_hangs_is_given_up(subjects: Path) -> None:
     with pytest.raises(ContestantFailedError, match="timeout: no answer within 4 s"):
         list(run_duel(contestant("hangs"), contestant("fine"), Effort(timeout_s=4)))

@@ -53,7 +53,7 @@ def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     ("name", "status"),
     [
         ("leaves_children", "ok"),
-        ("leaves_children_and_hangs", "timeout"),
+        pytest.param("leaves_children_and_hangs", "timeout", marks=pytest.mark.slow),
         ("leaves_children_and_crashes", "crashed"),
     ],
 )
@@ -104,6 +104,7 @@ def test_memory_beyond_what_is_free_is_an_out_of_memory_record(measure: Measure,
     assert "batch 1, 32 px" in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measure) -> None:
     slow = measure("sleeps", budget_s=3.0).metrics
     assert slow.latency_ms == pytest.approx(100, rel=0.02)

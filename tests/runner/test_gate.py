@@ -142,6 +142,7 @@ class _Watched(_Broken):
         self.model.set_implementation(name)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_training_and_compiled_cases_are_measured_too() -> None:
     case = Case.model_validate({**VIG.model_dump(), "phase": "training"})
     outcome = measure_case(case, 0.2, lambda stage: None)

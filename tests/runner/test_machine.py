@@ -33,6 +33,7 @@ def test_an_environment_without_vigbench_is_said(tmp_path: Path) -> None:
         describe_machine(CASE, str(python))
 
 
+@pytest.mark.slow
 def test_a_relative_path_to_another_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "env" / "bin" / "python"
     python.parent.mkdir(parents=True)

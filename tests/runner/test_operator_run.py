@@ -25,6 +25,7 @@ def frame(run: vigbench.Run) -> pd.DataFrame:
     return vigbench.load_results(run.folder)
 
 
+@pytest.mark.slow
 def test_every_case_is_measured_checked_and_has_its_columns(frame: pd.DataFrame) -> None:
     assert list(frame["status"].unique()) == ["ok"], list(frame["reason"])
     assert set(zip(frame["subject"], frame["implementation"], strict=True)) == {
@@ -45,12 +46,14 @@ def test_every_case_is_measured_checked_and_has_its_columns(frame: pd.DataFrame)
     assert frame.loc[~training, "gradient_error"].isna().all()
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_ceilings_in_the_environment(run: vigbench.Run, frame: pd.DataFrame) -> None:
     (ceiling,) = run.store.info()["environment"]["ceilings"].values()
     expected = frame["achieved_gb_per_s"] / ceiling["copy_gb_per_s"]
     pd.testing.assert_series_equal(frame["bandwidth_share"], expected, check_names=False)
 
 
+@pytest.mark.slow
 def test_ceilings_are_no_part_of_the_fingerprint_and_a_finished_run_resumes(run: vigbench.Run) -> None:
     info = run.store.info()
     bare = {**info, "environment": {key: value for key, value in info["environment"].items() if key != "ceilings"}}
@@ -59,6 +62,7 @@ def test_ceilings_are_no_part_of_the_fingerprint_and_a_finished_run_resumes(run:
     assert len(planned.cases) == CASES
 
 
+@pytest.mark.slow
 def test_the_run_compares_with_itself_and_as_a_frame(run: vigbench.Run, frame: pd.DataFrame) -> None:
     for base, head in ((run, run), (frame, frame), (run, frame)):
         found = vigbench.compare(base, head)
@@ -67,6 +71,7 @@ def test_the_run_compares_with_itself_and_as_a_frame(run: vigbench.Run, frame: p
     assert found["length"].tolist() == frame["length"].tolist()
 
 
+@pytest.mark.slow
 def test_its_report_speaks_of_tokens(run: vigbench.Run, frame: pd.DataFrame, tmp_path: Path) -> None:
     page = write_report(frame, run.store.info(), tmp_path).read_text(encoding="utf-8")
     assert "At 32 tokens" in page

@@ -105,7 +105,9 @@ def test_a_shape_for_one_length_is_left_out_of_others_and_the_command_line_s_is_
         plan(suite, Device.cuda, resolve, Overrides(length=[64], shape=["12x32x64@4096"]))
 
 
-@pytest.mark.parametrize(("name", "minutes"), [("kernels-gla", 25), ("training-step", 15)])
+@pytest.mark.parametrize(
+    ("name", "minutes"), [("kernels-gla", 25), pytest.param("training-step", 15, marks=pytest.mark.slow)]
+)
 def test_a_suite_s_estimate_for_a_gpu_is_within_its_budget(name: str, minutes: int) -> None:
     planned = plan_suite(name, "cuda")
     assert sum(map(estimated_s, planned.cases)) <= planned.budget_s == 60 * minutes
