@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from vigbench.measure.memory import storage_bytes, without_collection
+from vigbench.measure.memory import is_cpu_allocation, storage_bytes, without_collection
 from vigbench.measure.path import events_of
 
 _STORED = "vigbench: gradient stored"
@@ -93,7 +93,7 @@ def _at_cpu_peak(call: Callable[[], object], model: nn.Module) -> int:
         if event.name() == _STORED:
             seen.append((stored, peak))
             stored += next(waiting)
-        elif event.name() == "[memory]" and event.device_type().name == "CPU":
+        elif is_cpu_allocation(event):
             live += event.nbytes()
             peak = max(peak, live)
     return stored_at_peak([*seen, (stored, peak)])

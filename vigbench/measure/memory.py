@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from vigbench.measure.path import events_of
 from vigbench.measure.process_memory import process_peak
 from vigbench.measure.process_memory import process_peak_source as process_peak_source
 from vigbench.measure.process_memory import status_bytes as status_bytes
@@ -131,9 +132,13 @@ def cpu_allocator_peak(call: Callable[[], object]) -> int:
 
 def _memory_events(profiler: Any) -> list[Any]:
     # The public event list adds allocations up by operator, which loses the moment of the peak.
-    events = profiler.profiler.kineto_results.events()
-    memory = [event for event in events if event.name() == "[memory]" and event.device_type().name == "CPU"]
-    return sorted(memory, key=lambda event: event.start_ns())
+    return sorted(filter(is_cpu_allocation, events_of(profiler)), key=lambda event: event.start_ns())
+
+
+def is_cpu_allocation(event: Any) -> bool:
+    """Whether a profiler's raw event is an allocation on the CPU, or the end of one: `nbytes()` is negative then."""
+    name: str = event.name()
+    return name == "[memory]" and event.device_type().name == "CPU"
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:

@@ -12,18 +12,24 @@ from vigbench.measure.launch import busy_share
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import Path
 from vigbench.runner.observe import Taken
-from vigbench.stats.order import count_outliers, percentile
+from vigbench.stats.order import MedianInterval, count_outliers, percentile
 from vigbench.stats.series import effective_size
+
+
+def interval_columns(name: str, interval: MedianInterval) -> dict[str, float]:
+    """Seconds as `<name>_ms`, and the ends of their 95% interval."""
+    return {
+        f"{name}_ms": 1e3 * interval.median,
+        f"{name}_low_ms": 1e3 * interval.low,
+        f"{name}_high_ms": 1e3 * interval.high,
+    }
 
 
 def latency_columns(timing: Timing) -> dict[str, float | int | None]:
     """Median, interval and what else the samples can bear."""
     samples_ms = [1e3 * one for one in timing.latency.durations_s]
-    interval = timing.latency.interval()
     return {
-        "latency_ms": 1e3 * interval.median,
-        "latency_low_ms": 1e3 * interval.low,
-        "latency_high_ms": 1e3 * interval.high,
+        **interval_columns("latency", timing.latency.interval()),
         "latency_p90_ms": percentile(samples_ms, 90),
         "latency_p95_ms": percentile(samples_ms, 95),
         "latency_p99_ms": percentile(samples_ms, 99),
@@ -103,13 +109,7 @@ def kernel_columns(kernel: KernelTime | None, busy_s: float | None, timing: Timi
     share = {"device_busy_share": busy_share(busy_s, latency_s)}
     if kernel is None:
         return share
-    interval = kernel.samples.interval()
-    return {
-        **share,
-        "kernel_ms": 1e3 * interval.median,
-        "kernel_low_ms": 1e3 * interval.low,
-        "kernel_high_ms": 1e3 * interval.high,
-    }
+    return {**share, **interval_columns("kernel", kernel.samples.interval())}
 
 
 def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:

@@ -29,9 +29,8 @@ def fit_case(case: Case, memory_limit_mib: float | None) -> Outcome:
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, memory_limit_mib * MIB / total))
         call, synchronize = iteration(build_on_device(case), case, make_inputs(case))
-        for _ in range(
-            2 if case.phase is Phase.training_step else 1
-        ):  # an optimiser's state, made by its first step, lies beside the activations of the second
+        call()
+        if case.phase is Phase.training_step:  # the optimiser's state, made by the first step, lies beside the second
             call()
         synchronize()
         return Outcome(status=Status.ok, operator=operator)

@@ -15,7 +15,7 @@ from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import Path
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
-from vigbench.runner.subject import build_on_device, loss_of, make_inputs
+from vigbench.runner.subject import build_on_device, gradients_of, loss_of, make_inputs
 from vigbench.suites.case import Case, Precision
 
 # The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
@@ -137,9 +137,8 @@ def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str,
     model.zero_grad(set_to_none=True)
     output: Tensor = model(image)
     loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
-    gradients = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
     assert image.grad is not None
-    return output.detach(), {**gradients, "input": image.grad}
+    return output.detach(), {**gradients_of(model), "input": image.grad}
 
 
 def require_finite(output: Tensor, gradients: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from vigbench.measure.settings import full_float32
 from vigbench.ops.subjects import OPERATORS
 from vigbench.runner.gate import Gate, WrongResultError, if_it_fits, require_close, require_finite, tolerance_class
 from vigbench.runner.operator import REFERENCES, Operator
-from vigbench.runner.subject import run_backward
+from vigbench.runner.subject import gradients_of, run_backward
 from vigbench.suites.case import Case, Phase
 
 # The largest whose reference takes seconds: GLA's 0.2 ms a token on a GPU, five times that with gradients; attention's
@@ -113,6 +113,6 @@ def _run(operator: Operator, output_gradient: Tensor, case: Case) -> Result:
             return operator(output_gradient), {}
     output: Tensor = operator(output_gradient)
     run_backward(output, output_gradient, case)
-    gradients = {name: one.grad for name, one in operator.named_parameters() if one.grad is not None}
+    gradients = gradients_of(operator)
     operator.zero_grad(set_to_none=True)
     return output.detach(), gradients

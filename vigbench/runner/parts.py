@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vigbench.measure.parts import Parts, measure_parts
+from vigbench.measure.parts import measure_parts
 from vigbench.measure.sampling import robust_interval
+from vigbench.runner.columns import interval_columns
 from vigbench.runner.prepare import Prepared
 from vigbench.runner.step_check import finite_loss
 from vigbench.runner.training_step import describe_optimizer
@@ -39,21 +40,14 @@ def measure_step_parts(prepared: Prepared, budget_s: float) -> StepParts:
         return StepParts()
     parts = {"forward": step.forward, "backward": step.backward, "optimizer": step.update}
     taken = measure_parts(parts, prepared.synchronize, prepared.criterion, budget_s)
+    columns: dict[str, float | str] = {}
+    for name, series in taken.by_name.items():
+        columns |= interval_columns(name, robust_interval(series))
     return StepParts(
-        columns=_interval_columns(taken),
+        columns=columns,
         samples={f"{name}_ms": tuple(1e3 * one for one in series) for name, series in taken.by_name.items()},
         converged=taken.converged,
     )
-
-
-def _interval_columns(parts: Parts) -> dict[str, float | str]:
-    columns: dict[str, float | str] = {}
-    for name, series in parts.by_name.items():
-        interval = robust_interval(series)
-        columns[f"{name}_ms"] = 1e3 * interval.median
-        columns[f"{name}_low_ms"] = 1e3 * interval.low
-        columns[f"{name}_high_ms"] = 1e3 * interval.high
-    return columns
 
 
 def drift_columns(prepared: Prepared) -> dict[str, float | str]:

@@ -59,6 +59,11 @@ def run_backward(output: Tensor, inputs: Tensor, case: Case) -> None:
         loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
 
 
+def gradients_of(model: nn.Module) -> dict[str, Tensor]:
+    """Gradients by the parameter's name, of those that have one; not copies."""
+    return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+
+
 def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
     """One iteration of the case, and what waits for its device.
 

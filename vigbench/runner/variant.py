@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, relative_error
 from vigbench.runner.gate import WrongResultError, tolerance_class
-from vigbench.runner.subject import run_backward
+from vigbench.runner.subject import gradients_of, run_backward
 from vigbench.suites.case import Case
 
 
@@ -55,7 +55,7 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
         with torch.inference_mode():
             error = relative_error(result, plain.output)
     else:
-        error, _ = gradient_error(_gradients(model), plain.gradients)
+        error, _ = gradient_error(gradients_of(model), plain.gradients)
     if not error <= allowed:
         what = "compiled" if case.compile else "captured"
         raise WrongResultError(
@@ -67,10 +67,6 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
 def _plain_gradients(model: nn.Module, case: Case, inputs: Tensor) -> dict[str, Tensor]:
     model.zero_grad(set_to_none=True)
     run_backward(model(inputs), inputs, case)
-    found = _gradients(model)
+    found = gradients_of(model)
     model.zero_grad(set_to_none=True)
     return found
-
-
-def _gradients(model: nn.Module) -> dict[str, Tensor]:
-    return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
