@@ -155,16 +155,20 @@ def compile_all(variants: list[Variant], processes: int = 2) -> dict[Variant, li
         return dict(zip(variants, pool.map(compile_pass, variants), strict=True))
 
 
-def main() -> None:
-    """Print every combination as CSV, a line a kernel."""
+def all_variants() -> list[Variant]:
+    """Every target, shape, precision, kind of gates and pass."""
     dtypes, gates = ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK)
-    variants = [
+    return [
         Variant(pass_, *dims, dtype, gate, capability)
         for capability, dims, dtype, gate, pass_ in product(SHARED_LIMIT, DIMS, dtypes, gates, PASSES)
     ]
+
+
+def main() -> None:
+    """Print every combination as CSV, a line a kernel."""
     print("target,key_dim,value_dim,dtype,gates,pass,kernel,warps,registers,stack_bytes,shared_bytes")
     processes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-    for variant, kernels in compile_all(variants, processes).items():
+    for variant, kernels in compile_all(all_variants(), processes).items():
         case = (f"sm_{variant.capability}", *variant[1:5], variant.pass_)
         for each in kernels:
             print(*case, *each[:-1], sep=",", flush=True)

@@ -1,7 +1,9 @@
 """Compiled ahead of time for GPUs that need not be there: no spill, and no more shared memory than a block can have."""
 
+import csv
 from importlib.util import find_spec
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.ops.gla.compiling import (
     SHARED_LIMIT,
     Resources,
     Variant,
+    all_variants,
     compile_all,
     compile_pass,
     gated_norm_resources,
@@ -26,6 +29,7 @@ from vigbench.ops.gla.kernels.settings import LENGTH_BUCKETS, default_settings, 
 
 VIG, VIG_H = DIMS[:2]
 HOPPER = 90
+RESOURCES = Path(__file__).parents[3] / "docs" / "kernel-resources.csv"
 
 
 def assert_fits(variant: Variant, kernels: list[Resources]) -> None:
@@ -57,6 +61,26 @@ def test_every_variant_fits(capability: int) -> None:
     variants += [Variant(pass_, *dims, "bfloat16", gate, capability) for (dims, gate), pass_ in product(others, PASSES)]
     for variant, kernels in compile_all(variants).items():
         assert_fits(variant, kernels)
+
+
+def test_the_table_in_the_docs_has_every_variant_and_no_spill() -> None:
+    with RESOURCES.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {
+        Variant(  # type: ignore[arg-type]
+            row["pass"],
+            int(row["key_dim"]),
+            int(row["value_dim"]),
+            row["dtype"],
+            row["gates"],
+            int(row["target"].removeprefix("sm_")),
+        )
+        for row in rows
+    } == set(all_variants())
+    for row in rows:
+        assert int(row["stack_bytes"]) == 0, row
+        assert int(row["registers"]) <= 255, row
+        assert int(row["shared_bytes"]) <= SHARED_LIMIT[int(row["target"].removeprefix("sm_"))], row
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
