@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_low_rank
 from vigbench.ops.gla import chunks as chunking
 from vigbench.ops.gla.chunks import Chunks, chunk_size
 from vigbench.ops.gla.torch_chunk import _backward, _forward
@@ -67,3 +68,16 @@ def test_chunks_cover_the_sequence(length: int) -> None:
         assert loaded.is_contiguous()
         chunks.store(out, segment, loaded)
     assert torch.equal(out, v)
+
+
+def test_logits_of_low_rank_gates_are_gone_when_the_operator_runs() -> None:
+    q, v, a = torch.randn(1, 4096, 3, 32), torch.randn(1, 4096, 3, 64), torch.randn(1, 4096, 16)
+    weight, bias = torch.randn(2, 3, 32, 16), torch.randn(2, 3, 32)
+    gates = torch.nn.functional.logsigmoid(torch.einsum("blr,dhkr->bldhk", a, weight) + bias) / 16
+
+    def with_gates_given() -> Tensor:
+        return bidirectional_gla(q, q, v, *gates.clone().unbind(2), implementation="torch_chunk")
+
+    arguments = (q, q, v, a, weight, bias, 16.0)
+    computed = peak_bytes(lambda: bidirectional_gla_low_rank(*arguments, implementation="torch_chunk"))
+    assert computed <= peak_bytes(with_gates_given) + q.nbytes  # both directions' logits are twice that

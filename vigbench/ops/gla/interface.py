@@ -124,8 +124,8 @@ def bidirectional_gla_low_rank(
     native = _native("low_rank", implementation, q, k, v, a, weight, bias)
     if native is not None:
         return native(q, k, v, a.to(q.dtype), weight, bias, scale / 2, normalizer)
-    logits = F.linear(a, weight.flatten(0, 2), bias.flatten()).unflatten(-1, (2, *q.shape[2:]))
-    g_fwd, g_bwd = F.logsigmoid(logits).div_(normalizer).unbind(2)
+    gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
+    g_fwd, g_bwd = gates.div_(normalizer).unflatten(-1, (2, *q.shape[2:])).unbind(2)
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
 
 
