@@ -1,23 +1,26 @@
-"""What ViG and ViG-H have in common as timm models."""
+"""What vigbench's own models have in common as timm models."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from timm.models import checkpoint
 from torch import Tensor, nn
 
-from vigbench.models.layers import GatedLinearAttention2d
+from vigbench.models.layers import TokenMixer
 from vigbench.ops.registry import get_implementation
 
 Pool = Literal["avg", ""]
 
 
 class Backbone(nn.Module, ABC):
-    """An image classifier of GLA blocks: (batch, in_chans, height, width) to (batch, num_classes).
+    """An image classifier: (batch, in_chans, height, width) to (batch, num_classes).
 
-    `implementation` says which code computes GLA; "auto" leaves the choice to the device at every call.
+    `operator` is what its token mixers compute, `implementation` says by which code; "auto" leaves the choice to the
+    device at every call.
     """
+
+    operator: ClassVar[str] = "gla"
 
     def __init__(self, num_features: int, num_classes: int, in_chans: int, global_pool: Pool) -> None:
         super().__init__()
@@ -45,12 +48,12 @@ class Backbone(nn.Module, ABC):
         return out
 
     def set_implementation(self, name: str) -> None:
-        """Compute GLA with this implementation from now on, in training and eval. ValueError for an unknown name."""
+        """Compute the operator with this code from now on, in training and eval. ValueError for an unknown name."""
         if name != "auto":
-            get_implementation("gla", name)
+            get_implementation(self.operator, name)
         self.implementation = name
         for module in self.modules():
-            if isinstance(module, GatedLinearAttention2d):
+            if isinstance(module, TokenMixer):
                 module.implementation = name
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

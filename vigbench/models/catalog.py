@@ -16,6 +16,7 @@ from torch import nn
 
 import vigbench.ops.gla  # noqa: F401  registers the operator's implementations
 from vigbench.models import create_model
+from vigbench.models.backbone import Backbone
 from vigbench.models.family import family_of
 from vigbench.nearest import one_of
 from vigbench.ops.attention import attention_modules, set_attention
@@ -65,8 +66,8 @@ def describe(name: str) -> Subject:
     if name in OPERATORS:
         return Subject(name, family_of(name), OPERATORS[name].operator)
     model = build_on_meta(lambda: create_model(name))
-    operator = "gla" if hasattr(model, "set_implementation") else "attention" if attention_modules(model) else None
-    return Subject(name, family_of(name), operator)
+    own = model.operator if isinstance(model, Backbone) else None
+    return Subject(name, family_of(name), own or ("attention" if attention_modules(model) else None))
 
 
 def resolve_implementations(name: str, requested: Sequence[str], device: str) -> list[str]:
@@ -137,7 +138,7 @@ def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
     if ":" in name:
         return _from_factory(name)
     operator = describe(name).operator
-    if operator == "gla":
+    if operator not in (None, "attention"):
         return create_model(name, implementation=implementation)
     model = _build_timm(name, resolution)
     if operator == "attention":

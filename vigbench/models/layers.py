@@ -28,7 +28,13 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-class GatedLinearAttention2d(nn.Module):
+class TokenMixer(nn.Module):
+    """A layer around an operator; `implementation` says which code computes that, "auto" leaves it to the device."""
+
+    implementation = "auto"
+
+
+class GatedLinearAttention2d(TokenMixer):
     """ViG's mixer (arXiv 2405.18425, section 3): depthwise 3x3, bidirectional GLA on its result, the two gated.
 
     Input and output are (batch, height, width, dim). `act` puts SiLU after the convolution and before the output
@@ -44,7 +50,6 @@ class GatedLinearAttention2d(nn.Module):
         self.key_dim = dim // 2
         self.scale = (self.key_dim // num_heads) ** -0.5
         self.halve_in_eval = halve_in_eval
-        self.implementation = "auto"
         self.in_proj = nn.Sequential(
             nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.SiLU() if act else nn.Identity()
         )

@@ -23,17 +23,23 @@ class Cost(NamedTuple):
 
 
 def define_operator(
-    name: str, forward: Callable[..., Tensor], backward: Backward | None, cost: Cost, schema: str
+    name: str,
+    forward: Callable[..., Tensor],
+    backward: Backward | None,
+    cost: Cost,
+    schema: str,
+    result: Callable[..., Tensor] = lambda *inputs: _empty_like(inputs[2]),
 ) -> OpOverload:
     """Make torch.ops.vigbench.<name>, and <name>_backward where there is one, from functions on real tensors.
 
-    Of the arguments in `schema` tensors come first, then numbers and switches; the result is like the third tensor.
+    Of the arguments in `schema` tensors come first, then numbers and switches. `result(*arguments)` is an empty tensor
+    of the result's shape and dtype, by default like the third tensor.
     `backward(grad, *arguments)` returns new tensors: the gradient of each tensor given.
     """
     operator = torch.library.custom_op(
         f"vigbench::{name}", _without_autocast(forward), mutates_args=(), schema=f"({schema}) -> Tensor"
     )
-    operator.register_fake(lambda *inputs: _empty_like(inputs[2]))
+    operator.register_fake(result)
     packet = getattr(torch.ops.vigbench, name)
     register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed)
     if backward is not None:
