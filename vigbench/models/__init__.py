@@ -6,11 +6,11 @@ from typing import Any
 import timm
 from torch import nn
 
-from vigbench.models import vig, vig_h
+from vigbench.models import vig, vig_h, vim
 from vigbench.models.weights import load_weights
 from vigbench.nearest import nearest
 
-__all__ = ["create_model", "vig", "vig_h"]
+__all__ = ["create_model", "vig", "vig_h", "vim"]
 
 
 def create_model(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vigbench.models.layers import TokenMixer
 from vigbench.ops.registry import get_implementation
 
-Pool = Literal["avg", ""]
+Pool = Literal["avg", "token", ""]
 
 
 class Backbone(nn.Module, ABC):

@@ -1,0 +1,25 @@
+"""Multiply-adds of known architectures in closed form: a second counter, which builds and runs no model.
+
+Configurations are written down from papers and model code, products follow the rule of docs/measurement.md. Where this
+count and `count_cost` agree, neither has missed an operator: they share no code.
+"""
+
+from vigbench.measure.closed_form import cnn, hierarchical, linear_complexity, transformers
+
+__all__ = ["closed_form_macs"]
+
+_FORMULAS = transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS
+
+
+def closed_form_macs(subject: str, resolution: int) -> int | None:
+    """Multiply-adds of one forward pass of one square image.
+
+    Args:
+        subject: a model as timm names it, with the classes that timm gives it by default.
+        resolution: side of the image in px, for which the model is built where it takes `img_size`.
+
+    Returns:
+        None for a subject without a formula, or a resolution that it does not take.
+    """
+    formula = _FORMULAS.get(subject)
+    return None if formula is None else formula(resolution)

@@ -1,0 +1,57 @@
+"""The products that architectures are made of, in multiply-adds. Biases, norms and activations count nothing."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+Formula = Callable[[int], int | None]
+"""Multiply-adds at a resolution; None if the model does not take it."""
+
+Config = TypeVar("Config")
+
+CLASSES = 1000
+
+
+def formulas(macs: Callable[[Config, int], int | None], configs: Mapping[str, Config]) -> dict[str, Formula]:
+    """The formula of each model of an architecture: `macs` is a function of configuration and resolution."""
+    return {name: partial(macs, config) for name, config in configs.items()}
+
+
+def linear(tokens: int, inputs: int, outputs: int) -> int:
+    """A linear layer, or a 1x1 convolution: one multiply-add for each token, input and output."""
+    return tokens * inputs * outputs
+
+
+def mlp(tokens: int, dim: int, hidden: int) -> int:
+    """To the hidden width and back."""
+    return 2 * linear(tokens, dim, hidden)
+
+
+def conv(pixels: int, inputs: int, outputs: int, kernel: int, groups: int = 1) -> int:
+    """A square convolution that gives `pixels`; its padding counts like any other input."""
+    return pixels * (inputs // groups) * outputs * kernel**2
+
+
+def depthwise(pixels: int, channels: int, kernel: int) -> int:
+    """A convolution of each channel by itself."""
+    return conv(pixels, channels, channels, kernel, groups=channels)
+
+
+def attention(queries: int, keys: int, dim: int) -> int:
+    """Scores and weighted sum, all heads together; `keys` are those that one query sees."""
+    return 2 * queries * keys * dim
+
+
+def self_attention(tokens: int, keys: int, dim: int) -> int:
+    """The projections to queries, keys, values and output, and the two products."""
+    return linear(tokens, dim, 4 * dim) + attention(tokens, keys, dim)
+
+
+def ceil_div(side: int, stride: int) -> int:
+    """Side after a convolution or pooling of odd kernel k padded by k // 2, or after padding to whole patches."""
+    return -(-side // stride)
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The next multiple."""
+    return ceil_div(number, multiple) * multiple

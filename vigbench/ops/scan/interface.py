@@ -1,0 +1,167 @@
+"""The selective scan for users: checks, defaults and the choice of implementation."""
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops.scan.operator import Operator
+
+OUTSIDE_TORCH_OPS = ("mamba_ssm",)  # plain functions with an autograd of their own
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    reverse: bool = False,
+    implementation: str = "auto",
+) -> Tensor:
+    """Mamba's selective scan from the first token to the last, or from the last to the first if `reverse`.
+
+    h_t = exp(s_t A) h_(t-1) + s_t B_t u_t, y_t = <C_t, h_t> + D u_t, result y_t silu(z_t), with the step
+    s = delta + delta_bias, or its softplus (Mamba, arXiv 2312.00752, algorithm 2; B as released, without the paper's
+    zero-order hold). Differentiable.
+
+    Args:
+        u, delta: (batch, length, dim), one dtype.
+        A: (dim, state), as a rule negative; any floating dtype, like D and delta_bias.
+        B, C: (batch, length, state), dtype of u.
+        D, delta_bias: (dim,).
+        z: gate, (batch, length, dim), dtype of u.
+        delta_softplus: whether the step is softplus(delta + delta_bias).
+        implementation: a name from `list_implementations("scan")`, or "auto" for the first one the device supports.
+
+    Returns:
+        Like u. Sums are kept in float32 for half precision.
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
+    """
+    by_direction = [None if x is None else x.unsqueeze(0) for x in (u, delta, A, B, C, D, delta_bias)]
+    return _scan(by_direction, z, 1.0, delta_softplus, reverse, implementation)
+
+
+def bidirectional_selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    implementation: str = "auto",
+) -> Tensor:
+    """Mean of a scan from the first token to the last and one from the last to the first (Vim, arXiv 2401.09417).
+
+    All but z has a leading dimension of 2, the forward direction first: u, delta (2, batch, length, dim), A (2, dim,
+    state), B, C (2, batch, length, state), D, delta_bias (2, dim). Everything is stored at its own token, nothing is
+    flipped. z is (batch, length, dim), and so is the result. Otherwise as `selective_scan`.
+    """
+    if u.ndim != 4 or u.shape[0] != 2:
+        raise ValueError(f"u is {tuple(u.shape)}: pass (2, batch, length, dim), the forward direction first")
+    return _scan([u, delta, A, B, C, D, delta_bias], z, 0.5, delta_softplus, False, implementation)
+
+
+def _scan(
+    inputs: list[Tensor | None], z: Tensor | None, scale: float, softplus: bool, reverse: bool, implementation: str
+) -> Tensor:
+    u, delta, A, B, C, D, bias = inputs
+    assert u is not None
+    assert delta is not None
+    assert A is not None
+    assert B is not None
+    assert C is not None
+    kind = u.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = u.dtype
+        for x in (delta, B, C, z):
+            dtype = dtype if x is None else torch.promote_types(dtype, x.dtype)
+        u, delta, B, C = (x.to(dtype) for x in (u, delta, B, C))
+        z = z if z is None else z.to(dtype)
+    _check(u, delta, A, B, C, D, z, bias)
+    operator = _operator(implementation, u, delta, A, B, C, D, z, bias)
+    return operator(u, delta, A, B, C, D, z, bias, scale, softplus, reverse)
+
+
+def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
+    name = selected_implementation(implementation, *inputs)
+    if name in OUTSIDE_TORCH_OPS:
+        loaded: Operator = get_implementation("scan", name).load()
+        return loaded
+    operator: Operator = getattr(torch.ops.vigbench, _define(name))
+    return operator
+
+
+def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
+    """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
+
+    ValueError where it cannot run on their device, or has no backward where one is needed.
+    """
+    tensors = [x for x in inputs if x is not None]
+    if implementation == "auto" and tensors[0].dtype == torch.float64:
+        implementation = "torch_chunk"  # Triton kernels sum in float32
+    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    name: str = _selected_name(implementation, tensors[0].device.type, training)
+    return name
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
+def _selected_name(implementation: str, device: str, training: bool) -> str:
+    return select_implementation("scan", implementation, device, training).name
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _define(name: str) -> str:
+    target = get_implementation("scan", name).load()  # importing it defines the operator
+    assert isinstance(target, OpOverload)
+    return str(target._schema.name).removeprefix("vigbench::")
+
+
+def _check(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    bias: Tensor | None,
+) -> None:
+    if u.ndim != 4 or 0 in u.shape[2:] or A.shape[-1:] == (0,):
+        raise ValueError(
+            f"u is {tuple(u.shape[1:])}: pass (batch, length, dim), with at least one token, channel and state"
+        )
+    directions, batch, length, dim = u.shape
+    state = A.shape[-1] if A.ndim else 0
+    wanted = {
+        "delta": (delta, u.shape),
+        "A": (A, (directions, dim, state)),
+        "B": (B, (directions, batch, length, state)),
+        "C": (C, (directions, batch, length, state)),
+        "D": (D, (directions, dim)),
+        "z": (z, u.shape[1:]),
+        "delta_bias": (bias, (directions, dim)),
+    }
+    for name, (x, shape) in wanted.items():
+        if x is not None and x.shape != shape:
+            raise ValueError(
+                f"{name} is {tuple(x.shape)} but u is {tuple(u.shape)} and A {tuple(A.shape)}: pass {tuple(shape)}"
+            )
+    for name, x in {"u": u, **{name: x for name, (x, _) in wanted.items()}}.items():
+        if x is None:
+            continue
+        if x.device != u.device:
+            raise ValueError(f"{name} is on {x.device} but u is on {u.device}: move them to one device")
+        if x.dtype not in DTYPES or (x.dtype != u.dtype and name not in ("A", "D", "delta_bias")):
+            allowed = "a floating dtype" if name in ("A", "D", "delta_bias") else "u's dtype"
+            raise ValueError(f"{name} is {x.dtype} but u is {u.dtype}: give it {allowed}")

@@ -1,0 +1,65 @@
+"""The one form that every implementation of the selective scan has.
+
+Everything that belongs to a direction has a leading dimension for directions: two are the forward and the backward one,
+a single one is backward if `reverse`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from vigbench.ops.cost import MacsFormula
+from vigbench.ops.custom_operator import Backward, Cost, define_operator
+from vigbench.ops.scan.cost import scan_macs, scan_macs_backward
+
+SCHEMA = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "float scale, bool softplus, bool reverse"
+)
+
+
+class Operator(Protocol):
+    """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u.
+
+    u, delta are (directions, batch, length, dim), B, C (directions, batch, length, state), A (directions, dim, state),
+    D, delta_bias (directions, dim), z (batch, length, dim).
+    """
+
+    def __call__(
+        self,
+        u: Tensor,
+        delta: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D: Tensor | None,
+        z: Tensor | None,
+        delta_bias: Tensor | None,
+        scale: float,
+        softplus: bool,
+        reverse: bool,
+        /,
+    ) -> Tensor: ...
+
+
+def define_scan(
+    name: str,
+    forward: Callable[..., Tensor],
+    backward: Backward | None,
+    executed: MacsFormula = scan_macs,
+    executed_backward: MacsFormula = scan_macs_backward,
+) -> Operator:
+    """An implementation as torch.ops.vigbench.scan_<name>, with the multiply-adds that it really executes."""
+    cost = Cost(scan_macs, executed, scan_macs_backward, executed_backward)
+    operator: Operator = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
+    return operator
+
+
+def _empty_result(u: Tensor, *_: object) -> Tensor:
+    return u.new_empty(u.shape[1:])
+
+
+def reverses(u: Tensor, reverse: bool) -> list[bool]:
+    """Of each direction whether it goes from the last token to the first."""
+    return [False, True] if u.shape[0] == 2 else [reverse]
