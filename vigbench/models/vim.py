@@ -1,4 +1,4 @@
-"""Vim, a plain vision backbone on the selective scan in both directions (arXiv 2401.09417), as released (hustvl/Vim)."""
+"""Vim, a plain vision backbone on selective scans in both directions (arXiv 2401.09417), as released (hustvl/Vim)."""
 
 import math
 from typing import Any

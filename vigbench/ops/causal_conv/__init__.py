@@ -1,4 +1,4 @@
-"""Mamba's short depthwise convolution in both directions, and the SiLU behind it (Vim, arXiv 2401.09417, algorithm 1)."""
+"""Mamba's short depthwise convolution in both directions, and SiLU behind it (Vim, arXiv 2401.09417, algorithm 1)."""
 
 import importlib
 

@@ -38,3 +38,16 @@ def chunk_macs_backward(*shapes: Any, **_: Any) -> int:
     """
     channels, states = _elements(shapes[1], shapes[4])
     return 22 * states + 8 * channels
+
+
+def triton_macs(*shapes: Any, **_: Any) -> int:
+    """Two passes: states (decay, product, weight by B: 3 L E N), then outputs (as in a chunk, a state at its start)."""
+    return chunk_macs(*shapes) + 3 * _elements(shapes[0], shapes[3])[1]
+
+
+def triton_macs_backward(*shapes: Any, **_: Any) -> int:
+    """States and their gradients at chunk boundaries (3 L E N each), and 23 L E N inside chunks, where scans of a tile
+    multiply decays as well: both scans with their inputs (6 and 5), state and output (4), and eight for the gradients.
+    """
+    channels, states = _elements(shapes[1], shapes[4])
+    return 29 * states + 10 * channels

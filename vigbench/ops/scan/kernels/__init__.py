@@ -1,0 +1,1 @@
+"""The selective scan's Triton kernels: states at chunk boundaries, outputs, gradients."""

@@ -1,0 +1,176 @@
+"""From tensors to launches: allocates states, outputs and gradients, and starts the kernels of each pass."""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from vigbench.ops import kernel_launch
+from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
+from vigbench.ops.scan.kernels.outputs import scan_outputs
+from vigbench.ops.scan.kernels.states import States, carry_states, scan_states
+from vigbench.ops.scan.kernels.tiles import Inputs, Variant, View, view
+
+
+class Settings(NamedTuple):
+    """How one pass is launched.
+
+    Attributes:
+        chunk: tokens handled at once, a power of two.
+        elements: states of all tokens of a chunk that a program holds: it takes as many channels as that allows.
+        segment: chunks that one program takes one after another for the states.
+        warps: of every kernel.
+    """
+
+    chunk: int
+    elements: int
+    segment: int
+    warps: int
+
+
+FORWARD = Settings(chunk=32, elements=8192, segment=8, warps=8)  # 16 channels of 16 states: a sector of half precision
+BACKWARD = Settings(chunk=16, elements=4096, segment=16, warps=8)
+
+
+class Arguments(NamedTuple):
+    """A scan's tensors and switches, see `operator.Operator`."""
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    scale: float
+    softplus: bool
+    reverse: bool
+
+
+def forward(given: Arguments, settings: Settings = FORWARD) -> Tensor:
+    """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
+    _require_supported(given.u)
+    out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
+    if out.numel() == 0:
+        return out
+    work = _Work(given, settings)
+    states = work.states(view(out[None]), adjoint=False)
+    work.start(
+        scan_outputs, (work.blocks, work.chunks, work.batch),
+        work.inputs, states, view(out[None]), work.length, work.segment, given.scale,
+    )  # fmt: skip
+    return out
+
+
+def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> list[Tensor]:
+    """Gradients of the tensors given, in their order and dtypes."""
+    _require_supported(given.u)
+    d_u, d_delta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.u, given.delta))
+    d_z = None if given.z is None else torch.empty(given.z.shape, dtype=given.z.dtype, device=given.z.device)
+    if given.u.numel() == 0:
+        weights = [None if x is None else torch.zeros_like(x) for x in (given.A, given.D, given.delta_bias)]
+        d_B, d_C = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.B, given.C))
+        return [x for x in (d_u, d_delta, weights[0], d_B, d_C, weights[1], d_z, weights[2]) if x is not None]
+    work = _Work(given, settings)
+    incoming = view(grad[None])
+    states, adjoints = work.states(incoming, adjoint=False), work.states(incoming, adjoint=True)
+    directions, state = given.u.shape[0], given.A.shape[-1]
+    by_block = [work.empty(work.blocks * directions, work.batch, work.length, state) for _ in range(2)]
+    parts = (work.batch * work.chunks, directions, work.variant.dim)
+    d_A, d_D, d_bias = work.empty(*parts, state), work.empty(*parts), work.empty(*parts)
+    grads = Gradients(
+        view(d_u), view(d_delta), d_A, view(by_block[0]), view(by_block[1]), d_D,
+        incoming if d_z is None else view(d_z[None]), d_bias,
+    )  # fmt: skip
+    work.start(
+        scan_gradients, (work.blocks, work.chunks, work.batch),
+        work.inputs, incoming, states, adjoints, grads, work.length, work.segment, given.scale,
+    )  # fmt: skip
+    d_B, d_C = (x.unflatten(0, (work.blocks, directions)).sum(0) for x in by_block)
+    results = (
+        (given.u, d_u), (given.delta, d_delta), (given.A, d_A.sum(0)), (given.B, d_B), (given.C, d_C),
+        (given.D, d_D.sum(0)), (given.z, d_z), (given.delta_bias, d_bias.sum(0)),
+    )  # fmt: skip
+    return [x.to(like.dtype) for like, x in results if like is not None and x is not None]
+
+
+def _require_supported(u: Tensor) -> None:
+    if u.dtype == torch.float64:
+        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
+
+
+class _Work:
+    """Sizes of one call, and what its kernels share."""
+
+    def __init__(self, given: Arguments, settings: Settings) -> None:
+        self.directions, self.batch, self.length, dim = given.u.shape
+        self.settings, self.device, self.scale = settings, given.u.device, given.scale
+        state = given.A.shape[-1]
+        state_block = int(triton.next_power_of_2(state))
+        fitting = max(1, settings.elements // (settings.chunk * state_block))
+        dim_block = min(fitting, int(triton.next_power_of_2(dim)))
+        self.blocks = triton.cdiv(dim, dim_block)
+        self.chunks = triton.cdiv(self.length, settings.chunk)
+        self.segment = min(settings.segment, self.chunks)
+        self.segments = triton.cdiv(self.chunks, self.segment)
+        self.variant = Variant(
+            dim=dim,
+            state=state,
+            dim_block=dim_block,
+            state_block=state_block,
+            chunk=settings.chunk,
+            softplus=given.softplus,
+            has_D=given.D is not None,
+            has_z=given.z is not None,
+            has_bias=given.delta_bias is not None,
+            forward=self.directions == 2 or not given.reverse,
+            backward=self.directions == 2 or given.reverse,
+            segmented=self.segments > 1,
+        )
+        u = view(given.u)
+        A = given.A.contiguous()
+        self.inputs = Inputs(
+            u,
+            view(given.delta),
+            A,
+            view(given.B),
+            view(given.C),
+            A if given.D is None else given.D.contiguous(),
+            u if given.z is None else view(given.z[None]),
+            A if given.delta_bias is None else given.delta_bias.contiguous(),
+        )
+
+    def states(self, grad: View, adjoint: bool) -> States:
+        """What enters each chunk, or the gradient of what leaves it."""
+        lead, tile = (self.directions, self.batch), (self.variant.dim, self.variant.state)
+        chunks = self.empty(*lead, self.chunks, *tile)
+        states, ends, end_steps = States(chunks, chunks, chunks), chunks, chunks
+        if self.variant.segmented:
+            states = States(
+                chunks,
+                self.empty(*lead, self.chunks, self.variant.dim),
+                self.empty(*lead, self.segments, *tile),
+            )
+            ends = self.empty(*lead, self.segments, *tile)
+            end_steps = self.empty(*lead, self.segments, self.variant.dim)
+        self.start(
+            scan_states, (self.blocks * self.directions, self.segments, self.batch),
+            self.inputs, grad, states, ends, end_steps, self.length, self.segment, self.scale, adjoint=adjoint,
+        )  # fmt: skip
+        if self.variant.segmented:
+            self.start(
+                carry_states, (self.blocks, self.directions, self.batch),
+                self.inputs, states, ends, end_steps, self.segments, adjoint=adjoint,
+            )  # fmt: skip
+        return states
+
+    def start(self, kernel: Any, grid: tuple[int, int, int], *args: Any, **switches: bool) -> None:
+        """Launch on the tensors' device."""
+        constants = {"variant": self.variant, **switches}
+        kernel_launch.launch_kernel(kernel, grid, self.device, args, constants, self.settings.warps, 1)
+
+    def empty(self, *shape: int) -> Tensor:
+        """A float32 tensor."""
+        return torch.empty(shape, dtype=torch.float32, device=self.device)

@@ -1,0 +1,24 @@
+"""The selective scan in Triton, chunk by chunk, both directions in one launch, softplus and the gate inside.
+
+Two passes over the inputs: states at chunk boundaries, then outputs (kernels/). Nothing is flipped or copied, whatever
+the strides; no state of every token reaches memory. The backward computes the states anew.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from vigbench.ops.scan.cost import triton_macs, triton_macs_backward
+from vigbench.ops.scan.kernels import launch
+from vigbench.ops.scan.operator import define_scan
+
+
+def _forward(*given: Any) -> Tensor:
+    return launch.forward(launch.Arguments(*given))
+
+
+def _backward(grad: Tensor, *given: Any) -> list[Tensor]:
+    return launch.backward(grad, launch.Arguments(*given))
+
+
+triton_fused = define_scan("triton_fused", _forward, _backward, triton_macs, triton_macs_backward)
