@@ -19,6 +19,17 @@ from vigbench.report.names import labels, printable, short_name
         ("resnet50", "ResNet-50"),
         ("vim_tiny_patch16_224", "Vim-T"),
         ("vrwkv_tiny", "VRWKV-T"),
+        ("hiera_base_224", "Hiera-B"),
+        ("mambaout_small", "MambaOut-S"),
+        ("regnety_040", "RegNetY-4GF"),
+        ("regnety_160.pycls_in1k", "RegNetY-16GF"),
+        ("regnetx_004", "RegNetX-0.4GF"),
+        ("xcit_tiny_12_p16_224", "XCiT-T12/16"),
+        ("pvt_v2_b1", "PVTv2-B1"),
+        ("pvt_v2_b2_li", "pvt_v2_b2_li"),  # another model than PVTv2-B2
+        ("efficientvit_b2", "EfficientViT-B2"),
+        ("efficientvit_m2", "efficientvit_m2"),  # another paper's
+        ("vit_small_patch14_reg4_dinov2", "DINOv2-S+reg"),
         ("deit_tiny_distilled_patch16_224", "deit_tiny_distilled_patch16_224"),  # another model than DeiT-T
         ("package.module:factory", "package.module:factory"),
     ],

@@ -67,8 +67,8 @@ def implementation_rows() -> list[tuple[str, str]]:
     """operator/name -> what it is, or why it cannot run on this machine."""
     import torch
 
-    import vigbench.ops.attention
-    import vigbench.ops.gla  # noqa: F401  both register their implementations
+    import vigbench.models
+    import vigbench.ops.attention  # noqa: F401  both register implementations
     from vigbench.ops.registry import list_implementations
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -131,12 +131,15 @@ def _extent(resolution: int | None, length: int | None, shape: str | None) -> di
 
 def _case(text: str, device: str, settings: dict[str, object]) -> Case:
     from vigbench.models.catalog import require_its_kind, resolve_implementations
+    from vigbench.models.own import require_buildable
     from vigbench.runner.run import choose_device
     from vigbench.suites.case import Case
 
     subject, _, implementation = text.partition("@")
     chosen = choose_device(device)
     require_its_kind(subject, as_operator="length" in settings)
+    if isinstance(resolution := settings.get("resolution"), int):
+        require_buildable(subject, [resolution])
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     checked = {
         "precision": options.precision_name("--precision", str(settings["precision"])),

@@ -20,12 +20,7 @@ def list_(kind: Kind, pattern: Pattern = "*") -> None:
 
         rows = [(name, load_suite(name).question) for name in list_suites() if fnmatchcase(name, pattern)]
     elif kind == "subjects":
-        from vigbench.models.catalog import list_subjects
-        from vigbench.models.family import family_of
-        from vigbench.ops.subjects import OPERATORS
-
-        kinds = {name: f"operator: {one.description}" for name, one in OPERATORS.items()}
-        rows = [(name, kinds.get(name) or family_of(name)) for name in list_subjects(pattern)]
+        rows = _subject_rows(pattern)
     elif kind == "implementations":
         from vigbench.cli.doctor import implementation_rows
 
@@ -39,3 +34,24 @@ def list_(kind: Kind, pattern: Pattern = "*") -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:{width}}  {text}")
+
+
+def _subject_rows(pattern: str) -> list[tuple[str, str]]:
+    """Each subject and what it is; plug-ins, refused ones too, with the package that brings them."""
+    from fnmatch import fnmatchcase
+
+    from vigbench.models.catalog import list_subjects
+    from vigbench.models.family import family_of
+    from vigbench.models.own import subject_plugins
+    from vigbench.ops.subjects import OPERATORS
+
+    kinds = {name: f"operator: {one.description}" for name, one in OPERATORS.items()}
+    refused = []
+    for name, plugin in subject_plugins().items():
+        source = f"plug-in of {plugin.distribution}"
+        if plugin.problem:
+            refused.append((name, f"{source}, refused: {plugin.problem}"))
+        else:
+            kinds[name] = f"{source}: {plugin.target}"
+    listed = [(name, kinds.get(name) or family_of(name)) for name in list_subjects(pattern)]
+    return listed + [row for row in refused if fnmatchcase(row[0], pattern)]

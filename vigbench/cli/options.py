@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 Suite = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite (vigbench list suites), or a YAML file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Subject = Annotated[str | None, typer.Option(help="Subjects: names or globs, comma-separated, e.g. 'deit*,vig*'.")]
+Subject = Annotated[str | None, typer.Option(help="Subjects, comma-separated: names, globs, package.module:factory.")]
 Implementation = Annotated[str | None, typer.Option(help="Only these implementations, e.g. eager,sdpa.")]
 Resolution = Annotated[str | None, typer.Option(help="Models: input sizes in px, e.g. 224,512.")]
 Length = Annotated[str | None, typer.Option(help="Operators: tokens of a sequence, e.g. 196,4096.")]
@@ -84,6 +84,15 @@ def overrides(
         budget=None if budget is None else duration_s("--budget", budget),
         case_timeout=None if case_timeout is None else duration_s("--case-timeout", case_timeout),
     )
+
+
+def require_subjects(command: str, suite: str, subject: str | None) -> None:
+    """Raise ValueError, with examples, if it is not said what to measure."""
+    if not suite and subject is None:
+        raise ValueError(
+            f"Name a suite: vigbench {command} --suite resolution-scaling (vigbench list suites shows them all). Or "
+            f"name subjects: vigbench {command} --subject my_pkg.models:make_net --resolution 224,512."
+        )
 
 
 def duration_s(option: str, text: str) -> float:

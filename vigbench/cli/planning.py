@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    suite: options.Suite,
+    suite: options.Suite = "",
     device: options.Device = "auto",
     subject: options.Subject = None,
     implementation: options.Implementation = None,
@@ -31,7 +31,7 @@ def plan(
     budget: options.Budget = None,
     case_timeout: options.CaseTimeout = None,
 ) -> None:
-    """Print a suite's cases and the estimated time; measure nothing (the same as run --plan)."""
+    """Print the cases of a suite, or of the subjects named, and the time; measure nothing (the same as run --plan)."""
     changes = options.overrides(
         subject=subject,
         implementation=implementation,
@@ -51,6 +51,7 @@ def plan(
         budget=budget,
         case_timeout=case_timeout,
     )
+    options.require_subjects("plan", suite, subject)
     from vigbench.runner.run import plan_suite
 
     print_plan(plan_suite(suite, device, changes))

@@ -56,7 +56,9 @@ def run(
     quiet: Quiet = False,
     no_report: NoReport = False,
 ) -> int:
-    """Measure a suite: one fresh process and one record for each case, then the report.
+    """Measure a suite, or the subjects named: one fresh process and one record for each case, then the report.
+
+    Without --suite: 224 px, batch 1, float32, inference, at most 5 minutes, where no option says otherwise.
 
     Exit codes: 0 done; 1 done, but a case ended in error, crashed or wrong_result; 2 wrong input; 130 interrupted.
     """
@@ -88,8 +90,8 @@ def run(
     if memory_limit is not None and not max_batch:
         raise ValueError("--memory-limit belongs to --max-batch; add that.")
     limit_mib = None if memory_limit is None else options.memory_mib("--memory-limit", memory_limit)
-    if resume is None and not suite:
-        raise ValueError("Name a suite: vigbench run --suite resolution-scaling (vigbench list suites shows them all).")
+    if resume is None:
+        options.require_subjects("run", suite, subject)
 
     from vigbench.records.schema import FAULTS
     from vigbench.runner.max_batch import BatchLimits

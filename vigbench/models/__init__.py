@@ -7,6 +7,8 @@ import timm
 from torch import nn
 
 from vigbench.models import vig, vig_h, vim
+from vigbench.models.factory import as_module, load_factory
+from vigbench.models.plugins import plugins
 from vigbench.models.weights import load_weights
 from vigbench.nearest import nearest
 
@@ -27,6 +29,10 @@ def create_model(
     ValueError for an unknown name, an implementation the model does not have, or a checkpoint that cannot be loaded.
     """
     if not timm.is_model(name):
+        if (plugin := plugins().get(name)) is not None and not plugin.problem:
+            if implementation != "auto" or checkpoint_path is not None:
+                raise ValueError(f"{name} is a plug-in: it takes neither an implementation nor a checkpoint_path")
+            return as_module(load_factory(plugin.target)(**timm_kwargs), plugin.target)
         names = timm.list_models()
         matches = [each for each in names if name in each][:3] or nearest(name, names, most=3)
         advice = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench list subjects for the names"

@@ -1,9 +1,8 @@
-"""Subjects by name: vigbench's own models, any timm model, `package.module:factory`, and operators."""
+"""Subjects by name: vigbench's own models, any timm model, operators, and the user's own (see `own.py`)."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,7 +16,10 @@ from torch import nn
 import vigbench.ops.gla  # noqa: F401  registers the operator's implementations
 from vigbench.models import create_model
 from vigbench.models.backbone import Backbone
+from vigbench.models.building import UnsupportedError as UnsupportedError
+from vigbench.models.building import build_on_meta as build_on_meta
 from vigbench.models.family import family_of
+from vigbench.models.own import build_own, own_target, subject_plugins
 from vigbench.nearest import one_of
 from vigbench.ops.attention import attention_modules, set_attention
 from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
@@ -34,10 +36,6 @@ BASELINES = (
 )
 
 
-class UnsupportedError(ValueError):
-    """This subject cannot be measured with these settings; the message says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Subject:
     """A subject, and the operator whose implementations can be chosen (None: no choice)."""
@@ -48,8 +46,9 @@ class Subject:
 
 
 def list_subjects(pattern: str = "*") -> list[str]:
-    """vigbench's models, its baselines and operators that match a glob; with none among them, matching timm models."""
+    """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
     own = [*timm.list_models("vig_*"), *BASELINES, *OPERATORS]
+    own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
 
@@ -61,7 +60,7 @@ def describe(name: str) -> Subject:
     Raises:
         ValueError: if there is no such subject; the message names the nearest ones.
     """
-    if ":" in name:
+    if own_target(name) is not None:
         return Subject(name, "other", None)
     if name in OPERATORS:
         return Subject(name, family_of(name), OPERATORS[name].operator)
@@ -110,20 +109,13 @@ def _auto(operator: str, device: str) -> str:
         return next(one.name for one in list_implementations(operator) if not one.devices)
 
 
-def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build without weights; for real where a constructor computes with tensors, which meta ones do not hold."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except (RuntimeError, UnsupportedError):
-        return build()
-
-
-def require_supported(subject: Subject, implementation: str, device: str, training: bool) -> None:
-    """Raise UnsupportedError, with the reason, if the implementation cannot run on the device (or lacks a backward)."""
+def require_supported(
+    subject: Subject, implementation: str, device: str, training: bool, dtype: torch.dtype | None = None
+) -> None:
+    """Raise UnsupportedError, with the reason, if the implementation cannot run on the device, or not in this way."""
     if subject.operator is not None:
         try:
-            select_implementation(subject.operator, implementation, device, training)
+            select_implementation(subject.operator, implementation, device, training, dtype)
         except ValueError as error:
             raise UnsupportedError(str(error)) from error
 
@@ -135,8 +127,8 @@ def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
         UnsupportedError: if it does not take this resolution or implementation.
         ValueError: if the subject is unknown.
     """
-    if ":" in name:
-        return _from_factory(name)
+    if target := own_target(name):
+        return build_own(name, target, resolution)
     operator = describe(name).operator
     if operator not in (None, "attention"):
         return create_model(name, implementation=implementation)
@@ -161,20 +153,6 @@ def _build_timm(name: str, resolution: int) -> nn.Module:
     size = config.get("input_size", (3, resolution, resolution))[-1]
     if config.get("fixed_input_size") and size != resolution:
         raise UnsupportedError(f"{name} takes {size} px only; leave {resolution} px out.")
-    return model
-
-
-def _from_factory(name: str) -> nn.Module:
-    module_name, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"Subject {name!r}: {error}. Write package.module:factory, importable from here.") from error
-    model = factory()
-    if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"Subject {name!r} returned {type(model).__name__}; the factory must return a torch.nn.Module."
-        )
     return model
 
 

@@ -10,7 +10,17 @@ import torch
 
 from vigbench.nearest import did_you_mean, one_of
 
-DISTRIBUTIONS = {"fla": "flash-linear-attention"}  # what to install, where it is not called like the module
+DISTRIBUTIONS = {  # what to install, where it is not called like the module
+    "fla": "flash-linear-attention",
+    "flash_attn_2_cuda": "flash-attn",
+    "flash_attn.cute": "--pre flash-attn-4",
+    "selective_scan_cuda": "mamba-ssm",
+}
+HALF = (torch.float16, torch.bfloat16)
+
+
+class UnsupportedError(ValueError):
+    """This cannot be measured with these settings; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +28,11 @@ class Implementation:
     """Code that computes an operator, and what it needs to run.
 
     `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
-    `devices` are torch device types; empty means any. `training` says whether it has a backward.
+    `devices` are torch device types; empty means any. `training` says whether it has a backward, `inference_only`
+    on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only.
     `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
-    has to show or must not show: the proof that the label is what ran.
+    has to show or must not show: the proof that the label is what ran. `must_run_on_cuda` are more of the first kind.
     """
 
     operator: str
@@ -31,18 +42,24 @@ class Implementation:
     requires: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     training: bool = True
+    inference_only: tuple[str, ...] = ()
+    half_only: tuple[str, ...] = ()
     check: str | None = None
     must_run: tuple[str, ...] = ()
+    must_run_on_cuda: tuple[str, ...] = ()
     must_not_run: tuple[str, ...] = ()
 
-    def unsupported_reason(self, device: str | torch.device) -> str | None:
-        """Why it cannot run on this device, in words a person can act on; None where it can. "meta" always can."""
+    def unsupported_reason(self, device: str | torch.device, dtype: torch.dtype | None = None) -> str | None:
+        """Why it cannot run on this device, in words a person can act on; None where it can. "meta" always can.
+
+        `dtype` is that of the inputs; None: any that it takes.
+        """
         kind = torch.device(device).type
-        missing = [package for package in self.requires if find_spec(package) is None]
+        missing = [package for package in self.requires if not _is_installed(package)]
         if kind == "meta":
             return None
         if missing:
-            names = " ".join(DISTRIBUTIONS.get(package, package.replace("_", "-")) for package in missing)
+            names = " ".join(dict.fromkeys(DISTRIBUTIONS.get(one, one.replace("_", "-")) for one in missing))
             verb = "is" if len(missing) == 1 else "are"
             return f"{', '.join(missing)} {verb} not installed: pip install {names}"
         if self.devices and kind not in self.devices:
@@ -51,11 +68,20 @@ class Implementation:
             )
         if kind == "cuda" and not torch.cuda.is_available():
             return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        if kind in self.half_only and dtype is not None and dtype not in HALF:
+            return f"{self.name} takes half precision only on {kind}: choose bfloat16 or float16"
         return None if self.check is None else str(reason) if (reason := _load(self.check)()) else None
 
     def load(self) -> Callable[..., Any]:
         """The function itself, imported now."""
         return _load(self.target)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of a part of a package that is not there at all
+        return False
 
 
 def _load(target: str) -> Callable[..., Any]:
@@ -91,27 +117,32 @@ def get_implementation(operator: str, name: str) -> Implementation:
     return _IMPLEMENTATIONS[operator][name]
 
 
-def select_implementation(operator: str, name: str, device: str, training: bool = False) -> Implementation:
+def select_implementation(
+    operator: str, name: str, device: str, training: bool = False, dtype: torch.dtype | None = None
+) -> Implementation:
     """The named implementation, or for "auto" the first supported one, if it can run on this device type.
 
-    `training` asks for one with a backward. ValueError, with the reason, where nothing fits.
+    `training` asks for one with a backward, `dtype` for one that takes it. ValueError, with the reason, where nothing
+    fits.
     """
     if name != "auto":
         chosen = get_implementation(operator, name)
-        if reason := _reason(chosen, device, training):
+        if reason := _reason(chosen, device, training, dtype):
             raise ValueError(f"{operator} implementation {name!r} cannot run: {reason}")
         return chosen
     for each in list_implementations(operator):
         portable = not each.devices or torch.device(device).type != "meta"  # shapes: the one that any machine has
-        if portable and _reason(each, device, training) is None:
+        if portable and _reason(each, device, training, dtype) is None:
             return each
     raise ValueError(f"no implementation of {operator} runs on {device!r}; see list_implementations({operator!r})")
 
 
-def _reason(implementation: Implementation, device: str, training: bool) -> str | None:
+def _reason(implementation: Implementation, device: str, training: bool, dtype: torch.dtype | None) -> str | None:
+    if training and torch.device(device).type in implementation.inference_only:
+        return f"{implementation.name} has no backward on {torch.device(device).type}: choose another implementation"
     if training and not implementation.training:
         return f"{implementation.name} has no backward: use torch.no_grad() or another implementation"
-    return implementation.unsupported_reason(device)
+    return implementation.unsupported_reason(device, dtype)
 
 
 def _check(name: str, allowed: dict[str, Any], what: str) -> None:

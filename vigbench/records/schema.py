@@ -173,11 +173,15 @@ class Metrics(BaseModel):
     gmacs: float | None = Field(
         None, description="10^9 multiply-adds per image (operators: sequence), algorithmic (docs/measurement.md)"
     )
+    closed_form_gmacs: float | None = Field(
+        None,
+        description="the same by a formula written from the architecture; more than 0.5% apart marks `flops_disputed`",
+    )
     executed_gmacs: float | None = Field(
         None, description="10^9 multiply-adds per image (operators: sequence) that the implementation executes"
     )
     operator_gmacs: float | None = Field(
-        None, description="the share of gmacs in vigbench's own operators (GLA mixing)"
+        None, description="the share of gmacs in the operator that mixes tokens: GLA, selective scan, Bi-WKV"
     )
     flop_coverage: float | None = Field(
         None, description="share of operator calls that the counting rule covers, 0 to 1"

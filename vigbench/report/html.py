@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from vigbench.report import summary
 from vigbench.report.bars import draw_stacks
+from vigbench.report.beside import beside_table
 from vigbench.report.curves import MAX_PANELS, Panel, panels, readable
 from vigbench.report.finding import headline, metric_title
 from vigbench.report.metrics import PLOTTED, Metric
@@ -121,6 +122,7 @@ def _page(
         when=summary.when(run_info),
         key_figures=summary.key_figures(found, counts, sum(bool(row["marks"]) for row in rows)) if rows else [],
         figures=figures,
+        beside=beside_table(rows),
         table=case_table(rows),
         table_open=len(rows) <= OPEN_ROWS,
         failures=failures(rows),

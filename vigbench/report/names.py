@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from vigbench.report.rows import Row
 
@@ -20,6 +20,8 @@ FAMILIES = {
     "swin": "Swin",
     "convnextv2": "ConvNeXtV2",
     "convnext": "ConvNeXt",
+    "hiera": "Hiera",
+    "mambaout": "MambaOut",
 }
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
 OPERATORS = {
@@ -32,7 +34,21 @@ OPERATORS = {
 _SIZED = re.compile(
     rf"({'|'.join(FAMILIES)})_({'|'.join(SIZES)})(_patch\d+)?(_window\d+)?(_\d+)?(\.[a-z0-9_]+)?", re.ASCII
 )
-_RESNET = re.compile(r"resnet(\d+)(\.[a-z0-9_]+)?", re.ASCII)
+# names with a scheme of their own: pattern -> how the paper writes it
+_OWN_SCHEME: dict[re.Pattern[str], Callable[[re.Match[str]], str]] = {
+    re.compile(r"resnet(\d+)(\.[a-z0-9_]+)?", re.ASCII): lambda m: f"ResNet-{m[1]}",
+    re.compile(r"regnet([xy])_(\d{3})(\.[a-z0-9_]+)?", re.ASCII): lambda m: (
+        f"RegNet{m[1].upper()}-{int(m[2]) / 10:g}GF"
+    ),
+    re.compile(r"xcit_([a-z]+)_(\d+)_p(\d+)_\d+(\.[a-z0-9_]+)?", re.ASCII): lambda m: (
+        f"XCiT-{m[1][0].upper()}{m[2]}/{m[3]}"
+    ),
+    re.compile(r"pvt_v2_b(\d)(\.[a-z0-9_]+)?", re.ASCII): lambda m: f"PVTv2-B{m[1]}",
+    re.compile(r"efficientvit_([bl]\d)(\.[a-z0-9_]+)?", re.ASCII): lambda m: f"EfficientViT-{m[1].upper()}",
+    re.compile(r"vit_([a-z]+)_patch14_reg4_dinov2(\.[a-z0-9_]+)?", re.ASCII): lambda m: (
+        f"DINOv2-{SIZES.get(m[1], m[1])}+reg"
+    ),
+}
 
 
 def short_name(subject: str) -> str:
@@ -41,9 +57,8 @@ def short_name(subject: str) -> str:
         return OPERATORS[subject]
     if match := _SIZED.fullmatch(subject):
         return f"{FAMILIES[match[1]]}-{SIZES[match[2]]}"
-    if match := _RESNET.fullmatch(subject):
-        return f"ResNet-{match[1]}"
-    return subject
+    matches = ((match, name) for pattern, name in _OWN_SCHEME.items() if (match := pattern.fullmatch(subject)))
+    return next((name(match) for match, name in matches), subject)
 
 
 def size_of(subject: str) -> str:

@@ -48,20 +48,21 @@ def case_table(rows: Sequence[Row]) -> Table:
     heads += [("Marks", "", False)] * marked
     body = []
     for row in rows:
-        cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, _whole_name(row))]
+        cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, whole_name(row))]
         cells += [_count_cell(row["resolution"])] * models
         cells += [_count_cell(row["length"]), (shape_text(row["shape"]) if row["shape"] else "", None, "")] * operators
         cells += [_count_cell(row["batch_size"])]
         cells += [(row["precision"], None, "")]
         cells += [_setting_cell(row[name]) for name in extra]
         cells += [(row["status"].replace("_", " "), None, "")]
-        cells += [(number(row[metric.column]), row[metric.column], _interval(row, metric)) for metric in metrics]
+        cells += [(number(row[metric.column]), row[metric.column], interval_text(row, metric)) for metric in metrics]
         cells += [(row["marks"].replace(";", ", ").replace("_", " "), None, "")] if marked else []
         body.append(cells)
     return Table(heads, body)
 
 
-def _whole_name(row: Row) -> str:
+def whole_name(row: Row) -> str:
+    """The subject as it was asked for, with its implementation where there is a choice."""
     chosen = row["implementation"] not in ("", "default")
     return f"{row['subject']} [{row['implementation']}]" if chosen else str(row["subject"])
 
@@ -76,7 +77,8 @@ def _setting_cell(value: object) -> Cell:
     return (str(value), float(value), "") if isinstance(value, int) else (str(value), None, "")
 
 
-def _interval(row: Row, metric: Metric) -> str:
+def interval_text(row: Row, metric: Metric) -> str:
+    """The 95% interval of a value in words; empty where there is none."""
     low, high = (row[name] if name else None for name in (metric.low, metric.high))
     return f"95% interval {number(low)} to {number(high)} {metric.unit}" if low is not None and high is not None else ""
 
@@ -87,7 +89,7 @@ def failures(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str]]:
     return [
         (
             names[row["subject"], row["implementation"]],
-            _whole_name(row),
+            whole_name(row),
             f"{setting_of(row).sweep.text(row['extent'])}, {setting_of(row).text()}",
             row["status"].replace("_", " "),
             row["reason"] or "no reason recorded",

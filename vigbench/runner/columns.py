@@ -82,13 +82,14 @@ def memory_columns(
     }
 
 
-def cost_columns(cost: Cost, operator: str | None) -> dict[str, float | int | str | None]:
-    """Multiply-adds of one image in units of 10^9, and what they cover."""
+def cost_columns(cost: Cost, operator: str | None, closed_form_macs: int | None) -> dict[str, float | int | str | None]:
+    """Multiply-adds of one image in units of 10^9, by both counters, and what they cover."""
     return {
         "params": cost.params,
         "gmacs": cost.macs / 1e9,
+        "closed_form_gmacs": None if closed_form_macs is None else closed_form_macs / 1e9,
         "executed_gmacs": cost.executed_macs / 1e9,
-        "operator_gmacs": cost.operator_macs / 1e9 if operator == "gla" else None,
+        "operator_gmacs": None if operator is None or (own := cost.by_operator.get(operator)) is None else own / 1e9,
         "flop_coverage": cost.coverage,
         "uncounted_operators": ";".join(cost.uncounted) or None,
     }

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from vigbench.models.family import family_of
+from vigbench.models.own import is_own
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
@@ -169,7 +170,7 @@ def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, fl
     return Record(
         case_id=case.case_id,
         case=case,
-        family=family_of(case.subject),
+        family="other" if is_own(case.subject) else family_of(case.subject),
         operator=measured.operator,
         status=measured.status,
         reason=measured.reason,

@@ -13,6 +13,11 @@ from vigbench.runner.gate import WrongResultError
 from vigbench.runner.messages import Outcome
 from vigbench.suites.case import Case
 
+NO_BACKEND = (
+    "{case.subject}: torch's {case.implementation} cannot compute this attention (a mask, the precision, the shape of "
+    "the heads, or this device): choose sdpa, which takes another backend where it has to."
+)
+
 
 def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
     """The outcome of `work`, or of its failure."""
@@ -32,6 +37,8 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
         reason = f"{case.subject} needs the package {error.name}, which is not installed: pip install {error.name}"
         return _failure(case, Status.unsupported, reason)
     except Exception as error:
+        if "No available kernel" in str(error):  # a pinned backend of scaled_dot_product_attention
+            return _failure(case, Status.unsupported, NO_BACKEND.format(case=case))
         if is_out_of_memory(error):
             size = f"batch {case.batch_size}, {case.extent_text}"
             reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"

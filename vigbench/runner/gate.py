@@ -18,12 +18,12 @@ from vigbench.ops.attention import set_attention
 from vigbench.runner.subject import build_on_device, gradients_of, loss_of, make_inputs
 from vigbench.suites.case import Case, Precision
 
-# The token-by-token reference takes seconds beyond these; the operator's own tests cover longer sequences.
-LARGEST_GLA_GATE_PX = 1024
-LARGEST_GLA_GRADIENT_GATE_PX = 256
+# References that go token by token take seconds beyond these; the operators' own tests cover longer sequences.
+LARGEST_PX = {"gla": 1024, "scan": 512, "biwkv": 1024}
+LARGEST_GRADIENT_PX = {"gla": 256, "scan": 224, "biwkv": 512}
 SMALLEST_GATE_PX = 64  # below it there is nothing left to compare
 
-REFERENCES = {"gla": "reference", "attention": "eager"}
+REFERENCES = {"gla": "reference", "scan": "reference", "biwkv": "reference", "attention": "eager"}
 
 
 class WrongResultError(Exception):
@@ -86,16 +86,14 @@ def tolerance_class(case: Case) -> str:
 
 
 def _largest_px(operator: str, case: Case) -> int:
-    if operator != "gla":
-        return case.extent
-    return LARGEST_GLA_GRADIENT_GATE_PX if case.phase.trains else LARGEST_GLA_GATE_PX
+    return (LARGEST_GRADIENT_PX if case.phase.trains else LARGEST_PX).get(operator, case.extent)
 
 
 def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
     """The model and an image of `side` px; a model that is built for one size is built anew, with the same weights."""
     if side == case.extent:
         return model, image
-    if operator == "gla":
+    if operator != "attention":  # vigbench's own models take any size
         return model, image[:, :, :side, :side]
     smaller = case.model_copy(update={"resolution": side, "batch_size": 1})
     return build_on_device(smaller).eval(), make_inputs(smaller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from vigbench.measure.closed_form import are_disputed, closed_form_macs
 from vigbench.measure.compilation import watch_kernels
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
 from vigbench.records.schema import Metrics, Status
@@ -57,13 +58,14 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
 
     on_stage("path")
     ran = look_inside(prepared)
-    timing, gate = taken.timing, prepared.gate
+    timing, gate, case = taken.timing, prepared.gate, prepared.case
+    closed_form = None if case.resolution is None else closed_form_macs(case.subject, case.resolution)
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),
             **throughput_columns(timing, prepared.case.batch_size),
             **memory_columns(held.memory, held.saved_for_backward, held.gradients),
-            **cost_columns(prepared.cost, prepared.operator),
+            **cost_columns(prepared.cost, prepared.operator, closed_form),
             **path_columns(ran.path),
             **kernel_columns(taken.kernel, ran.busy_s, timing),
             **surroundings_columns(taken),
@@ -88,6 +90,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         "throttled": taken.state.throttled,
         "launch_bound": busy is not None and busy < LAUNCH_BOUND_BELOW,
         "launch_exposed": taken.kernel is not None and not taken.kernel.launch_hidden,
+        "flops_disputed": are_disputed(prepared.cost.macs, closed_form),
         "unverified": gate.unverified or taken.unverified,
     }
     return Outcome(

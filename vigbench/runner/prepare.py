@@ -16,7 +16,7 @@ from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
 from vigbench.measure.path import Path, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
-from vigbench.measure.settings import apply_settings
+from vigbench.measure.settings import DTYPES, apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
@@ -65,7 +65,7 @@ class Prepared:
 def operator_of(case: Case) -> str | None:
     """The operator whose implementation the case names; UnsupportedError if that cannot run on its device."""
     subject = describe(case.subject)
-    require_supported(subject, case.implementation, case.device, case.phase.trains)
+    require_supported(subject, case.implementation, case.device, case.phase.trains, DTYPES[case.precision])
     require_steppable(case)
     if case.device == "cuda" and not torch.cuda.is_available():
         raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
@@ -174,7 +174,8 @@ def prove_path(prepared: Prepared) -> Path:
     path = record_path(prepared.call, prepared.inputs.device)
     if operator is not None:
         label = get_implementation(operator, case.implementation)
-        if broken := path.broken_promise(label.must_run, label.must_not_run):
+        must_run = label.must_run + (label.must_run_on_cuda if case.device == "cuda" else ())
+        if broken := path.broken_promise(must_run, label.must_not_run):
             raise WrongResultError(
                 f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
                 f"operators/{case.case_id}.csv of the run has what ran.",

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -215,10 +214,11 @@ def _start_alone(python: str | None, connection: Connection, output: Connection,
         python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
     elif os.sep in python:
         python = str(Path(python).absolute())  # not resolved: the link is what makes it that environment's
-    command = [python, "-m", "vigbench.runner.worker", *map(str, ends), job.to_json()]
+    # -P: the current folder may be a checkout of this vigbench; a subject from there is still found, see models/own.py
+    command = [python, "-P", "-m", "vigbench.runner.worker", *map(str, ends), job.to_json()]
     try:
         return subprocess.Popen(  # noqa: S603  the user named the interpreter
-            command, pass_fds=ends, env=environment, cwd=Path(tempfile.gettempdir()), stdout=ends[1], stderr=ends[1]
+            command, pass_fds=ends, env=environment, stdout=ends[1], stderr=ends[1]
         )
     except OSError as error:
         raise ValueError(f"Cannot start {python}: {error.strerror}. Name the Python of an environment.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from vigbench.measure.cost import count_cost
 from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import build_on_meta, build_subject, require_its_kind, resolve_implementations
+from vigbench.models.own import require_buildable
 from vigbench.ops.subjects import OPERATORS
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
@@ -27,6 +28,7 @@ from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.machine import describe_machine
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.suites.case import Case, Device
+from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, estimate_s, plan
 from vigbench.suites.schema import Suite
@@ -51,9 +53,9 @@ def choose_device(device: str, *, planning: bool = False) -> Device:
     return Device(device)
 
 
-def plan_suite(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> Plan:
+def plan_suite(suite: str | Path | None, device: str = "auto", overrides: Overrides | None = None) -> Plan:
     """The cases of a suite on this machine; measures nothing. Raises ValueError for anything unknown."""
-    return _plan(load_suite(suite), choose_device(device, planning=True), overrides)
+    return _plan(_definition(suite, overrides), choose_device(device, planning=True), overrides)
 
 
 @lru_cache(maxsize=1024)
@@ -84,7 +86,7 @@ class Run:
 
 
 def start_run(
-    suite: str | Path,
+    suite: str | Path | None,
     *,
     out: str | Path = "results",
     device: str = "auto",
@@ -104,18 +106,24 @@ def start_run(
     return _create_folder(Path(out), info), planned
 
 
-def plan_for(suite: str | Path, device: str = "auto", overrides: Overrides | None = None) -> tuple[Suite, Plan]:
+def plan_for(suite: str | Path | None, device: str = "auto", overrides: Overrides | None = None) -> tuple[Suite, Plan]:
     """The suite and its plan for a device that is here. Raises ValueError for anything unknown."""
-    definition = load_suite(suite)
+    definition = _definition(suite, overrides)
     return definition, _plan(definition, choose_device(device), overrides)
+
+
+def _definition(suite: str | Path | None, overrides: Overrides | None) -> Suite:
+    """The suite of that name or file; without one, that of the subjects in `overrides`."""
+    return load_suite(suite) if suite else custom_suite(overrides or Overrides())
 
 
 def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Plan:
     overrides = overrides or Overrides()
-    as_operator = overrides.applied_to(definition.profile(device)).length is not None
+    profile = overrides.applied_to(definition.profile(device))
 
     def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
-        require_its_kind(subject, as_operator=as_operator)
+        require_its_kind(subject, as_operator=profile.length is not None)
+        require_buildable(subject, profile.resolution or ())
         return resolve_implementations(subject, requested, device)
 
     return plan(definition, device, resolve, overrides)
@@ -182,7 +190,17 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
     if info.get("shipped_suite") and definition.name in list_suites():
         definition = load_suite(definition.name)  # as it is now; a file of the user's own stays as recorded
     _require_unchanged(store, info, describe_run(definition, planned, []))
+    _require_buildable_still(planned)
     return store, planned
+
+
+def _require_buildable_still(planned: Plan) -> None:
+    """Raise ValueError if a subject is no longer found, as from another folder than that of the run's start."""
+    resolutions: dict[str, list[int]] = {}
+    for case in planned.cases:
+        resolutions.setdefault(case.subject, []).extend([] if case.resolution is None else [case.resolution])
+    for subject, sides in resolutions.items():
+        require_buildable(subject, list(dict.fromkeys(sides)))
 
 
 def _require_unchanged(store: RunStore, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -242,19 +260,33 @@ def _gmacs(case: Case) -> float:
 
 
 def run(
-    suite: str | Path, out: str | Path = "results", device: str = "auto", *, overrides: Overrides | None = None
+    suite: str | Path | None = None,
+    out: str | Path = "results",
+    device: str = "auto",
+    *,
+    subject: str | Sequence[str] | None = None,
+    resolution: int | Sequence[int] | None = None,
+    overrides: Overrides | None = None,
 ) -> Run:
     """Run a suite on this machine and return its folder; see `vigbench run --help` for the same from a shell.
 
     Args:
-        suite: name of a shipped suite, or a path to a suite file.
+        suite: name of a shipped suite, or a path to a suite file; None: the subjects that are named, see
+            `suites/custom.py` for its settings.
         out: folder in which the run's folder is made.
         device: auto, cpu or cuda.
-        overrides: replacements for axes and limits.
+        subject: the subjects to measure, instead of all of the suite: a name, or several.
+        resolution: side of the images in px, instead of the suite's: a number, or several.
+        overrides: replacements for all axes and limits.
 
     Raises:
         ValueError: for an unknown suite, subject or setting, or a folder that cannot be written.
     """
+    overrides = overrides or Overrides()
+    if subject is not None:
+        overrides = replace(overrides, subject=[subject] if isinstance(subject, str) else list(subject))
+    if resolution is not None:
+        overrides = replace(overrides, resolution=[resolution] if isinstance(resolution, int) else list(resolution))
     store, planned = start_run(suite, out=out, device=device, overrides=overrides)
     continue_run(store, planned)
     return Run(store.folder)

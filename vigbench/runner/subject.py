@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.models.catalog import build_subject, fill_weights
+from vigbench.models.own import is_own
 from vigbench.runner.operator import build_operator, make_output_gradient
 from vigbench.runner.training_step import TrainingStep, make_optimizer
 from vigbench.suites.case import Case, Phase
@@ -20,7 +21,7 @@ def build_on_device(case: Case) -> nn.Module:
     if case.resolution is None:
         return build_operator(case)
     model = build_subject(case.subject, case.implementation, case.resolution)
-    if ":" not in case.subject:  # a factory's own weights are left alone
+    if not is_own(case.subject):  # a factory's own weights are left alone
         fill_weights(model, SEED)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.channels_last:

@@ -61,7 +61,7 @@ class Case(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     subject: str = Field(
-        min_length=1, description="what is measured: a model name, package.module:factory, or an operator"
+        min_length=1, description="what is measured: a model name, package.module:factory, a plug-in, or an operator"
     )
     implementation: str = Field(
         default="default", description="which code computes the subject's operator; `default` where there is no choice"

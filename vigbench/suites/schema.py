@@ -59,6 +59,8 @@ class SubjectEntry(_Strict):
     name: Annotated[str, Field(min_length=1)]
     attention: Names | None = None
     gla: Names | None = None
+    scan: Names | None = None
+    biwkv: Names | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -67,14 +69,17 @@ class SubjectEntry(_Strict):
 
     @model_validator(mode="after")
     def _one_operator(self) -> SubjectEntry:
-        if self.attention and self.gla:
-            raise ValueError("name the implementations of one operator, attention or gla, not of both")
+        if sum(one is not None for one in self._by_operator()) > 1:
+            raise ValueError("name the implementations of one operator: attention, gla, scan or biwkv")
         return self
+
+    def _by_operator(self) -> tuple[Names | None, ...]:
+        return self.attention, self.gla, self.scan, self.biwkv
 
     @property
     def implementations(self) -> list[str]:
         """Implementations that the entry names; empty means the subject's default."""
-        return self.attention or self.gla or []
+        return next((one for one in self._by_operator() if one), [])
 
 
 class Axes(_Strict):

@@ -3,27 +3,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
+from tests.measure.allocations import peak_bytes
 from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_low_rank
 from vigbench.ops.gla import chunks as chunking
 from vigbench.ops.gla.chunks import Chunks, chunk_size
 from vigbench.ops.gla.torch_chunk import _backward, _forward
 
 MakeInputs = Callable[..., list[Tensor]]
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """The most memory allocated at once while it runs."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        kept = run()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    assert kept is not None
-    used = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        used += event.nbytes()
-        peak = max(peak, used)
-    return peak
 
 
 @pytest.mark.parametrize("backward", [False, True])

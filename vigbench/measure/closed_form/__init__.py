@@ -6,7 +6,9 @@ count and `count_cost` agree, neither has missed an operator: they share no code
 
 from vigbench.measure.closed_form import cnn, hierarchical, linear_complexity, transformers
 
-__all__ = ["closed_form_macs"]
+__all__ = ["are_disputed", "closed_form_macs"]
+
+ALLOWED_DIFFERENCE = 0.005  # of the closed form
 
 _FORMULAS = transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS
 
@@ -23,3 +25,8 @@ def closed_form_macs(subject: str, resolution: int) -> int | None:
     """
     formula = _FORMULAS.get(subject)
     return None if formula is None else formula(resolution)
+
+
+def are_disputed(macs: int, closed_form: int | None) -> bool:
+    """Whether the count of a model and its closed form differ by more than 0.5%; not without a formula."""
+    return closed_form is not None and abs(macs - closed_form) > ALLOWED_DIFFERENCE * closed_form

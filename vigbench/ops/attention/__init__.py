@@ -3,6 +3,9 @@
 from vigbench.ops.attention.timm_switch import attention_modules, set_attention
 from vigbench.ops.registry import Implementation, register
 
+_MATERIALISED = ("aten::bmm", "aten::_softmax")
+_SDPA = ("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention")
+
 register(
     Implementation(
         operator="attention",
@@ -19,7 +22,84 @@ register(
         description="two matrix products and a softmax; the score matrix is materialised",
         target="vigbench.ops.attention.softmax:eager",
         must_run=("aten::bmm",),
-        must_not_run=("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention"),
+        must_not_run=_SDPA,
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="sdpa_flash",
+        description="the same, by its FlashAttention-2 backend (on a CPU by the flash kernel for CPUs)",
+        target="vigbench.ops.attention.softmax:sdpa_flash",
+        half_only=("cuda",),
+        must_run=("aten::_scaled_dot_product_flash_attention*",),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="sdpa_efficient",
+        description="the same, by its memory-efficient backend (CUTLASS)",
+        target="vigbench.ops.attention.softmax:sdpa_efficient",
+        devices=("cuda",),
+        must_run=("aten::_scaled_dot_product_efficient_attention",),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="sdpa_cudnn",
+        description="the same, by cuDNN: the strongest of torch's own on Hopper",
+        target="vigbench.ops.attention.softmax:sdpa_cudnn",
+        devices=("cuda",),
+        half_only=("cuda",),
+        must_run=("aten::_scaled_dot_product_cudnn_attention",),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="sdpa_math",
+        description="the same, by its plain backend: materialises the score matrix",
+        target="vigbench.ops.attention.softmax:sdpa_math",
+        must_run=("aten::_scaled_dot_product_attention_math",),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="flex",
+        description="torch's flex_attention, compiled for its inputs (Triton on CUDA, C++ on a CPU)",
+        target="vigbench.ops.attention.flex:flex",
+        inference_only=("cpu",),
+        must_run_on_cuda=("*flex_attention*",),
+        must_not_run=(*_MATERIALISED, *_SDPA),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="flash_attn",
+        description="FlashAttention-2 by the flash-attn package",
+        target="vigbench.ops.attention.external:flash_attn",
+        requires=("flash_attn", "flash_attn_2_cuda"),
+        devices=("cuda",),
+        half_only=("cuda",),
+        must_run=("*flash_fwd*",),
+        must_not_run=(*_MATERIALISED, *_SDPA),
+    )
+)
+register(
+    Implementation(
+        operator="attention",
+        name="flash_attn_4",
+        description="FlashAttention-4 by the flash-attn-4 package",
+        target="vigbench.ops.attention.external:flash_attn_4",
+        requires=("flash_attn.cute",),
+        devices=("cuda",),
+        half_only=("cuda",),
+        must_run=("*FlashAttentionForward*",),
+        must_not_run=(*_MATERIALISED, *_SDPA),
     )
 )
 

@@ -1,13 +1,21 @@
-"""Softmax attention as an operator of its own: the two implementations that models switch between."""
+"""Softmax attention as an operator of its own, by torch's code: eager, and fused with or without a pinned backend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Attention = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+BACKENDS = {
+    "sdpa_flash": SDPBackend.FLASH_ATTENTION,
+    "sdpa_efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "sdpa_cudnn": SDPBackend.CUDNN_ATTENTION,
+    "sdpa_math": SDPBackend.MATH,
+}
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -23,6 +31,18 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)
+
+
+def _pinned(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    with sdpa_kernel(backend):
+        return sdpa(q, k, v, scale)
+
+
+# `sdpa` with one backend: RuntimeError ("No available kernel") where that cannot compute these inputs
+sdpa_flash = partial(_pinned, BACKENDS["sdpa_flash"])
+sdpa_efficient = partial(_pinned, BACKENDS["sdpa_efficient"])
+sdpa_cudnn = partial(_pinned, BACKENDS["sdpa_cudnn"])
+sdpa_math = partial(_pinned, BACKENDS["sdpa_math"])
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:

@@ -34,4 +34,4 @@ def bidirectional_causal_conv(
 def _define(name: str) -> str:
     """The operator's name, once it is defined."""
     importlib.import_module(f"vigbench.ops.causal_conv.{name}")
-    return f"causal_conv_{name}"
+    return f"conv_{name}"

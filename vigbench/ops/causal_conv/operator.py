@@ -12,9 +12,9 @@ SCHEMA = "Tensor x, Tensor weight, Tensor bias, bool channels_first"
 
 
 def define_causal_conv(name: str, forward: Callable[..., Tensor], backward: Backward) -> None:
-    """An implementation as torch.ops.vigbench.causal_conv_<name>."""
+    """An implementation as torch.ops.vigbench.conv_<name>."""
     cost = Cost(_macs, _macs, _macs_backward, _macs_backward)
-    define_operator(f"causal_conv_{name}", forward, backward, cost, SCHEMA, empty_result)
+    define_operator(f"conv_{name}", forward, backward, cost, SCHEMA, empty_result)
 
 
 def empty_result(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> Tensor:  # noqa: ARG001

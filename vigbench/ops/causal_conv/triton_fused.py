@@ -26,7 +26,9 @@ def _load(data, batch_stride, token_stride, channel_stride, batch, tokens, chann
 
 
 @triton.jit
-def _store(data, batch_stride, token_stride, channel_stride, batch, tokens, channels, length, dim: tl.constexpr, values):
+def _store(
+    data, batch_stride, token_stride, channel_stride, batch, tokens, channels, length, dim: tl.constexpr, values
+):  # fmt: skip
     """Write `values` where `_load` would read."""
     at = batch.to(tl.int64) * batch_stride + tokens.to(tl.int64)[:, None] * token_stride
     mask = (tokens < length)[:, None] & (channels < dim)[None, :]
@@ -89,9 +91,7 @@ def causal_conv_weight_gradients(
             x, x_batch, x_token, x_channel, weight, bias, batch, tokens, channels, length, direction, dim, taps
         )
         on = tl.sigmoid(total)
-        d_out = _load(
-            grad + direction * g_direction, g_batch, g_token, g_channel, batch, tokens, channels, length, dim
-        )
+        d_out = _load(grad + direction * g_direction, g_batch, g_token, g_channel, batch, tokens, channels, length, dim)
         d_in = d_out * on * (1.0 + total * (1.0 - on))
         row = direction * tl.num_programs(2).to(tl.int64) + batch
         _store(d_total + row * length * dim, 0, dim, 1, batch, tokens, channels, length, dim, d_in)

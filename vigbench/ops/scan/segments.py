@@ -18,7 +18,7 @@ class Segments:
         _, self.batch, self.length, dim = u.shape
         self.reverses = reverses
         self.dtype = torch.promote_types(u.dtype, torch.float32)
-        fitting = ELEMENTS // (len(reverses) * self.batch * dim * state)
+        fitting = ELEMENTS // max(1, len(reverses) * self.batch * dim * state)
         self.tokens = max(CHUNK, min(8 * CHUNK, fitting // CHUNK * CHUNK))
 
     def spans(self) -> list[tuple[int, int]]:

@@ -65,17 +65,13 @@ def _direction(
     step, u = load_step(x, previous, variant), load_channels(x.u, previous, variant)
     decay = tl.exp2(step[:, :, None] * log2_decay[None, :, :])
     written = (step * u)[:, :, None] * load_states(x.B, previous, variant)[:, None, :]
-    entering = load_state(
-        states, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant
-    )
+    entering = load_state(states, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant)
     before = scan(decay, written, entering, reverse)
 
     # the gradient of the state after each token: a scan from the other end, over the decays of the tokens after
     step = load_step(x, moved(at, -back, length, variant), variant)
     decay = tl.exp2(step[:, :, None] * log2_decay[None, :, :])
-    leaving = load_state(
-        adjoints, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant
-    )
+    leaving = load_state(adjoints, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant)
     d_state = scan(decay, d_out[:, :, None] * C[:, None, :], leaving, not reverse)
 
     raw, u = load_raw(x, at, variant), load_channels(x.u, at, variant)
@@ -97,7 +93,7 @@ def _direction(
     if variant.softplus:
         d_raw *= tl.where(raw > 20.0, 1.0, tl.sigmoid(raw))
     d_u = d_written * step
-    if variant.has_D:
+    if variant.has_skip:
         D = load_row(x.D, at.direction, at.channels, variant)[None, :]
         out += D * u
         d_u += D * d_out
@@ -110,9 +106,7 @@ def _direction(
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks"])
-def scan_gradients(
-    x, grad, states, adjoints, grads, length, segment_chunks, scale, variant: tl.constexpr
-):
+def scan_gradients(x, grad, states, adjoints, grads, length, segment_chunks, scale, variant: tl.constexpr):
     """Grid: (blocks of channels, chunks, batch)."""
     channels, numbers = blocks(tl.program_id(0), variant)
     chunk, chunks, batch = tl.program_id(1), tl.num_programs(1), tl.program_id(2)
@@ -120,18 +114,14 @@ def scan_gradients(
     at = place_of(first, batch, chunk, length, channels, numbers, variant)
     d_out = load_gradient(grad, x, at, scale, variant)
     if variant.forward:
-        out = _direction(
-            x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, False
-        )
+        out = _direction(x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, False)
         if variant.backward:
             at_last = place_of(first + 1, batch, chunk, length, channels, numbers, variant)
             out += _direction(
                 x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at_last, variant, True
             )
     else:
-        out = _direction(
-            x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, True
-        )
+        out = _direction(x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, True)
     if variant.has_z:
         gate = load_channels(x.z, at, variant)
         on = tl.sigmoid(gate)

@@ -122,7 +122,7 @@ class _Work:
             state_block=state_block,
             chunk=settings.chunk,
             softplus=given.softplus,
-            has_D=given.D is not None,
+            has_skip=given.D is not None,
             has_z=given.z is not None,
             has_bias=given.delta_bias is not None,
             forward=self.directions == 2 or not given.reverse,

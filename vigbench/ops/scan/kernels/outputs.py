@@ -21,15 +21,13 @@ def _read(x, states, chunk, chunks, segment_chunks, at, variant: tl.constexpr, r
     """One direction's outputs, (tokens, channels)."""
     row = at.direction * tl.num_programs(2) + tl.program_id(2)
     log2_decay = load_log2_decay(x, at.direction, at.channels, at.states, variant)
-    entering = load_state(
-        states, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant
-    )
+    entering = load_state(states, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant)
     step, u = load_step(x, at, variant), load_channels(x.u, at, variant)
     decay = tl.exp2(step[:, :, None] * log2_decay[None, :, :])
     written = (step * u)[:, :, None] * load_states(x.B, at, variant)[:, None, :]
     state = scan(decay, written, entering, reverse)
     out = tl.sum(state * load_states(x.C, at, variant)[:, None, :], 2)
-    if variant.has_D:
+    if variant.has_skip:
         out += load_row(x.D, at.direction, at.channels, variant)[None, :] * u
     return out
 

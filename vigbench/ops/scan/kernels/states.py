@@ -27,9 +27,9 @@ from vigbench.ops.scan.kernels.tiles import (
 class States(NamedTuple):
     """States of the directions there are, float32, contiguous.
 
-    `chunks`, (directions, batch, chunks, dim, state): what enters each chunk from its own segment. `steps`, (directions,
-    batch, chunks, dim): the sum of steps from the start of the segment to the chunk. `segments`, as `chunks` with a
-    segment for each chunk: what enters each segment.
+    `chunks`, (directions, batch, chunks, dim, state): what enters each chunk from its own segment. `steps`,
+    (directions, batch, chunks, dim): the sum of steps from the start of the segment to the chunk. `segments`, as
+    `chunks` with a segment for each chunk: what enters each segment.
     """
 
     chunks: Tensor
@@ -57,7 +57,9 @@ def load_state(states, row, chunk, chunks, segment_chunks, log2_decay, channels,
 
 
 @triton.jit
-def _written(x, grad, at, length, scale, log2_decay, variant: tl.constexpr, reverse: tl.constexpr, adjoint: tl.constexpr):
+def _written(
+    x, grad, at, length, scale, log2_decay, variant: tl.constexpr, reverse: tl.constexpr, adjoint: tl.constexpr
+):  # fmt: skip
     """What a chunk adds to the state that leaves it, (channels, states), and the sum of its steps, (channels)."""
     step = load_step(x, at, variant)
     if adjoint:  # from where the state enters the chunk to each token, the token itself included

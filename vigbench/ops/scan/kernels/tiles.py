@@ -1,4 +1,4 @@
-"""Tensors as the scan's kernels see them, and what every pass computes from them: steps, decays, the scan in a chunk."""
+"""Tensors as the scan's kernels see them, and what every pass computes from them: steps, decays, scans of a chunk."""
 
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class Variant(NamedTuple):
         dim, state: channels, and states of each.
         dim_block, state_block: channels that a program takes, and the power of two that covers the states.
         chunk: tokens handled at once, a power of two.
-        softplus, has_D, has_z, has_bias: of the operator.
+        softplus, has_skip, has_z, has_bias: of the operator.
         forward, backward: the directions there are.
         segmented: whether states are those of a segment, to be completed by the state that enters the segment.
     """
@@ -50,7 +50,7 @@ class Variant(NamedTuple):
     state_block: int
     chunk: int
     softplus: bool
-    has_D: bool
+    has_skip: bool
     has_z: bool
     has_bias: bool
     forward: bool
@@ -185,7 +185,7 @@ def step_of(raw, at, variant: tl.constexpr):
     if variant.softplus:
         small = tl.exp(tl.minimum(raw, SOFTPLUS_THRESHOLD))
         one_more = 1.0 + small  # rounded; the quotient below takes that back, so that small steps keep their digits
-        log1p = tl.where(one_more == 1.0, small, tl.log(one_more) * (small / (one_more - 1.0)))
+        log1p = tl.where(one_more == 1.0, small, tl.log(one_more) * (small / tl.maximum(one_more - 1.0, 1e-30)))
         step = tl.where(raw > SOFTPLUS_THRESHOLD, raw, log1p)
     return tl.where(at.valid[:, None], step, 0.0)
 

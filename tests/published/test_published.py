@@ -1,0 +1,112 @@
+"""The published values: every one has its source, and the suite measures exactly the models that have some."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from decimal import Decimal
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from vigbench.published import Published, all_published, is_rounded_from, published
+from vigbench.suites.loader import load_suite
+
+MACS = json.loads((Path(__file__).parents[1] / "golden" / "macs.json").read_text())
+VALUES = [("params_m", "params_source"), ("gmacs", "gmacs_source"), ("top1", "top1_source")]
+
+
+def test_every_row_is_read_and_no_name_stands_twice() -> None:
+    with files("vigbench.published").joinpath("imagenet.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    assert len(rows) == len(all_published()) >= 44
+    for row in rows:
+        assert None not in row.values(), f"{row['subject']} has fewer cells than the head"
+        assert None not in row, f"{row['subject']} has more cells than the head"
+        found = published(row["subject"])
+        assert found is not None
+        assert {name: "" if value is None else str(value) for name, value in asdict(found).items()} == row
+
+
+@pytest.mark.parametrize("values", all_published().values(), ids=lambda values: values.subject)
+def test_every_value_has_its_source_and_is_one(values: Published) -> None:
+    for name, source in VALUES:
+        assert (getattr(values, name) is None) == (getattr(values, source) == ""), name
+    assert (values.gmacs is None) == (values.counted == ""), "a count says what it counts"
+    assert values.counted_share is None or Decimal("0.5") < values.counted_share < Decimal("1.5")
+    assert values.params_m is None or 1 < values.params_m < 1000
+    assert values.gmacs is None or Decimal("0.05") < values.gmacs < 1000
+    assert values.top1 is None or 50 < values.top1 < 100
+    texts = [values.counted, values.note, values.params_source, values.gmacs_source, values.top1_source]
+    assert all(text == text.strip() and "://" not in text and not text.endswith(".") for text in texts)
+
+
+def test_small_models_come_first_within_an_architecture() -> None:
+    for first, second in pairwise(all_published().values()):
+        same = first.subject[:4] == second.subject[:4] and first.subject.count("_") == second.subject.count("_")
+        if same and first.params_m and second.params_m:
+            assert first.params_m < second.params_m, f"{first.subject} before {second.subject}"
+
+
+def test_a_name_without_published_values_has_none() -> None:
+    for name in ("resnet18", "gla", "package.module:factory", "convnext_tiny.fb_in22k", ""):
+        assert published(name) is None
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "rounded"),
+    [("1.2", 1.16, True), ("1.2", 1.25, True), ("1.2", 1.26, False), ("4.0", 4.04, True), ("28", 28.59, False)],
+)
+def test_rounding_goes_by_the_digits_that_were_printed(printed: str, value: float, rounded: bool) -> None:
+    assert is_rounded_from(Decimal(printed), value) == rounded
+
+
+def test_the_share_of_vig_is_what_its_way_of_counting_leaves_out() -> None:
+    counts = MACS["vig_t"]["224"]
+    counted = counts["total"] - counts["components"]["mlp_down"] - 2 * counts["gla_6LHKV"] / 3
+    values = published("vig_tiny_patch16_224")
+    assert values is not None
+    assert values.counted_share is not None
+    assert is_rounded_from(values.counted_share, counted / counts["total"])
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_the_share_of_vim_is_what_its_way_of_counting_leaves(size: str) -> None:
+    dim = {"tiny": 192, "small": 384}[size]
+    inner, rank, tokens, state, kernel, depth = 2 * dim, dim // 16, 197, 16, 4, 24
+    both = tokens * (dim * 2 * inner + inner * dim)  # the projections into and out of a block
+    own = tokens * inner * (kernel + rank + 2 * state + rank)  # convolution, x_proj and dt_proj of one direction
+    ends = 196 * 768 * dim + dim * 1000
+    scan = tokens * inner * (5 * state + 2)  # one direction, as the source counts it
+    full = ends + depth * (both + 2 * own + 2 * tokens * inner * (4 * state + 2))
+    values = published(f"vim_{size}_patch16_224")
+    assert values is not None
+    assert values.counted_share is not None
+    counted = ends + depth * (both + own + 2 * scan + tokens * dim)
+    assert float(values.counted_share) == pytest.approx(counted / full, abs=1e-3)
+
+
+def test_the_suite_and_the_data_have_the_same_models() -> None:
+    assert {entry.name for entry in load_suite("backbones-224").subjects} == set(all_published())
+
+
+def test_timm_knows_every_model() -> None:
+    import timm
+
+    import vigbench  # noqa: F401  registers its models
+
+    assert [subject for subject in all_published() if not timm.is_model(subject)] == []
+
+
+def test_the_data_need_neither_torch_nor_pandas() -> None:
+    code = "import sys; from vigbench.published import published; published('resnet50'); print({'torch', 'pandas'} & "
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", f"{code}set(sys.modules))"]
+    output = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    assert output.strip() == "set()"

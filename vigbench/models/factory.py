@@ -1,0 +1,124 @@
+"""Models of the user's own: `package.module:factory`, imported and called."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from vigbench.nearest import did_you_mean
+
+SIDE_NAMES = ("img_size", "resolution")  # a parameter of this name is given the case's side in px
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class FactoryError(ValueError):
+    """A factory is not what it has to be; the message is complete: what is wrong, and what to do."""
+
+
+def search_current_folder() -> None:
+    """Let imports search the current folder first, as `python -m` does and a console script does not."""
+    folder = os.getcwd()  # noqa: PTH109  as Python itself writes it into sys.path
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def load_factory(target: str) -> Callable[..., Any]:
+    """Import what `package.module:factory` names.
+
+    Raises:
+        FactoryError: if it is not written so, is not there, cannot be called, or its module fails when imported.
+        ModuleNotFoundError: if its module needs a package that is not installed.
+    """
+    module_name, attribute = _parts(target)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError):
+            _require_same_package(error, target, module_name)
+        raise FactoryError(
+            f"Subject {target!r}: importing {module_name} raised {in_one_line(error)}. Make that import "
+            "work in Python first."
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            near = did_you_mean(name, [one for one in dir(found) if not one.startswith("_")])
+            raise FactoryError(
+                f"Subject {target!r}: {module_name} has no {name!r}{near} Name a function or class of it."
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise FactoryError(
+            f"Subject {target!r} is not callable but of type {type(found).__name__}; name a function that returns a "
+            "torch.nn.Module, or the module's class."
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def side_parameter(factory: Callable[..., Any], target: str) -> str | None:
+    """The parameter that takes the side of the images in px; None if there is none.
+
+    Raises:
+        FactoryError: if the factory needs any other argument.
+    """
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):  # code without a signature is called without arguments
+        return None
+    side = next((one.name for one in parameters if one.name in SIDE_NAMES and one.kind in _NAMED), None)
+    needed = [
+        one.name for one in parameters if one.default is one.empty and one.kind not in _COLLECTING and one.name != side
+    ]
+    if needed:
+        raise FactoryError(
+            f"Subject {target!r} needs arguments ({', '.join(needed)}); give them defaults, or name a function that "
+            f"needs none. Only {' or '.join(SIDE_NAMES)} is passed, with the side of the images in px."
+        )
+    return side
+
+
+def call_factory(factory: Callable[..., Any], side: str | None, resolution: int) -> Any:
+    """What the factory returns for images of `resolution` px."""
+    return factory() if side is None else factory(**{side: resolution})
+
+
+def as_module(made: Any, target: str) -> nn.Module:
+    """The model that a factory has made. FactoryError if it is none."""
+    if not isinstance(made, nn.Module):
+        raise FactoryError(f"Subject {target!r} returned {type(made).__name__}; it must return a torch.nn.Module.")
+    return made
+
+
+def in_one_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def _require_same_package(error: ModuleNotFoundError, target: str, module_name: str) -> None:
+    """Say that the factory's own module is missing; raise the error itself if that is about another package."""
+    missing = error.name or ""
+    if f"{module_name}.".startswith(f"{missing}."):
+        advice = "Leave .py out." if missing.endswith(".py") else "Go to the folder that holds it, or install it."
+        raise FactoryError(
+            f"Subject {target!r}: no module {missing!r} is in the current folder or among the installed packages. "
+            f"{advice}"
+        ) from error
+    if missing.partition(".")[0] != module_name.partition(".")[0]:
+        raise error
+
+
+def _parts(target: str) -> tuple[str, str]:
+    module_name, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in f"{module_name}.{attribute}".split(".")):
+        raise FactoryError(
+            f"Subject {target!r} is not the name of a factory; write package.module:factory, with dots for folders and "
+            "without .py."
+        )
+    return module_name, attribute

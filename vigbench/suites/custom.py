@@ -1,0 +1,68 @@
+"""The suite `custom`: subjects that are named on the command line, without a suite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from vigbench.suites.case import Device
+from vigbench.suites.planner import Overrides
+from vigbench.suites.schema import Suite
+
+NAME = "custom"
+RESOLUTION = 224
+BUDGET_S = 300.0
+_MOST_NAMED = 4  # subjects in the question; more of them are only counted
+
+
+def custom_suite(overrides: Overrides) -> Suite:
+    """A suite of the subjects in `overrides`; every setting that is not there has the default of `vigbench duel`.
+
+    That is 224 px, batch 1, float32, one forward pass, on any device, in at most 5 minutes.
+
+    Raises:
+        ValueError: if no subject is named, one is not named in full, or the sizes are not of one kind.
+    """
+    if not overrides.subject:
+        raise ValueError("Name a suite, or the subjects to measure.")
+    for name in overrides.subject:
+        if not name:
+            raise ValueError("A subject's name is empty; write names with single commas between them.")
+        if any(character in name for character in "*?["):
+            raise ValueError(
+                f"Without a suite there is nothing that {name!r} could choose from. Name each subject in full "
+                f"(vigbench list subjects '{name}' shows them), or name a suite."
+            )
+    subjects = list(dict.fromkeys(overrides.subject))
+    extent = _extent(overrides)
+    profile = {**extent, "budget": BUDGET_S}
+    return Suite.model_validate(
+        {
+            "name": NAME,
+            "question": _question(subjects, extent),
+            "subjects": subjects,
+            "profiles": {device.value: profile for device in Device},
+        }
+    )
+
+
+def _extent(overrides: Overrides) -> dict[str, list[Any]]:
+    """The axes that say how large a case is."""
+    if overrides.length is None and overrides.shape is None:
+        return {"resolution": list(overrides.resolution or [RESOLUTION])}
+    if overrides.length is None or overrides.shape is None or overrides.resolution is not None:
+        raise ValueError("Give models --resolution, or operators both --length and --shape.")
+    return {"length": list(overrides.length), "shape": list(overrides.shape)}
+
+
+def _question(subjects: list[str], extent: dict[str, list[Any]]) -> str:
+    sizes = f"{_listed(extent['resolution'])} px" if "resolution" in extent else f"{_listed(extent['length'])} tokens"
+    if len(subjects) == 1:
+        return f"How fast is {subjects[0]}, and how much memory does it take, at {sizes}?"
+    named = _listed(subjects) if len(subjects) <= _MOST_NAMED else f"these {len(subjects)} subjects"
+    return f"How do {named} compare in latency, throughput and memory at {sizes}?"
+
+
+def _listed(values: Iterable[object]) -> str:
+    *first, last = map(str, values)
+    return f"{', '.join(first)} and {last}" if first else last
