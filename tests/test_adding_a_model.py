@@ -16,11 +16,16 @@ import vigbench
 PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-model.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.(?:py|toml))\n")  # the first line of a block that is a file
-SMALLER = {"224,512": "32,64", "[224, 512]": "[32, 64], device='cpu'", "--resolution 224": "--resolution 32"}
+SMALLER = {
+    "224,512": "32,64",
+    "run = vigbench.run(": "from vigbench.suites.planner import Overrides\n\nrun = vigbench.run(",
+    "[224, 512]": "[32, 64], device='cpu', overrides=Overrides(threads=1, budget=12.0)",
+    "--resolution 224": "--resolution 32",
+}
 QUICKER = {
     "vigbench plan": " --device cpu",
-    "vigbench run": " --device cpu --threads 1 --budget 40s --quiet",
-    "vigbench duel": " --device cpu --threads 1 --processes 2 --blocks 4 --quiet",
+    "vigbench run": " --device cpu --threads 1 --budget 12s --quiet",
+    "vigbench duel": " --device cpu --threads 1 --processes 2 --blocks 3 --quiet",
 }
 PARAMS = 2_175_784
 

@@ -75,6 +75,12 @@ def tiny(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=["vig_tiny_patch16_224", "vig_h_tiny_patch4_224", "vim_tiny_patch16_224"])
+def each(request: pytest.FixtureRequest) -> str:
+    """The smallest model of each architecture."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def released() -> Callable[[str], dict[str, Any]]:
     """Facts about a released model."""

@@ -3,22 +3,28 @@
 import pytest
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vigbench.models import create_model
+from vigbench.models.vim import without_class
 
 
 def small(name: str, **kwargs: object) -> nn.Module:
     depth = {"depths": (1, 1, 1, 1), "embed_dim": 32} if name.startswith("vig_h") else {"depth": 2, "embed_dim": 64}
-    heads = {} if name.startswith("vig_h") else {"num_heads": 2}
+    heads = {"num_heads": 2} if name.startswith("vig_t") else {}
     return create_model(name, num_classes=7, **{**depth, **heads, **kwargs})
+
+
+def patches(name: str, features: Tensor) -> Tensor:
+    """Features of the patches alone."""
+    return without_class(features) if name.startswith("vim") else features
 
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 64 * 96).view(2, 3, 64, 96).sin()
 
 
-def test_features_then_head(tiny: str) -> None:
-    model = small(tiny).eval()
+def test_features_then_head(each: str) -> None:
+    model = small(each).eval()
     features = model.forward_features(IMAGES)
     torch.testing.assert_close(model.forward_head(features), model(IMAGES))
     assert model.forward_head(features, pre_logits=True).shape == (2, model.head_hidden_size)
@@ -26,8 +32,8 @@ def test_features_then_head(tiny: str) -> None:
     assert model.num_classes == 7
 
 
-def test_reset_classifier(tiny: str) -> None:
-    model = small(tiny).double().eval()
+def test_reset_classifier(each: str) -> None:
+    model = small(each).double().eval()
     pooled = model.forward_head(model.forward_features(IMAGES.double()), pre_logits=True)
     model.reset_classifier(11)
     assert model.get_classifier().out_features == 11
@@ -38,31 +44,31 @@ def test_reset_classifier(tiny: str) -> None:
     torch.testing.assert_close(model(IMAGES.double()), model.forward_features(IMAGES.double()))
 
 
-def test_without_pooling_every_position_is_classified(tiny: str) -> None:
-    model = small(tiny, global_pool="").eval()
+def test_without_pooling_every_position_is_classified(each: str) -> None:
+    model = small(each, global_pool="").eval()
     features = model.forward_features(IMAGES)
     positions = features.shape[1] if features.ndim == 3 else features.shape[2] * features.shape[3]
     assert model(IMAGES).shape[-1] == 7
     assert model(IMAGES).numel() == 2 * positions * 7
 
 
-def test_in_chans_and_no_classes(tiny: str) -> None:
-    assert small(tiny, in_chans=1)(IMAGES[:, :1]).shape == (2, 7)
-    model = timm.create_model(tiny, num_classes=0)
+def test_in_chans_and_no_classes(each: str) -> None:
+    assert small(each, in_chans=1)(IMAGES[:, :1]).shape == (2, 7)
+    model = timm.create_model(each, num_classes=0)
     assert isinstance(model.get_classifier(), nn.Identity)
 
 
-def test_pretrained_cfg_names_layers_that_exist(name: str) -> None:
+def test_pretrained_cfg_names_layers_that_exist(each: str) -> None:
     with torch.device("meta"):
-        model = timm.create_model(name)
+        model = timm.create_model(each)
     assert isinstance(model.get_submodule(model.pretrained_cfg["first_conv"]), nn.Conv2d)
     assert model.get_submodule(model.pretrained_cfg["classifier"]) is model.get_classifier()
     assert model.pretrained_cfg["input_size"] == (3, 224, 224)
 
 
-def test_features_only(tiny: str) -> None:
+def test_features_only(each: str) -> None:
     with torch.device("meta"):
-        model = timm.create_model(tiny, features_only=True)
+        model = timm.create_model(each, features_only=True)
         features = model(torch.empty(1, 3, 224, 224))
     for x, channels, reduction in zip(
         features, model.feature_info.channels(), model.feature_info.reduction(), strict=True
@@ -71,35 +77,35 @@ def test_features_only(tiny: str) -> None:
     assert len(features) == 4
 
 
-def test_out_indices(tiny: str) -> None:
+def test_out_indices(each: str) -> None:
     with torch.device("meta"):
-        model = timm.create_model(tiny, features_only=True, out_indices=(1, 3))
+        model = timm.create_model(each, features_only=True, out_indices=(1, 3))
         assert len(model(torch.empty(1, 3, 64, 64))) == 2
 
 
-def test_intermediates(tiny: str) -> None:
-    model = small(tiny).eval()
+def test_intermediates(each: str) -> None:
+    model = small(each).eval()
     final, intermediates = model.forward_intermediates(IMAGES, norm=True)
     torch.testing.assert_close(final, model.forward_features(IMAGES))
     last = intermediates[-1]
-    torch.testing.assert_close(last.flatten(2).mT if final.ndim == 3 else last, final)
+    torch.testing.assert_close(last.flatten(2).mT if final.ndim == 3 else last, patches(each, final))
     (early,) = model.forward_intermediates(IMAGES, indices=[0], stop_early=True, intermediates_only=True)
     torch.testing.assert_close(early, model.forward_intermediates(IMAGES, indices=[0])[1][0])
     with pytest.raises(ValueError, match="unknown output_fmt 'NHWC'"):
         model.forward_intermediates(IMAGES, output_fmt="NHWC")
 
 
-def test_drop_path_and_dropout_act_in_training_only(tiny: str) -> None:
-    model = small(tiny, drop_path_rate=0.5, drop_rate=0.5)
+def test_drop_path_and_dropout_act_in_training_only(each: str) -> None:
+    model = small(each, drop_path_rate=0.5, drop_rate=0.5)
     assert not torch.equal(model(IMAGES), model(IMAGES))
     model.eval()
     assert torch.equal(model(IMAGES), model(IMAGES))
 
 
-def test_every_parameter_has_one_group(tiny: str) -> None:
+def test_every_parameter_has_one_group(each: str) -> None:
     from timm.models import group_parameters
 
-    model = small(tiny)
+    model = small(each)
     for coarse in (False, True):
         groups = group_parameters(model, model.group_matcher(coarse), reverse=True)
         assert set(groups) == {key for key, _ in model.named_parameters()}
@@ -107,8 +113,8 @@ def test_every_parameter_has_one_group(tiny: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_dtypes(tiny: str, dtype: torch.dtype) -> None:
-    model = small(tiny).eval()
+def test_dtypes(each: str, dtype: torch.dtype) -> None:
+    model = small(each).eval()
     with torch.inference_mode():
         expected = model(IMAGES)
         found = model.to(dtype)(IMAGES.to(dtype))
@@ -117,15 +123,15 @@ def test_dtypes(tiny: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_autocast(tiny: str, training: bool) -> None:
-    model = small(tiny).train(training)
+def test_autocast(each: str, training: bool) -> None:
+    model = small(each).train(training)
     with torch.autocast("cpu", torch.bfloat16):
         found = model(IMAGES)
     torch.testing.assert_close(found.float(), model(IMAGES), atol=0.05, rtol=0.05)
 
 
 @pytest.mark.slow
-def test_compiles_without_graph_breaks(tiny: str) -> None:
-    model = small(tiny).eval()
+def test_compiles_without_graph_breaks(each: str) -> None:
+    model = small(each).eval()
     with torch.inference_mode():
         torch.testing.assert_close(torch.compile(model, fullgraph=True)(IMAGES), model(IMAGES), atol=1e-4, rtol=1e-4)
