@@ -1,9 +1,14 @@
+import sys
+import warnings
+from types import ModuleType
+
 import pytest
 import torch
 from torch import Tensor
 
-from vigbench.ops.attention.softmax import eager, sdpa
-from vigbench.ops.registry import get_implementation
+from vigbench.ops import registry
+from vigbench.ops.attention.softmax import eager, sdpa, sdpa_flash, sdpa_math
+from vigbench.ops.registry import get_implementation, select_implementation
 
 
 def by_definition(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -11,9 +16,11 @@ def by_definition(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     return torch.einsum("bhlm,bmhv->blhv", weights, v)
 
 
-@pytest.mark.parametrize("name", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", ["sdpa", "eager", "sdpa_math", "sdpa_flash"])
 @pytest.mark.parametrize(("key_dim", "value_dim"), [(8, 8), (4, 8)])
 def test_output_and_gradients_are_those_of_the_definition(name: str, key_dim: int, value_dim: int) -> None:
+    if name == "sdpa_flash" and key_dim != value_dim:
+        pytest.skip("flash attention takes equal dims only")
     torch.manual_seed(0)
     inputs = [torch.randn(2, 7, 3, dim, dtype=torch.float64) for dim in (key_dim, key_dim, value_dim)]
     grad = torch.randn(2, 7, 3, value_dim, dtype=torch.float64)
@@ -32,5 +39,75 @@ def test_only_eager_keeps_the_scores_in_memory() -> None:
     q, k, v = (torch.randn(1, 512, 2, 16) for _ in range(3))
     scores = 2 * 512 * 512 * 4
     with torch.inference_mode():
-        assert cpu_allocator_peak(lambda: eager(q, k, v, 0.25)) >= scores
-        assert cpu_allocator_peak(lambda: sdpa(q, k, v, 0.25)) < scores
+        for attend in (eager, sdpa_math):
+            assert cpu_allocator_peak(lambda attend=attend: attend(q, k, v, 0.25)) >= scores
+        for attend in (sdpa, sdpa_flash):
+            assert cpu_allocator_peak(lambda attend=attend: attend(q, k, v, 0.25)) < scores
+
+
+@pytest.mark.slow
+def test_flex_is_compiled() -> None:
+    from vigbench.measure.path import record_path
+    from vigbench.ops.attention.flex import flex
+
+    q, k, v = (torch.randn(1, 130, 2, 16) for _ in range(3))
+    with torch.inference_mode():
+        torch.testing.assert_close(flex(q, k, v, 0.25), by_definition(q, k, v, 0.25))
+        path = record_path(lambda: flex(q, k, v, 0.25), torch.device("cpu"))
+    assert path.broken_promise((), get_implementation("attention", "flex").must_not_run) is None
+
+
+def test_a_backend_that_is_not_there_says_so() -> None:
+    x = torch.randn(1, 8, 1, 8)
+    with pytest.raises(RuntimeError, match="No available kernel"), warnings.catch_warnings(action="ignore"):
+        sdpa_flash(x.transpose(1, 3).contiguous().transpose(1, 3), x, x, 1.0)
+
+
+PACKAGES = {
+    "flash_attn": (["flash_attn", "flash_attn_2_cuda"], "pip install flash-attn"),
+    "flash_attn_4": (["flash_attn.cute"], "pip install --pre flash-attn-4"),
+}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_missing_package_is_named_with_its_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing, command = PACKAGES[name]
+    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+    reason = get_implementation("attention", name).unsupported_reason("cuda")
+    assert reason is not None
+    assert all(package in reason for package in missing)
+    assert reason.endswith(command)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_an_installed_package_is_called_with_our_scale(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a package of the same interface in its place: (batch, length, heads, dim), `softmax_scale`."""
+
+    def flash_attn_func(q: Tensor, k: Tensor, v: Tensor, softmax_scale: float | None = None) -> object:
+        assert softmax_scale is not None
+        out = by_definition(q, k, v, softmax_scale)
+        return (out, None) if name == "flash_attn_4" else out
+
+    package, cute = ModuleType("flash_attn"), ModuleType("flash_attn.cute")
+    for module in (package, cute):
+        module.flash_attn_func = flash_attn_func  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "flash_attn", package)
+    monkeypatch.setitem(sys.modules, "flash_attn.cute", cute)
+    q, k, v = (torch.randn(2, 7, 3, 8) for _ in range(3))
+    found = get_implementation("attention", name).load()(q, k, v, 0.3)
+    torch.testing.assert_close(found, by_definition(q, k, v, 0.3))
+
+
+@pytest.mark.parametrize("name", ["flash_attn", "flash_attn_4", "sdpa_cudnn"])
+def test_float32_is_refused_where_only_half_precision_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda package: object())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    implementation = get_implementation("attention", name)
+    assert "half precision only on cuda" in (implementation.unsupported_reason("cuda", torch.float32) or "")
+    assert implementation.unsupported_reason("cuda", torch.bfloat16) is None
+
+
+def test_flex_has_no_backward_on_a_cpu() -> None:
+    with pytest.raises(ValueError, match="flex has no backward on cpu"):
+        select_implementation("attention", "flex", "cpu", training=True)
+    assert select_implementation("attention", "flex", "cpu").name == "flex"

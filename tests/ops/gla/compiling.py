@@ -76,13 +76,13 @@ class _NoGpu:
 
 def compile_pass(variant: Variant) -> list[Resources]:
     """Every kernel that one call would launch; tensors have the strides that ViG's projections produce."""
-    return _compiled(variant.capability, lambda: _call(variant))
+    return compiled(variant.capability, lambda: _call(variant))
 
 
 def recurrent_resources(dtype: str, key_dim: int, value_dim: int, capability: int) -> Resources:
     """What the recurrent kernel takes."""
     q, v = (torch.empty(2, 64, 3, dim, dtype=getattr(torch, dtype), device="meta") for dim in (key_dim, value_dim))
-    (kernel,) = _compiled(capability, lambda: triton_recurrent._forward(q, q, v, q, q, 1.0))
+    (kernel,) = compiled(capability, lambda: triton_recurrent._forward(q, q, v, q, q, 1.0))
     return kernel
 
 
@@ -94,20 +94,21 @@ def gated_norm_resources(dtype: str, dim: int, capability: int) -> list[Resource
         gated_norm._forward(x, x, x, weight, weight, 1e-6, True)
         gated_norm._backward(x, x, x, x, weight, weight, 1e-6, True)
 
-    return _compiled(capability, both_ways)
+    return compiled(capability, both_ways)
 
 
-def _compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
+def compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
+    """What the kernels take that `call` would launch; its tensors are on the meta device."""
     found: dict[str, Resources] = {}
 
     def compile_only(
         kernel: Any, grid: Any, device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
     ) -> None:
         options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
-        compiled = kernel.warmup(*args, **constants, grid=grid, **options)
+        binary = kernel.warmup(*args, **constants, grid=grid, **options)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
-        usage = _usage(compiled.asm["cubin"])
-        found[name] = Resources(name, warps, *usage, compiled.metadata.shared, id(compiled))
+        usage = _usage(binary.asm["cubin"])
+        found[name] = Resources(name, warps, *usage, binary.metadata.shared, id(binary))
 
     driver.set_active(_NoGpu(capability))
     with patch.object(kernel_launch, "launch_kernel", compile_only):

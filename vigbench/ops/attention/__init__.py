@@ -69,7 +69,7 @@ register(
     Implementation(
         operator="attention",
         name="flex",
-        description="torch's flex_attention, compiled for its inputs (Triton on CUDA, C++ on a CPU)",
+        description="torch's flex_attention, compiled: Triton on CUDA; on a CPU C++, with the scores in memory",
         target="vigbench.ops.attention.flex:flex",
         inference_only=("cpu",),
         must_run_on_cuda=("*flex_attention*",),

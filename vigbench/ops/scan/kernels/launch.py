@@ -29,8 +29,11 @@ class Settings(NamedTuple):
     warps: int
 
 
-FORWARD = Settings(chunk=32, elements=8192, segment=8, warps=8)  # 16 channels of 16 states: a sector of half precision
+FORWARD = Settings(chunk=32, elements=8192, segment=8, warps=8)
+FORWARD_WIDE = Settings(chunk=16, elements=4096, segment=16, warps=8)  # more states than Vim's: else registers spill
 BACKWARD = Settings(chunk=16, elements=4096, segment=16, warps=8)
+VIM_STATES = 16
+LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; with few states more would spill
 
 
 class Arguments(NamedTuple):
@@ -49,13 +52,13 @@ class Arguments(NamedTuple):
     reverse: bool
 
 
-def forward(given: Arguments, settings: Settings = FORWARD) -> Tensor:
+def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
     _require_supported(given.u)
     out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
     if out.numel() == 0:
         return out
-    work = _Work(given, settings)
+    work = _Work(given, settings or (FORWARD if given.A.shape[-1] <= VIM_STATES else FORWARD_WIDE))
     states = work.states(view(out[None]), adjoint=False)
     work.start(
         scan_outputs, (work.blocks, work.chunks, work.batch),
@@ -110,7 +113,7 @@ class _Work:
         state = given.A.shape[-1]
         state_block = int(triton.next_power_of_2(state))
         fitting = max(1, settings.elements // (settings.chunk * state_block))
-        dim_block = min(fitting, int(triton.next_power_of_2(dim)))
+        dim_block = min(fitting, LARGEST_DIM_BLOCK, int(triton.next_power_of_2(dim)))
         self.blocks = triton.cdiv(dim, dim_block)
         self.chunks = triton.cdiv(self.length, settings.chunk)
         self.segment = min(settings.segment, self.chunks)
