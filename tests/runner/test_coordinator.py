@@ -178,3 +178,23 @@ def test_of_two_attempts_the_clean_one_is_kept() -> None:
         (Measured.failed(Status.crashed, ""), attempt(True, rate_drop=0.9)),
     ):
         assert better.disturbance() < worse.disturbance()
+
+
+def test_the_largest_case_of_the_slowest_subject_comes_last_and_is_what_a_spent_budget_drops(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.write_text(SUITE.replace("[resnet18]", "[resnet34, resnet18, resnet26]"))
+    order: list[Case] = []
+
+    def measure(case: Case, planned: object, **options: object) -> Measured:
+        order.append(case)
+        return ok_in({"resnet34": 3000.0, "resnet18": 10.0, "resnet26": 100.0}[case.subject])
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    overrides = Overrides(resolution=[32, 64], budget=60.0, case_timeout=600.0)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=overrides)
+    continue_run(store, planned)
+    assert [case.subject for case in order] == ["resnet34", "resnet18", "resnet26", "resnet18", "resnet26"]
+    last = store.records()[-1]
+    assert (last.case.subject, last.case.resolution, last.status) == ("resnet34", 64, Status.pruned)
+    assert "budget of 1 min 00 s is spent; continue with --resume" in last.reason

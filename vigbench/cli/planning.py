@@ -73,4 +73,7 @@ def print_plan(planned: Plan) -> None:
         f"(give or take a factor of two), budget {format_duration(planned.budget_s)}. Nothing was measured."
     )
     if total > planned.budget_s:
-        print("The estimate is above the budget: the last cases may be pruned; raise --budget to measure them all.")
+        print(
+            "The estimate is above the budget. Of each size the slowest cases come last: the largest of the slowest "
+            "subjects may be pruned; raise --budget to measure them all."
+        )

@@ -88,12 +88,14 @@ class Coordinator:
             self.progress.case_started(record.case, number, len(cases), pending_s)
             done[record.case_id] = self._with_largest_batch(record)
         end = monotonic() + self.budget.total_s
-        for index, case in enumerate(pending):
+        while pending:
             if self.stop.requested:
                 return
-            remaining_s = sum(self.budget.expected_s(other) for other in pending[index:])
-            self.progress.case_started(case, len(cases) - len(pending) + index + 1, len(cases), remaining_s)
-            record = self._end_in_a_record(case, pending[index + 1 :], list(done.values()), end)
+            remaining_s = sum(self.budget.expected_s(other) for other in pending)
+            case = self._next(pending)
+            self.progress.case_started(case, len(cases) - len(pending) + 1, len(cases), remaining_s)
+            pending.remove(case)
+            record = self._end_in_a_record(case, pending, list(done.values()), end)
             begin = monotonic()
             if self._lacks_largest_batch(record):
                 record = self._with_largest_batch(record)
@@ -101,6 +103,10 @@ class Coordinator:
             done[case.case_id] = record
             self.budget.learn(record)
             self.progress.case_ended(record)
+
+    def _next(self, pending: Sequence[Case]) -> Case:
+        """The quickest of the smallest size, by what the run knows: what is dropped in the end is large and slow."""
+        return min(pending, key=lambda case: (case.extent, self.budget.least_s(case)))
 
     def _is_to_retry(self, record: Record) -> bool:
         """Whether a resumed run measures it again: never tried, or stopped by a shorter limit than today's."""
