@@ -8,6 +8,7 @@ import torch
 from vigbench.measure import sampling
 from vigbench.measure.adamw_rule import CHANGE_TOLERANCE, STATE_TOLERANCE
 from vigbench.measure.ceilings import COPY_BYTES, PRODUCT_SIDE
+from vigbench.measure.closed_form import ALLOWED_DIFFERENCE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
 from vigbench.measure.cuda_graph import WARMUP_CALLS
@@ -17,7 +18,7 @@ from vigbench.measure.latency import BETWEEN_S
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
 from vigbench.runner.contest import REFRESH_BELOW_S
 from vigbench.runner.duel import Effort
-from vigbench.runner.gate import LARGEST_GLA_GATE_PX, LARGEST_GLA_GRADIENT_GATE_PX
+from vigbench.runner.gate import LARGEST_GRADIENT_PX, LARGEST_PX
 from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.runner.observe import KERNEL_SHARE
 from vigbench.runner.operator_gate import LONGEST
@@ -52,7 +53,9 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         "1e-3 (float32), 2e-2 (float16), 1e-1 (bfloat16)",
         "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
         f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),
-        f"at most {LARGEST_GLA_GATE_PX} px ({LARGEST_GLA_GRADIENT_GATE_PX} px with gradients)",
+        f"at most {LARGEST_PX['gla']} px ({LARGEST_GRADIENT_PX['gla']} px with gradients)",
+        *(f"{LARGEST_PX[one]} px ({LARGEST_GRADIENT_PX[one]} px)" for one in ("scan", "biwkv")),
+        f"differ by more than {ALLOWED_DIFFERENCE:.1%} the record is marked `flops_disputed`",
         f"at most at {LONGEST['gla'][Phase.inference]} tokens ({LONGEST['gla'][Phase.training]} with gradients), for "
         f"attention at most at {LONGEST['attention'][Phase.training]}",
         "for GLA 2e-6 (float32), 2e-3 (float16), 1e-2 (bfloat16), for attention 1e-5, 4e-3, 3e-2",
