@@ -47,7 +47,7 @@ class Subject:
 
 def list_subjects(pattern: str = "*") -> list[str]:
     """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
-    own = [*timm.list_models("vig_*"), *BASELINES, *OPERATORS]
+    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*"]), *BASELINES, *OPERATORS]
     own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
