@@ -15,7 +15,7 @@ from vigbench.ops.biwkv.torch_scan import torch_scan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
-ALLOWED = {torch.float32: 2e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}
+ALLOWED = {torch.float32: 5e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # 5000 float32 terms are summed in turn
 LENGTHS = [1, 2, 7, 8, 15, 16, 17, 63, 64, 127, 196, 197, 509, 1024, 2048, 3136, 4093, 4096, 4999, 5000]
 CANCELLING = "steep keys against the decay"  # of 1e4: a float32 key has no more digits
 fused = partial(bi_wkv, implementation="triton_fused")

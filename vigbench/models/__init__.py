@@ -6,13 +6,13 @@ from typing import Any
 import timm
 from torch import nn
 
-from vigbench.models import vig, vig_h, vim
+from vigbench.models import vig, vig_h, vim, vrwkv
 from vigbench.models.factory import as_module, load_factory
 from vigbench.models.plugins import plugins
 from vigbench.models.weights import load_weights
 from vigbench.nearest import nearest
 
-__all__ = ["create_model", "vig", "vig_h", "vim"]
+__all__ = ["create_model", "vig", "vig_h", "vim", "vrwkv"]
 
 
 def create_model(

@@ -1,0 +1,1 @@
+"""Triton kernels of Bi-WKV, both directions in one pass over k and v."""
