@@ -18,7 +18,7 @@ from vigbench.ops.attention import set_attention
 from vigbench.runner.subject import build_on_device, gradients_of, loss_of, make_inputs
 from vigbench.suites.case import Case, Precision
 
-# References go token by token, or over all pairs, and take seconds beyond these; the operators' own tests cover longer sequences.
+# References go token by token, or over all pairs: seconds beyond these. The operators' own tests cover longer ones.
 LARGEST_PX = {"gla": 1024, "scan": 512, "biwkv": 256}
 LARGEST_GRADIENT_PX = {"gla": 256, "scan": 224, "biwkv": 224}
 SMALLEST_GATE_PX = 64  # below it there is nothing left to compare
