@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from tests.ops.biwkv.inputs import assert_close, differentiated, doubled, sample
-from vigbench.ops.biwkv import bi_wkv, selected_implementation
+from vigbench.ops.biwkv import bi_wkv
 from vigbench.ops.biwkv.reference import reference
 from vigbench.ops.biwkv.torch_scan import torch_scan
+from vigbench.ops.dispatch import selected_implementation
 
 IMPLEMENTATIONS = {"reference": reference, "torch_scan": torch_scan}
 
@@ -107,9 +108,9 @@ def test_compiles_without_graph_breaks(implementation: str, name: str | None, in
 
 
 def test_auto_scans_where_triton_cannot(implementation: str, inputs: list[Tensor]) -> None:
-    assert selected_implementation("auto", *inputs) == "torch_scan"
-    assert selected_implementation("auto", *doubled(inputs)) == "torch_scan"
-    assert selected_implementation(implementation, *inputs) == implementation
+    assert selected_implementation("biwkv", "auto", "torch_scan", *inputs) == "torch_scan"
+    assert selected_implementation("biwkv", "auto", "torch_scan", *doubled(inputs)) == "torch_scan"
+    assert selected_implementation("biwkv", implementation, "torch_scan", *inputs) == implementation
 
 
 def test_clear_errors(implementation: str, inputs: list[Tensor]) -> None:

@@ -19,7 +19,8 @@ from vigbench.models.vim import BidirectionalMamba
 from vigbench.ops import registry
 from vigbench.ops.scan import bidirectional_selective_scan
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.kernels.launch import Arguments, Settings
+from vigbench.ops.scan.kernels.launch import Settings
+from vigbench.ops.scan.operator import Arguments
 from vigbench.ops.scan.reference import _backward, _forward
 
 SMALL = Settings(chunk=4, elements=64, segment=2, warps=4)

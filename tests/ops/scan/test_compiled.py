@@ -13,7 +13,7 @@ import torch
 from tests.ops.gla.compiling import SHARED_LIMIT, Resources, compiled
 from vigbench.ops.causal_conv import triton_fused as conv
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.kernels.launch import Arguments
+from vigbench.ops.scan.operator import Arguments
 
 STATE = 16
 

@@ -1,6 +1,6 @@
 """Bi-WKV, Vision-RWKV's bidirectional attention in linear time; registration order is what "auto" prefers."""
 
-from vigbench.ops.biwkv.interface import bi_wkv, selected_implementation
+from vigbench.ops.biwkv.interface import bi_wkv
 from vigbench.ops.registry import Implementation, register
 
 register(
@@ -36,4 +36,4 @@ register(
     )
 )
 
-__all__ = ["bi_wkv", "selected_implementation"]
+__all__ = ["bi_wkv"]

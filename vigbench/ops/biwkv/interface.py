@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 
+from vigbench.ops import dispatch
 from vigbench.ops.biwkv.operator import Operator
-from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops.dispatch import autocasts, load_operator
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -32,38 +32,9 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, implementation: str = "au
         ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
     """
     k, v = _check(w, u, k, v)
-    return _operator(implementation, w, u, k, v)(w, u, k, v)
-
-
-def _operator(implementation: str, *inputs: Tensor) -> Operator:
-    name = selected_implementation(implementation, *inputs)
-    operator: Operator = getattr(torch.ops.vigbench, _define(name))
-    return operator
-
-
-def selected_implementation(implementation: str, *inputs: Tensor) -> str:
-    """The name of the code that computes inputs w, u, k, v: what "auto" means for them, or the implementation itself.
-
-    ValueError where it cannot run on their device.
-    """
-    k = inputs[2]
-    if implementation == "auto" and k.dtype == torch.float64:
-        implementation = "torch_scan"  # Triton kernels sum in float32
-    training = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
-    name: str = _selected_name(implementation, k.device.type, training)
-    return name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
-def _selected_name(implementation: str, device: str, training: bool) -> str:
-    return select_implementation("biwkv", implementation, device, training).name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _define(name: str) -> str:
-    target = get_implementation("biwkv", name).load()  # importing it defines the operator
-    assert isinstance(target, OpOverload)
-    return str(target._schema.name).removeprefix("vigbench::")
+    name = dispatch.selected_implementation("biwkv", implementation, "torch_scan", k, v, w, u)
+    operator: Operator = load_operator("biwkv", name)
+    return operator(w, u, k, v)
 
 
 def _check(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +48,7 @@ def _check(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
                 f"{name} is {tuple(x.shape)} but k is {tuple(k.shape)}: pass ({k.shape[2]},), one a channel"
             )
     kind = k.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if autocasts(kind):
         dtype = torch.promote_types(k.dtype, v.dtype)
         k, v = k.to(dtype), v.to(dtype)
     for name, x in {"w": w, "u": u, "k": k, "v": v}.items():

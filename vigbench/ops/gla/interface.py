@@ -5,13 +5,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._ops import OpOverload
 
+from vigbench.ops import dispatch
+from vigbench.ops.dispatch import autocasts, define, load_operator
 from vigbench.ops.gla.operator import Operator
-from vigbench.ops.registry import get_implementation, select_implementation
 
 NATIVE_GATES = ("triton_fused",)  # compute gates from logits, or from low-rank activations, inside their kernels
-OUTSIDE_TORCH_OPS = ("fla",)  # plain functions with an autograd of their own
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -130,11 +129,7 @@ def bidirectional_gla_low_rank(
 
 
 def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
-    name = selected_implementation(implementation, *inputs)
-    if name in OUTSIDE_TORCH_OPS:
-        loaded: Operator = get_implementation("gla", name).load()
-        return loaded
-    operator: Operator = getattr(torch.ops.vigbench, _define(name))
+    operator: Operator = load_operator("gla", selected_implementation(implementation, *inputs))
     return operator
 
 
@@ -143,33 +138,13 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
     name = selected_implementation(implementation, *inputs)
     if name not in NATIVE_GATES:
         return None
-    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{_define(name)}_{form}")
+    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}")
     return operator
 
 
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
-    """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
-
-    ValueError where it cannot run on their device, or has no backward where one is needed.
-    """
-    tensors = [x for x in inputs if x is not None]
-    if implementation == "auto" and tensors[0].dtype == torch.float64:
-        implementation = "torch_chunk"  # Triton kernels sum in float32
-    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    name: str = _selected_name(implementation, tensors[0].device.type, training)
-    return name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
-def _selected_name(implementation: str, device: str, training: bool) -> str:
-    return select_implementation("gla", implementation, device, training).name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _define(name: str) -> str:
-    target = get_implementation("gla", name).load()  # importing it defines the operator
-    assert isinstance(target, OpOverload)
-    return str(target._schema.name).removeprefix("vigbench::")
+    """The name of the code that computes these inputs, see `dispatch.selected_implementation`."""
+    return dispatch.selected_implementation("gla", implementation, "torch_chunk", *inputs)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,7 +158,7 @@ def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[T
     if v.ndim != 4 or v.shape[:3] != q.shape[:3]:
         raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(q.shape)}: only the last dimension may differ")
     kind = q.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if autocasts(kind):
         dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     for name, x in {"q": q, "k": k, "v": v, **gates}.items():

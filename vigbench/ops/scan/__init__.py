@@ -33,6 +33,7 @@ register(
         target="vigbench.ops.scan.external:mamba_ssm",
         requires=("mamba_ssm", "selective_scan_cuda"),
         devices=("cuda",),
+        check="vigbench.ops.scan.external:unsupported_reason",
         must_run=("*selective_scan_fwd_kernel*",),
         must_not_run=("vigbench::scan_*",),
     )

@@ -5,39 +5,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.ops.scan.operator import reverses
+from vigbench.ops.scan.operator import Arguments
 from vigbench.ops.scan.torch_chunk import torch_chunk
 
 
-def mamba_ssm(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    scale: float,
-    softplus: bool,
-    reverse: bool,
-) -> Tensor:
+def mamba_ssm(*arguments: Any) -> Tensor:
     """selective_scan_fn on the sequence, plus selective_scan_fn on the flipped one, flipped back; autograd is its own.
 
     It wants channels before tokens in memory; what comes otherwise it copies. On the meta device, where costs are
     counted, torch_chunk's shapes and arithmetic stand for it.
     """
-    if u.device.type == "meta":
-        return torch_chunk(u, delta, A, B, C, D, z, delta_bias, scale, softplus, reverse)
+    given = Arguments(*arguments)
+    if given.u.device.type == "meta":
+        return torch_chunk(*given)
     outputs: list[Tensor] = []
-    for n, backward in enumerate(reverses(u, reverse)):
-        tokens = [x if x is None else x.mT for x in (u[n], delta[n], B[n], C[n], z)]
+    for n, backward in enumerate(given.reverses()):
+        tokens = [x if x is None else x.mT for x in (given.u[n], given.delta[n], given.B[n], given.C[n], given.z)]
         if backward:
             tokens = [x if x is None else x.flip(-1) for x in tokens]
-        weights = [None if x is None else x[n].float() for x in (A, D, delta_bias)]
-        out = _selective_scan(tokens, weights, softplus)
+        weights = [None if x is None else x[n].float() for x in (given.A, given.D, given.delta_bias)]
+        out = _selective_scan(tokens, weights, given.softplus)
         outputs.append((out.flip(-1) if backward else out).mT)
-    return scale * sum(outputs[1:], outputs[0])
+    return given.scale * sum(outputs[1:], outputs[0])
 
 
 def unsupported_reason() -> str | None:

@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 
-from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops import dispatch
+from vigbench.ops.dispatch import autocasts, load_operator
 from vigbench.ops.scan.operator import Operator
 
-OUTSIDE_TORCH_OPS = ("mamba_ssm",)  # plain functions with an autograd of their own
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -82,49 +81,20 @@ def _scan(
     assert B is not None
     assert C is not None
     kind = u.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if autocasts(kind):
         dtype = u.dtype
         for x in (delta, B, C, z):
             dtype = dtype if x is None else torch.promote_types(dtype, x.dtype)
         u, delta, B, C = (x.to(dtype) for x in (u, delta, B, C))
         z = z if z is None else z.to(dtype)
     _check(u, delta, A, B, C, D, z, bias)
-    operator = _operator(implementation, u, delta, A, B, C, D, z, bias)
+    operator: Operator = load_operator("scan", selected_implementation(implementation, u, delta, A, B, C, D, z, bias))
     return operator(u, delta, A, B, C, D, z, bias, scale, softplus, reverse)
 
 
-def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
-    name = selected_implementation(implementation, *inputs)
-    if name in OUTSIDE_TORCH_OPS:
-        loaded: Operator = get_implementation("scan", name).load()
-        return loaded
-    operator: Operator = getattr(torch.ops.vigbench, _define(name))
-    return operator
-
-
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
-    """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
-
-    ValueError where it cannot run on their device, or has no backward where one is needed.
-    """
-    tensors = [x for x in inputs if x is not None]
-    if implementation == "auto" and tensors[0].dtype == torch.float64:
-        implementation = "torch_chunk"  # Triton kernels sum in float32
-    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    name: str = _selected_name(implementation, tensors[0].device.type, training)
-    return name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace the registry
-def _selected_name(implementation: str, device: str, training: bool) -> str:
-    return select_implementation("scan", implementation, device, training).name
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _define(name: str) -> str:
-    target = get_implementation("scan", name).load()  # importing it defines the operator
-    assert isinstance(target, OpOverload)
-    return str(target._schema.name).removeprefix("vigbench::")
+    """The name of the code that computes these inputs, see `dispatch.selected_implementation`."""
+    return dispatch.selected_implementation("scan", implementation, "torch_chunk", *inputs)
 
 
 def _check(

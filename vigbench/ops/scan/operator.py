@@ -5,7 +5,7 @@ a single one is backward if `reverse`.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -19,28 +19,37 @@ SCHEMA = (
 )
 
 
-class Operator(Protocol):
-    """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u.
+class Arguments(NamedTuple):
+    """Tensors and switches of a scan.
 
     u, delta are (directions, batch, length, dim), B, C (directions, batch, length, state), A (directions, dim, state),
     D, delta_bias (directions, dim), z (batch, length, dim).
     """
 
-    def __call__(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        z: Tensor | None,
-        delta_bias: Tensor | None,
-        scale: float,
-        softplus: bool,
-        reverse: bool,
-        /,
-    ) -> Tensor: ...
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    scale: float
+    softplus: bool
+    reverse: bool
+
+    def reverses(self) -> list[bool]:
+        """Of each direction whether it goes from the last token to the first."""
+        return [False, True] if self.u.shape[0] == 2 else [self.reverse]
+
+    def gradients(self, *grads: Tensor | None) -> list[Tensor]:
+        """Of those given for u to delta_bias, the ones of tensors that there are, in their dtypes."""
+        pairs = zip(self[:8], grads, strict=True)
+        return [x.to(like.dtype).contiguous() for like, x in pairs if isinstance(like, Tensor) and x is not None]
+
+
+Operator = Callable[..., Tensor]
+"""Takes `Arguments` one by one; scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
 
 
 def define_scan(
@@ -58,8 +67,3 @@ def define_scan(
 
 def _empty_result(u: Tensor, *_: object) -> Tensor:
     return u.new_empty(u.shape[1:])
-
-
-def reverses(u: Tensor, reverse: bool) -> list[bool]:
-    """Of each direction whether it goes from the last token to the first."""
-    return [False, True] if u.shape[0] == 2 else [reverse]

@@ -5,13 +5,13 @@ In float64 for float32 inputs, since this is the yardstick.
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vigbench.ops.scan.operator import define_scan, reverses
+from vigbench.ops.scan.operator import Arguments, define_scan
 
 SOFTPLUS_THRESHOLD = 20  # torch's: beyond it softplus(x) is x
 
@@ -44,24 +44,15 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else torch.float64
 
 
-def _directions(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    delta_bias: Tensor | None,
-    softplus: bool,
-    reverse: bool,
-) -> Iterator[_Direction]:
-    dtype, tokens = accumulation_dtype(u.dtype), range(u.shape[2])
-    for n, backward in enumerate(reverses(u, reverse)):
-        raw = delta[n].to(dtype)
-        if delta_bias is not None:
-            raw = raw + delta_bias[n].to(dtype)
-        step = F.softplus(raw, threshold=SOFTPLUS_THRESHOLD) if softplus else raw
-        u_, A_, B_, C_ = (x[n].to(dtype) for x in (u, A, B, C))
-        yield _Direction(u_, raw, step, A_, B_, C_, tokens[::-1] if backward else tokens)
+def _directions(given: Arguments) -> Iterator[_Direction]:
+    dtype, tokens = accumulation_dtype(given.u.dtype), range(given.u.shape[2])
+    for n, backward in enumerate(given.reverses()):
+        raw = given.delta[n].to(dtype)
+        if given.delta_bias is not None:
+            raw = raw + given.delta_bias[n].to(dtype)
+        step = F.softplus(raw, threshold=SOFTPLUS_THRESHOLD) if given.softplus else raw
+        u, A, B, C = (x[n].to(dtype) for x in (given.u, given.A, given.B, given.C))
+        yield _Direction(u, raw, step, A, B, C, tokens[::-1] if backward else tokens)
 
 
 def _outputs(direction: _Direction) -> Tensor:
@@ -72,23 +63,12 @@ def _outputs(direction: _Direction) -> Tensor:
     return out
 
 
-def _forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    scale: float,
-    softplus: bool,
-    reverse: bool,
-) -> Tensor:
-    out = _summed(list(_directions(u, delta, A, B, C, delta_bias, softplus, reverse)), D)
-    if z is not None:
-        out = out * F.silu(z.to(out.dtype))
-    return (scale * out).to(u.dtype)
+def _forward(*arguments: Any) -> Tensor:
+    given = Arguments(*arguments)
+    out = _summed(list(_directions(given)), given.D)
+    if given.z is not None:
+        out = out * F.silu(given.z.to(out.dtype))
+    return (given.scale * out).to(given.u.dtype)
 
 
 def _summed(directions: list[_Direction], D: Tensor | None) -> Tensor:
@@ -100,33 +80,20 @@ def _summed(directions: list[_Direction], D: Tensor | None) -> Tensor:
     return out
 
 
-def _backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    scale: float,
-    softplus: bool,
-    reverse: bool,
-) -> list[Tensor]:
-    directions = list(_directions(u, delta, A, B, C, delta_bias, softplus, reverse))
-    grad, d_z = scale * grad.to(directions[0].u.dtype), None
-    if z is not None:
-        gate = z.to(grad.dtype)
-        d_z = torch.ops.aten.silu_backward(grad * _summed(directions, D), gate)
+def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
+    given = Arguments(*arguments)
+    directions = list(_directions(given))
+    grad, d_z = given.scale * grad.to(directions[0].u.dtype), None
+    if given.z is not None:
+        gate = given.z.to(grad.dtype)
+        d_z = torch.ops.aten.silu_backward(grad * _summed(directions, given.D), gate)
         grad = grad * F.silu(gate)
-    grads = [_direction_gradients(direction, grad, softplus) for direction in directions]
+    grads = [_direction_gradients(direction, grad, given.softplus) for direction in directions]
     d_u, d_delta, d_A, d_B, d_C = (torch.stack(x) for x in zip(*grads, strict=True))
     d_D, d_bias = (grad * torch.stack([one.u for one in directions])).sum((1, 2)), d_delta.sum((1, 2))
-    if D is not None:
-        d_u += D.to(grad.dtype)[:, None, None] * grad
-    given = (u, d_u), (delta, d_delta), (A, d_A), (B, d_B), (C, d_C), (D, d_D), (z, d_z), (delta_bias, d_bias)
-    return [x.to(like.dtype).contiguous() for like, x in given if like is not None and x is not None]
+    if given.D is not None:
+        d_u += given.D.to(grad.dtype)[:, None, None] * grad
+    return given.gradients(d_u, d_delta, d_A, d_B, d_C, d_D, d_z, d_bias)
 
 
 def _direction_gradients(direction: _Direction, grad: Tensor, softplus: bool) -> list[Tensor]:

@@ -5,13 +5,14 @@ the inputs and, while it runs, the state that enters each segment.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vigbench.ops.scan.cost import chunk_macs, chunk_macs_backward
-from vigbench.ops.scan.operator import define_scan, reverses
+from vigbench.ops.scan.operator import Arguments, define_scan
 from vigbench.ops.scan.segments import Segments, scan_, scan_back_
 
 LOG2_E = 1 / math.log(2)  # exp2 is several times as fast as exp on a CPU
@@ -20,33 +21,24 @@ LOG2_E = 1 / math.log(2)  # exp2 is several times as fast as exp on a CPU
 class _Scan:
     """One call's inputs, in float32 (float64 for float64 inputs), and the quantities that all passes share."""
 
-    def __init__(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        delta_bias: Tensor | None,
-        softplus: bool,
-        reverse: bool,
-    ) -> None:
-        self.segments = Segments(u, B.shape[-1], reverses(u, reverse))
-        self.u, self.delta, self.B, self.C, self.softplus = u, delta, B, C, softplus
-        self.A = self.segments.by_row(A.mT)  # (rows, state, dim)
+    def __init__(self, given: Arguments) -> None:
+        self.given = given
+        self.segments = Segments(given.u, given.B.shape[-1], given.reverses())
+        self.A = self.segments.by_row(given.A.mT)  # (rows, state, dim)
         self.log2_decay = (self.A * LOG2_E).unsqueeze(1)
-        self.D, self.bias = (None if x is None else self.segments.by_row(x).unsqueeze(1) for x in (D, delta_bias))
+        self.D, self.bias = (
+            None if x is None else self.segments.by_row(x).unsqueeze(1) for x in (given.D, given.delta_bias)
+        )
 
     def empty_state(self) -> Tensor:
         return torch.zeros_like(self.A)
 
     def step(self, span: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Step sizes, and what they are the softplus of."""
-        raw = self.segments.load(self.delta, span)
+        raw = self.segments.load(self.given.delta, span)
         if self.bias is not None:
             raw = raw + self.bias
-        return (F.softplus(raw), raw) if self.softplus else (raw, raw)
+        return (F.softplus(raw), raw) if self.given.softplus else (raw, raw)
 
     def decay(self, step: Tensor) -> Tensor:
         """exp(step A), (rows, tokens, state, dim)."""
@@ -54,60 +46,38 @@ class _Scan:
 
     def states(self, span: tuple[int, int], step: Tensor, u: Tensor, decay: Tensor, state: Tensor) -> Tensor:
         """The state after each token, from that before the first; `decay` is overwritten."""
-        written = (step * u).unsqueeze(2) * self.segments.load(self.B, span).unsqueeze(-1)
+        written = (step * u).unsqueeze(2) * self.segments.load(self.given.B, span).unsqueeze(-1)
         scan_(decay, written, state)
         return written
 
     def summed(self, entering: list[Tensor] | None = None) -> Tensor:
         """The sum over the directions, (batch, length, dim); `entering` gets the state before each segment."""
-        out = torch.zeros(self.u.shape[1:], dtype=self.segments.dtype, device=self.u.device)
+        out = torch.zeros(self.given.u.shape[1:], dtype=self.segments.dtype, device=self.given.u.device)
         state = self.empty_state()
         for span in self.segments.spans():
             if entering is not None:
                 entering.append(state)
             step, _ = self.step(span)
-            u = self.segments.load(self.u, span)
+            u = self.segments.load(self.given.u, span)
             states = self.states(span, step, u, self.decay(step), state)
-            read = torch.matmul(self.segments.load(self.C, span).unsqueeze(2), states).squeeze(2)
+            read = torch.matmul(self.segments.load(self.given.C, span).unsqueeze(2), states).squeeze(2)
             self.segments.add(out, span, read if self.D is None else read.addcmul_(self.D, u))
             state = states[:, -1].clone()
         return out
 
 
-def _forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    scale: float,
-    softplus: bool,
-    reverse: bool,
-) -> Tensor:
-    out = _Scan(u, delta, A, B, C, D, delta_bias, softplus, reverse).summed()
-    if z is not None:
-        out *= F.silu(z.to(out.dtype))
-    return out.mul_(scale).to(u.dtype)
+def _forward(*arguments: Any) -> Tensor:
+    given = Arguments(*arguments)
+    out = _Scan(given).summed()
+    if given.z is not None:
+        out *= F.silu(given.z.to(out.dtype))
+    return out.mul_(given.scale).to(given.u.dtype)
 
 
-def _backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    scale: float,
-    softplus: bool,
-    reverse: bool,
-) -> list[Tensor]:
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, softplus, reverse)
+def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
+    given = Arguments(*arguments)
+    u, delta, _, B, C, _, z, _, scale, softplus, _ = given
+    scan = _Scan(given)
     segments, entering = scan.segments, list[Tensor]()
     summed = scan.summed(entering)
     grad, d_z = grad.to(summed.dtype) * scale, None
@@ -140,10 +110,8 @@ def _backward(
         d_D += (dy * u_).sum(1, keepdim=True)
         segments.store(d_delta, span, d_raw)
         segments.store(d_u, span, d_written.mul_(step) if scan.D is None else d_written.mul_(step).addcmul_(scan.D, dy))
-    by_direction = [x.unflatten(0, (-1, segments.batch)).sum(1) for x in (d_A, d_D, d_bias)]
-    d_A, d_D, d_bias = by_direction[0].mT, by_direction[1].squeeze(1), by_direction[2].squeeze(1)
-    given = ((A, d_A), (B, d_B), (C, d_C), (D, d_D), (z, d_z), (delta_bias, d_bias))
-    return [d_u, d_delta, *(x.to(like.dtype).contiguous() for like, x in given if like is not None and x is not None)]
+    d_A, d_D, d_bias = (x.unflatten(0, (-1, segments.batch)).sum(1) for x in (d_A, d_D, d_bias))
+    return given.gradients(d_u, d_delta, d_A.mT, d_B, d_C, d_D.squeeze(1), d_z, d_bias.squeeze(1))
 
 
 torch_chunk = define_scan("torch_chunk", _forward, _backward, chunk_macs, chunk_macs_backward)

@@ -11,6 +11,7 @@ from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
 from vigbench.ops.scan.kernels.outputs import scan_outputs
 from vigbench.ops.scan.kernels.states import States, carry_states, scan_states
 from vigbench.ops.scan.kernels.tiles import Inputs, Variant, View, view
+from vigbench.ops.scan.operator import Arguments
 
 
 class Settings(NamedTuple):
@@ -36,22 +37,6 @@ VIM_STATES = 16
 LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; with few states more would spill
 
 
-class Arguments(NamedTuple):
-    """A scan's tensors and switches, see `operator.Operator`."""
-
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    z: Tensor | None
-    delta_bias: Tensor | None
-    scale: float
-    softplus: bool
-    reverse: bool
-
-
 def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
     _require_supported(given.u)
@@ -75,7 +60,7 @@ def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> l
     if given.u.numel() == 0:
         weights = [None if x is None else torch.zeros_like(x) for x in (given.A, given.D, given.delta_bias)]
         d_B, d_C = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.B, given.C))
-        return [x for x in (d_u, d_delta, weights[0], d_B, d_C, weights[1], d_z, weights[2]) if x is not None]
+        return given.gradients(d_u, d_delta, weights[0], d_B, d_C, weights[1], d_z, weights[2])
     work = _Work(given, settings)
     incoming = view(grad[None])
     states, adjoints = work.states(incoming, adjoint=False), work.states(incoming, adjoint=True)
@@ -92,11 +77,7 @@ def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> l
         work.inputs, incoming, states, adjoints, grads, work.length, work.segment, given.scale,
     )  # fmt: skip
     d_B, d_C = (x.unflatten(0, (work.blocks, directions)).sum(0) for x in by_block)
-    results = (
-        (given.u, d_u), (given.delta, d_delta), (given.A, d_A.sum(0)), (given.B, d_B), (given.C, d_C),
-        (given.D, d_D.sum(0)), (given.z, d_z), (given.delta_bias, d_bias.sum(0)),
-    )  # fmt: skip
-    return [x.to(like.dtype) for like, x in results if like is not None and x is not None]
+    return given.gradients(d_u, d_delta, d_A.sum(0), d_B, d_C, d_D.sum(0), d_z, d_bias.sum(0))
 
 
 def _require_supported(u: Tensor) -> None:

@@ -1,0 +1,51 @@
+"""From an implementation's name to the code that computes some tensors, in a way that torch.compile can follow."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from vigbench.ops.registry import get_implementation, select_implementation
+
+
+def selected_implementation(operator: str, implementation: str, float64: str, *inputs: Tensor | None) -> str:
+    """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
+
+    `float64` is what "auto" means for double precision, in which no Triton kernel sums. ValueError where the code
+    cannot run on the inputs' device, or has no backward where one is needed.
+    """
+    tensors = [x for x in inputs if x is not None]
+    if implementation == "auto" and tensors[0].dtype == torch.float64:
+        implementation = float64
+    training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    name: str = _selected_name(operator, implementation, tensors[0].device.type, training)
+    return name
+
+
+def load_operator(operator: str, name: str) -> Any:
+    """The implementation's operator in torch.ops.vigbench; the function itself where it is a package's own."""
+    defined = define(operator, name)
+    return getattr(torch.ops.vigbench, defined) if defined else get_implementation(operator, name).load()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace an import
+def define(operator: str, name: str) -> str:
+    """The name of the implementation's operator, which importing defines; "" for a package's own function."""
+    target = get_implementation(operator, name).load()
+    return str(target._schema.name).removeprefix("vigbench::") if isinstance(target, OpOverload) else ""
+
+
+def autocasts(device_type: str) -> bool:
+    """Whether torch.autocast is on for this kind of device."""
+    return _has_autocast(device_type) and torch.is_autocast_enabled(device_type)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch 2.9 cannot trace it
+def _has_autocast(device_type: str) -> bool:
+    return torch.amp.is_autocast_available(device_type)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _selected_name(operator: str, implementation: str, device: str, training: bool) -> str:
+    return select_implementation(operator, implementation, device, training).name
