@@ -111,8 +111,8 @@ def test_a_module_that_does_not_call_it_is_refused(deit: torch.nn.Module, monkey
 def test_torch_compile_takes_a_switched_model_whole(
     name: str, deit: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "flex":
-        replace_attention(monkeypatch, eager)
+    if name == "flex":  # another result than torch's own code would give
+        replace_attention(monkeypatch, lambda q, k, v, scale: eager(q, k, v, 3 * scale))
     set_attention(deit, name)
     torch._dynamo.reset()
     with torch.inference_mode():

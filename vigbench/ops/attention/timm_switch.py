@@ -106,9 +106,11 @@ def _with_fused(forward: FunctionType, fused: Callable[..., Tensor]) -> Function
         raise UnsupportedError(
             f"{forward.__qualname__} does not call {FUSED} where it can be replaced: choose eager or sdpa"
         )
+    known = {**forward.__globals__, **substitutes}
+    del known["__name__"]  # torch.compile takes globals that have a name for those of the module called so
     copy = FunctionType(
         forward.__code__,
-        {**forward.__globals__, **substitutes},
+        known,
         forward.__name__,
         forward.__defaults__,
         forward.__closure__,
