@@ -26,7 +26,8 @@ OWN = [
 
 def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_model() -> None:
     assert sorted(vigbench.list_subjects("vig*")) == OWN
-    assert set(vigbench.list_subjects()) == {*OWN, *BASELINES, *OPERATORS}
+    others = {f"{name}_{size}_patch16_224" for name in ("vim", "vrwkv") for size in ("tiny", "small", "base")}
+    assert set(vigbench.list_subjects()) == {*OWN, *others, *BASELINES, *OPERATORS}
     assert "vit_small_patch16_224" in vigbench.list_subjects("vit_small*")
     assert vigbench.list_subjects("there_is_none*") == []
 
@@ -35,6 +36,8 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
     ("name", "family", "operator", "default"),
     [
         ("vig_tiny_patch16_224", "vig", "gla", "torch_chunk"),
+        ("vim_tiny_patch16_224", "vim", "scan", "torch_chunk"),
+        ("vrwkv_tiny_patch16_224", "linear", "biwkv", "torch_scan"),
         ("deit_small_patch16_224", "deit", "attention", "sdpa"),
         ("swin_tiny_patch4_window7_224", "windowed", "attention", "sdpa"),
         ("convnext_tiny", "cnn", None, "default"),
