@@ -10,6 +10,7 @@ import typer
 OPTIONAL_PACKAGES = {
     "triton": ("Triton kernels", "pip install triton"),
     "flash-attn": ("FlashAttention-2", "pip install flash-attn"),
+    "flash-attn-4": ("FlashAttention-4", "pip install --pre flash-attn-4"),
     "mamba-ssm": ("Mamba's CUDA selective scan", "pip install mamba-ssm"),
     "causal-conv1d": ("Mamba's CUDA convolution", "pip install causal-conv1d"),
     "flash-linear-attention": ("fla's GLA kernels", "pip install flash-linear-attention"),
