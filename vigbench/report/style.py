@@ -42,6 +42,15 @@ DASHES: dict[str, tuple[float, ...]] = {
     "triton_recurrent": (3, 1.4, 1.2, 1.4, 1.2, 1.4),
     "external": (2.4, 1.2),
     "fla": (2.4, 1.2),
+    "mamba_ssm": (2.4, 1.2),
+    "torch_scan": (6, 1.6, 1.2, 1.6),
+    "sdpa_flash": (1.2, 1.6),
+    "sdpa_efficient": (3, 1.4, 1.2, 1.4),
+    "sdpa_cudnn": (6, 1.2),
+    "sdpa_math": (4, 1.2, 1.2, 1.2),
+    "flex": (3, 1.4, 1.2, 1.4, 1.2, 1.4),
+    "flash_attn": (2.4, 1.2),
+    "flash_attn_4": (2.4, 1.2, 1.2, 1.2),
 }
 OTHER_END = ("D", "\N{WHITE DIAMOND}")
 # where a line ends: the marker, and the same sign as a character for the note below the picture
