@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vigbench.records.schema import Record, Status
 from vigbench.suites.case import Case
-from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S
+from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S, SAMPLING_CALLS
 
 LEAST_S = 1.0  # of sampling for every case that runs at all
 
@@ -61,7 +61,7 @@ class Budget:
         """Seconds of warm-up and sampling in each process of `case`; `later` cases still fit in what is left."""
         slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
         share = slack / (1 + len(later)) / self.processes
-        minimum = self.least_s(case) / self.processes - CASE_OVERHEAD_S
+        minimum = SAMPLING_CALLS / MINIMUM_CALLS * (self.least_s(case) / self.processes - CASE_OVERHEAD_S)
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
 
     def can_repeat(self, later: Sequence[Case], left_s: float, spent_s: float) -> bool:
