@@ -10,10 +10,15 @@ import vigbench.models.vrwkv  # noqa: F401  registers the models
 from tests.ops.biwkv.inputs import CASES, assert_close, differentiated, doubled, sample
 from vigbench.models import create_model
 from vigbench.models.catalog import fill_weights
-from vigbench.ops.biwkv import bi_wkv, selected_implementation
+from vigbench.ops.biwkv import bi_wkv
 from vigbench.ops.biwkv.torch_scan import torch_scan
+from vigbench.ops.dispatch import selected_implementation
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.usefixtures("poisoned_outputs"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 ALLOWED = {torch.float32: 5e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # 5000 float32 terms are summed in turn
 LENGTHS = [1, 2, 7, 8, 15, 16, 17, 63, 64, 127, 196, 197, 509, 1024, 2048, 3136, 4093, 4096, 4999, 5000]
@@ -23,18 +28,6 @@ fused = partial(bi_wkv, implementation="triton_fused")
 
 def on_gpu(case: str, shape: tuple[int, int, int], dtype: torch.dtype) -> list[Tensor]:
     return [x.cuda() for x in sample(case, shape, dtype)]
-
-
-@pytest.fixture(autouse=True)
-def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that a kernel leaves unwritten is NaN."""
-    empty = torch.empty
-
-    def poisoned(*args: object, **kwargs: object) -> Tensor:
-        out: Tensor = empty(*args, **kwargs)  # type: ignore[call-overload]
-        return out.fill_(torch.nan) if out.is_floating_point() else out
-
-    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 @pytest.mark.parametrize("dtype", ALLOWED)
@@ -73,8 +66,8 @@ def test_the_same_bits_again() -> None:
 
 def test_auto_is_triton_except_in_float64() -> None:
     inputs = on_gpu("as trained", (1, 5, 8), torch.bfloat16)[:4]
-    assert selected_implementation("auto", *inputs) == "triton_fused"
-    assert selected_implementation("auto", *doubled(inputs)) == "torch_scan"
+    assert selected_implementation("biwkv", "auto", "torch_scan", *inputs) == "triton_fused"
+    assert selected_implementation("biwkv", "auto", "torch_scan", *doubled(inputs)) == "torch_scan"
 
 
 @pytest.mark.parametrize("size", [(224, 224), (250, 97)])

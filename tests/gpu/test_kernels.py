@@ -15,7 +15,11 @@ from vigbench.ops.gla.kernels.launch import log_decay_gates
 from vigbench.ops.gla.triton_fused import run_backward, run_forward
 from vigbench.ops.registry import get_implementation
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.usefixtures("poisoned_outputs"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 ALLOWED = {torch.float32: 2e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 SMALLEST = {torch.float32: 0.0, torch.bfloat16: 0.0, torch.float16: 6e-8}  # what float16 can hold at all
@@ -55,18 +59,6 @@ def assert_as_defined(found: list[Tensor], inputs: list[Tensor]) -> None:
         assert torch.isfinite(x).all(), name
         error = (x.double() - y).abs().max().item()
         assert error <= max(ALLOWED[dtype] * y.abs().max().item(), SMALLEST[dtype]), (name, error, y.abs().max())
-
-
-@pytest.fixture(autouse=True)
-def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that a kernel leaves unwritten is NaN."""
-    empty = torch.empty
-
-    def poisoned(*args: object, **kwargs: object) -> Tensor:
-        out: Tensor = empty(*args, **kwargs)  # type: ignore[call-overload]
-        return out.fill_(torch.nan) if out.is_floating_point() else out
-
-    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 @pytest.mark.parametrize("decay", DECAYS)

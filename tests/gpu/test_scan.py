@@ -11,22 +11,14 @@ from tests.ops.scan.samples import NAMES, REGIMES, Sizes, errors, evaluate, samp
 from vigbench.ops.registry import get_implementation
 from vigbench.ops.scan import bidirectional_selective_scan, selective_scan
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.usefixtures("poisoned_outputs"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 ALLOWED = {torch.float32: 4e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 LENGTHS = [1, 2, 15, 16, 17, 31, 33, 197, 256, 509, 577, 1025, 2305, 4097]
-
-
-@pytest.fixture(autouse=True)
-def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that a kernel leaves unwritten is NaN."""
-    empty = torch.empty
-
-    def poisoned(*args: object, **kwargs: object) -> Tensor:
-        out: Tensor = empty(*args, **kwargs)  # type: ignore[call-overload]
-        return out.fill_(torch.nan) if out.is_floating_point() else out
-
-    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 def tokens_to(inputs: list[Tensor | None], dtype: torch.dtype) -> list[Tensor]:

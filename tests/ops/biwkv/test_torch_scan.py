@@ -3,27 +3,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.measure.allocations import peak_bytes
 from tests.ops.biwkv.inputs import assert_close, differentiated, sample
 from vigbench.ops.biwkv import chunks
 from vigbench.ops.biwkv.reference import reference
 from vigbench.ops.biwkv.torch_scan import _backward, _forward, torch_scan
 from vigbench.ops.cost import EXECUTED_FLOPS
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """The most memory allocated at once while it runs."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        kept = run()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    assert kept is not None
-    used = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        used += event.nbytes()
-        peak = max(peak, used)
-    return peak
 
 
 @pytest.mark.parametrize("backward", [False, True])

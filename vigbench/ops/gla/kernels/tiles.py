@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vigbench.ops.kernel_launch import in_place
+
 
 class View(NamedTuple):
     """A (batch, length, heads, dim) tensor and its strides in elements; that of dim is 1."""
@@ -28,23 +30,9 @@ class Place(NamedTuple):
 
 
 def view(x: Tensor) -> View:
-    """`x` as kernels take it: in place whatever its strides, unless elements beside each other are not its channels.
-
-    Strides of dimensions of one element are never used, and 0 here. ValueError where only dimensions of one channel
-    are left to be copied: Triton up to 3.6 takes no other stride of 1, for an integer of 1 inside a tuple fails.
-    """
-    strides = _strides(x)
-    if strides[-1] != 1 or 1 in strides[:-1]:
-        x = x.contiguous()
-        strides = _strides(x)
-    if 1 in strides[:-1]:
-        raise ValueError(f"a tensor is {tuple(x.shape)}, but Triton kernels take 2 channels or more: use torch_chunk")
-    return View(x, *strides[:-1])
-
-
-def _strides(x: Tensor) -> list[int]:
-    *outer, channel = x.stride()
-    return [*(stride if size > 1 else 0 for stride, size in zip(outer, x.shape[:-1], strict=True)), channel]
+    """`x` as kernels take it, see `kernel_launch.in_place`."""
+    x, strides = in_place(x)
+    return View(x, *strides)
 
 
 @triton.jit

@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vigbench.ops.kernel_launch import in_place
+
 LOG2_E = tl.constexpr(1.4426950408889634)
 SOFTPLUS_THRESHOLD = tl.constexpr(20.0)  # torch's: beyond it softplus(x) is x
 
@@ -71,22 +73,9 @@ class Place(NamedTuple):
 
 
 def view(x: Tensor) -> View:
-    """`x`, (directions, batch, length, channels), as kernels take it: in place, unless its channels lie apart.
-
-    ValueError where there is one channel only: Triton up to 3.6 takes no stride of 1 inside a tuple.
-    """
-    strides = _strides(x)
-    if strides[-1] != 1 or 1 in strides[:-1]:
-        x = x.contiguous()
-        strides = _strides(x)
-    if 1 in strides[:-1]:
-        raise ValueError(f"a tensor is {tuple(x.shape)}, but Triton kernels take 2 channels or more: use torch_chunk")
-    return View(x, *strides[:-1])
-
-
-def _strides(x: Tensor) -> list[int]:
-    *outer, channel = x.stride()
-    return [*(stride if size > 1 else 0 for stride, size in zip(outer, x.shape[:-1], strict=True)), channel]
+    """`x`, (directions, batch, length, channels), as kernels take it, see `kernel_launch.in_place`."""
+    x, strides = in_place(x)
+    return View(x, *strides)
 
 
 @triton.jit
