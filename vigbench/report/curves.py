@@ -10,7 +10,7 @@ from vigbench.report.names import labels, size_of
 from vigbench.report.rows import Row, Setting, by_setting
 from vigbench.report.style import FAMILY_ORDER
 
-MAX_CURVES, MAX_PANELS = 30, 24  # more cannot be read in one picture; the table has them all
+MAX_CURVES, MAX_DOTS, MAX_PANELS = 30, 60, 24  # more cannot be read in one picture; the table has them all
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,11 @@ def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
 
 def readable(found: Sequence[Panel]) -> list[Panel]:
     """What a picture can hold; a sentence is computed from all."""
-    return [
-        replace(panel, curves=panel.curves[:MAX_CURVES], hidden=max(0, len(panel.curves) - MAX_CURVES))
-        for panel in found[:MAX_PANELS]
-    ]
+    result = []
+    for panel in found[:MAX_PANELS]:
+        most = MAX_CURVES if len(panel.extents) > 1 else MAX_DOTS  # of one size: a line of its own for each
+        result.append(replace(panel, curves=panel.curves[:most], hidden=max(0, len(panel.curves) - most)))
+    return result
 
 
 def _curve(label: str, members: list[Row], metric: Metric) -> Curve:
