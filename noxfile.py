@@ -1,8 +1,20 @@
 """The project's checks, each by one name. They run in the environment that nox itself is installed in."""
 
+import os
 import sys
+from pathlib import Path
 
 import nox
+
+# tests that take no time of anything: two of their files run side by side
+SIDE_BY_SIDE = [
+    *(
+        f"tests/{folder}"
+        for folder in ("analysis", "models", "ops", "published", "records", "report", "stats", "suites")
+    ),
+    "tests/measure/test_closed_form.py",
+    "tests/measure/test_timm_table.py",
+]
 
 nox.options.sessions = ["lint", "types", "tests"]
 
@@ -10,7 +22,23 @@ nox.options.sessions = ["lint", "types", "tests"]
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """All tests that this machine can run: `nox -s tests -- -m "not slow"` for the quick core."""
-    session.run(sys.executable, "-m", "pytest", "--ignore=tests/benchmarks", *session.posargs)
+    pytest = (sys.executable, "-m", "pytest")
+    if any(Path(one.partition("::")[0]).exists() for one in session.posargs):  # only these
+        session.run(*pytest, *session.posargs)
+        return
+    # a thread for each process: threads that wait for a busy core cost a hundred times what they compute
+    session.run(
+        *pytest,
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        *SIDE_BY_SIDE,
+        *session.posargs,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    rest = [f"--ignore={one}" for one in ("tests/benchmarks", *SIDE_BY_SIDE)]
+    session.run(*pytest, *rest, *session.posargs)
 
 
 @nox.session(venv_backend="none")
