@@ -58,3 +58,26 @@ def test_a_contestant_proves_its_path_after_its_blocks(
     assert isinstance(last, Outcome)
     assert last.status is (Status.wrong_result if wrong else Status.ok)
     assert end[:-1] == ([] if wrong else [Durations(seconds=())]), "a wrong one never answers as if it were right"
+
+
+@pytest.mark.parametrize(
+    ("subject", "implementation", "resolution", "reason"),
+    [
+        (
+            "swin_tiny_patch4_window7_224",
+            "flex",
+            64,
+            "flex stands for plain attention here, and this model's has a mask",
+        ),
+        ("hiera_tiny_224", "sdpa_flash", 224, "hiera_tiny_224: torch's sdpa_flash cannot compute this attention"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch says why the backend cannot
+def test_an_attention_that_cannot_compute_a_model_s_is_unsupported(
+    subject: str, implementation: str, resolution: int, reason: str
+) -> None:
+    case = Case(subject=subject, implementation=implementation, resolution=resolution, threads=1)
+    outcome = measure_case(case, 0.1, lambda stage: None)
+    assert outcome.status is Status.unsupported
+    assert outcome.reason.startswith(reason)
+    assert "choose sdpa" in outcome.reason

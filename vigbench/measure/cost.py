@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vigbench.measure.counting_rule import is_zero_by_rule
 from vigbench.ops.cost import EXECUTED_FLOPS
+from vigbench.ops.registry import UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
 
     Raises:
         ValueError: if the model does not take this shape, or cannot run on the meta device.
+        UnsupportedError: if the model says so itself.
     """
     state = {
         name: torch.empty_like(tensor, device="meta")
@@ -76,6 +78,8 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
         _forward(model, state, image)  # operators that register their formulas on first use do so now
         algorithmic, calls = _count(model, state, image, {})
         executed, _ = _count(model, state, image, EXECUTED_FLOPS)
+    except UnsupportedError:  # it says by itself what is wrong
+        raise
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         name, shape = type(model).__name__, tuple(input_shape)

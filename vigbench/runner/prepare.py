@@ -91,6 +91,8 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
     try:
         operator_alone = model if isinstance(model, Operator) else None
         cost = operator_cost(operator_alone, case) if operator_alone else count_cost(model, (1, *inputs.shape[1:]))
+    except UnsupportedError:
+        raise
     except ValueError as error:  # the model does not take this shape
         raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
 
