@@ -25,8 +25,15 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
     assert cuda.batch_size == [1, 64]
     assert set(cuda.precision) == {"bfloat16", "float32"}
     assert (min(cuda.resolution), max(cuda.resolution)) == (224, 2048)
-    deit = next(entry for entry in suite.subjects if entry.name == "deit_tiny_patch16_224")
-    assert deit.implementations == ["eager", "sdpa"]
+    implementations = {entry.name: entry.implementations for entry in suite.subjects}
+    assert implementations == {
+        "vig_tiny_patch16_224": [],
+        "deit_tiny_patch16_224": ["eager", "sdpa", "sdpa_flash", "flash_attn"],
+        "vim_tiny_patch16_224": ["triton_fused", "torch_chunk", "mamba_ssm"],
+        "vrwkv_tiny_patch16_224": [],
+        "swin_tiny_patch4_window7_224": [],
+        "convnext_tiny": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_cases_run_by_resolution_and_never_twice() -> None:
     planned = plan(SUITE, Device.cuda, resolve)
     resolutions = [case.resolution for case in planned.cases]
     assert resolutions == sorted(resolutions)
-    assert len({case.case_id for case in planned.cases}) == len(planned.cases) == 7 * 2 * 2 * 6
+    assert len({case.case_id for case in planned.cases}) == len(planned.cases) == 7 * 2 * 2 * 10
 
 
 def test_every_axis_can_be_overridden() -> None:
