@@ -30,7 +30,7 @@ def run(case: Case) -> Outcome:
         ("exits", "crashed", "exit code 7 before it had a result. Its last words: my last words"),
         ("is_nan", "wrong_result", "NaN"),
         ("no_module", "error", "must return a torch.nn.Module"),
-        ("there_is_none", "error", "package.module:factory"),
+        ("there_is_none", "error", "misbehaving has no 'there_is_none'"),
         ("needs_a_package", "unsupported", "pip install no_such_package"),
     ],
 )

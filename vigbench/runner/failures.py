@@ -8,6 +8,7 @@ from collections.abc import Callable
 from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.models.catalog import UnsupportedError, describe
+from vigbench.models.factory import FactoryError
 from vigbench.records.schema import Status
 from vigbench.runner.gate import WrongResultError
 from vigbench.runner.messages import Outcome
@@ -25,6 +26,8 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
         return work()
     except (UnsupportedError, NotCapturableError) as error:
         return _failure(case, Status.unsupported, str(error))
+    except FactoryError as error:  # its message is complete
+        return _failure(case, Status.error, str(error))
     except WrongResultError as error:
         path = error.path
         outcome = _failure(case, Status.wrong_result, str(error))
