@@ -6,12 +6,15 @@ from pathlib import Path
 
 import nox
 
-# tests that take no time of anything: two of their files run side by side
+# tests that time nothing: two of their files run side by side
 SIDE_BY_SIDE = [
     *(
         f"tests/{folder}"
         for folder in ("analysis", "models", "ops", "published", "records", "report", "stats", "suites")
     ),
+    "tests/test_adding_a_model.py",
+    "tests/test_architecture.py",
+    "tests/test_documents.py",
     "tests/measure/test_closed_form.py",
     "tests/measure/test_timm_table.py",
 ]
