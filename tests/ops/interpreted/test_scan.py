@@ -97,7 +97,7 @@ SIZES = st.builds(Sizes, st.integers(1, 2), st.integers(1, 2), st.integers(1, 20
 )
 def test_any_shape_and_setting(sizes: Sizes, setting: Settings) -> None:
     found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32)
-    assert max(found.values()) <= 1e-5, (sizes, setting, found)  # few numbers: their largest can be small
+    assert max(found.values()) <= 1e-4, (sizes, setting, found)  # as in scan/test_accuracy.py
 
 
 def test_the_same_bits_again_and_any_strides() -> None:
