@@ -70,7 +70,7 @@ def test_any_shape(sizes: Sizes, reverse: bool, optional: bool, regime: str) -> 
     doubles = [None if x is None else x.double() for x in inputs]
     expected = evaluate(selective_scan, doubles, grad.double(), optional, reverse, "reference")
     names = NAMES if optional else NAMES[:6]
-    assert max(errors(found, expected, names).values()) <= 1e-4  # a gradient may be e**-100 in all: that has 100 roundings
+    assert max(errors(found, expected, names).values()) <= 1e-4  # a gradient of e**-100 in all has 100 roundings
 
 
 @pytest.mark.slow
