@@ -66,8 +66,8 @@ def test_the_same_bits_again() -> None:
 
 def test_auto_is_triton_except_in_float64() -> None:
     inputs = on_gpu("as trained", (1, 5, 8), torch.bfloat16)[:4]
-    assert selected_implementation("biwkv", "auto", "torch_scan", *inputs) == "triton_fused"
-    assert selected_implementation("biwkv", "auto", "torch_scan", *doubled(inputs)) == "torch_scan"
+    assert selected_implementation("biwkv", "auto", *inputs) == "triton_fused"
+    assert selected_implementation("biwkv", "auto", *doubled(inputs)) == "torch_scan"
 
 
 @pytest.mark.parametrize("size", [(224, 224), (250, 97)])

@@ -9,17 +9,15 @@ from torch._ops import OpOverload
 from vigbench.ops.registry import get_implementation, select_implementation
 
 
-def selected_implementation(operator: str, implementation: str, float64: str, *inputs: Tensor | None) -> str:
+def selected_implementation(operator: str, implementation: str, *inputs: Tensor | None) -> str:
     """The name of the code that computes these inputs: what "auto" means for them, or the implementation itself.
 
-    `float64` is what "auto" means for double precision, in which no Triton kernel sums. ValueError where the code
-    cannot run on the inputs' device, or has no backward where one is needed.
+    ValueError where the code cannot run on the inputs' device, or has no backward where one is needed.
     """
     tensors = [x for x in inputs if x is not None]
-    if implementation == "auto" and tensors[0].dtype == torch.float64:
-        implementation = float64
+    dtype = tensors[0].dtype if implementation == "auto" else None  # what is named says itself what it does not take
     training = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    name: str = _selected_name(operator, implementation, tensors[0].device.type, training)
+    name: str = _selected_name(operator, implementation, tensors[0].device.type, training, dtype)
     return name
 
 
@@ -47,5 +45,5 @@ def _has_autocast(device_type: str) -> bool:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _selected_name(operator: str, implementation: str, device: str, training: bool) -> str:
-    return select_implementation(operator, implementation, device, training).name
+def _selected_name(operator: str, implementation: str, device: str, training: bool, dtype: torch.dtype | None) -> str:
+    return select_implementation(operator, implementation, device, training, dtype).name

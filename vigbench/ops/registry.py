@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.ops.precision import HALF
 
 DISTRIBUTIONS = {  # what to install, where it is not called like the module
     "fla": "flash-linear-attention",
@@ -16,7 +17,6 @@ DISTRIBUTIONS = {  # what to install, where it is not called like the module
     "flash_attn.cute": "--pre flash-attn-4",
     "selective_scan_cuda": "mamba-ssm",
 }
-HALF = (torch.float16, torch.bfloat16)
 
 
 class UnsupportedError(ValueError):
@@ -29,7 +29,8 @@ class Implementation:
 
     `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
     `devices` are torch device types; empty means any. `training` says whether it has a backward, `inference_only`
-    on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only.
+    on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only, `float64` says
+    whether it takes double precision.
     `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
     has to show or must not show: the proof that the label is what ran. `must_run_on_cuda` are more of the first kind.
@@ -44,6 +45,7 @@ class Implementation:
     training: bool = True
     inference_only: tuple[str, ...] = ()
     half_only: tuple[str, ...] = ()
+    float64: bool = True
     check: str | None = None
     must_run: tuple[str, ...] = ()
     must_run_on_cuda: tuple[str, ...] = ()
@@ -68,6 +70,8 @@ class Implementation:
             )
         if kind == "cuda" and not torch.cuda.is_available():
             return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        if dtype == torch.float64 and not self.float64:
+            return f"{self.name} sums in float32: choose an implementation that takes float64"
         if kind in self.half_only and dtype is not None and dtype not in HALF:
             return f"{self.name} takes half precision only on {kind}: choose bfloat16 or float16"
         return None if self.check is None else str(reason) if (reason := _load(self.check)()) else None

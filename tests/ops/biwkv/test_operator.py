@@ -108,9 +108,9 @@ def test_compiles_without_graph_breaks(implementation: str, name: str | None, in
 
 
 def test_auto_scans_where_triton_cannot(implementation: str, inputs: list[Tensor]) -> None:
-    assert selected_implementation("biwkv", "auto", "torch_scan", *inputs) == "torch_scan"
-    assert selected_implementation("biwkv", "auto", "torch_scan", *doubled(inputs)) == "torch_scan"
-    assert selected_implementation("biwkv", implementation, "torch_scan", *inputs) == implementation
+    assert selected_implementation("biwkv", "auto", *inputs) == "torch_scan"
+    assert selected_implementation("biwkv", "auto", *doubled(inputs)) == "torch_scan"
+    assert selected_implementation("biwkv", implementation, *inputs) == implementation
 
 
 def test_clear_errors(implementation: str, inputs: list[Tensor]) -> None:

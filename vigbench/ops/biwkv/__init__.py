@@ -11,6 +11,7 @@ register(
         target="vigbench.ops.biwkv.triton_fused:triton_fused",
         requires=("triton",),
         devices=("cuda",),
+        float64=False,
         must_run=("vigbench::biwkv_triton_fused", "wkv_states*", "wkv_outputs*"),
         must_not_run=("vigbench::biwkv_reference*", "vigbench::biwkv_torch*"),
     )

@@ -6,8 +6,7 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.biwkv.operator import Operator
 from vigbench.ops.dispatch import autocasts, load_operator
-
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+from vigbench.ops.precision import DTYPES
 
 
 def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, implementation: str = "auto") -> Tensor:
@@ -32,7 +31,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, implementation: str = "au
         ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
     """
     k, v = _check(w, u, k, v)
-    name = dispatch.selected_implementation("biwkv", implementation, "torch_scan", k, v, w, u)
+    name = dispatch.selected_implementation("biwkv", implementation, k, v, w, u)
     operator: Operator = load_operator("biwkv", name)
     return operator(w, u, k, v)
 

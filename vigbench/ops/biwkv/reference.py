@@ -11,13 +11,9 @@ from torch import Tensor
 
 from vigbench.ops.biwkv.cost import pairs_macs, pairs_macs_backward
 from vigbench.ops.biwkv.operator import define_biwkv
+from vigbench.ops.precision import accumulation_dtype
 
 BLOCK_ELEMENTS = 2**22  # of a matrix of pairs held at once: 32 MiB in float64
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, else float64."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else torch.float64
 
 
 def _forward(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from vigbench.ops.biwkv.kernels.outputs import wkv_outputs
 from vigbench.ops.biwkv.kernels.states import wkv_carry, wkv_states
 from vigbench.ops.biwkv.kernels.sums import WITH_BONUS, WITHOUT_BONUS
 from vigbench.ops.biwkv.operator import define_biwkv
+from vigbench.ops.precision import refuse_float64
 
 
 class Settings(NamedTuple):
@@ -34,7 +35,7 @@ SIDES = 2
 
 
 def _forward(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    _require_supported(k)
+    refuse_float64(k, "use torch_scan")
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     if out.numel():
         work = _Work(k, FORWARD)
@@ -45,7 +46,7 @@ def _forward(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _backward(grad: Tensor, w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
-    _require_supported(k)
+    refuse_float64(k, "use torch_scan")
     work = _Work(k, BACKWARD)
     w, u, k, v, grad = w.contiguous(), u.contiguous(), _rows(k), _rows(v), _rows(grad)
     dk, dv = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
@@ -100,11 +101,6 @@ def _rows(x: Tensor) -> Tensor:
 
 def _strides(*tensors: Tensor) -> list[int]:
     return [stride for x in tensors for stride in x.stride()[:2]]
-
-
-def _require_supported(k: Tensor) -> None:
-    if k.dtype == torch.float64:
-        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_scan")
 
 
 triton_fused = define_biwkv(

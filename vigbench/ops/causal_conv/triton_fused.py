@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vigbench.ops import kernel_launch
 from vigbench.ops.causal_conv.operator import define_causal_conv, empty_result
+from vigbench.ops.precision import refuse_float64
 
 TOKENS, CHANNELS = 32, 64  # of a program at once
 WARPS = 4
@@ -131,13 +132,8 @@ def _start(kernel: Any, x: Tensor, taps: int, *args: Any) -> None:
     kernel_launch.launch_kernel(kernel, grid, x.device, (*args, length), constants, WARPS, 1)
 
 
-def _require_supported(x: Tensor) -> None:
-    if x.dtype == torch.float64:
-        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or fused=False")
-
-
 def _forward(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> Tensor:
-    _require_supported(x)
+    refuse_float64(x, "fused=False")
     out = empty_result(x, weight, bias, channels_first)
     if out.numel():
         weights = weight.contiguous(), bias.contiguous()
@@ -146,7 +142,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> T
 
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> list[Tensor]:  # noqa: ARG001
-    _require_supported(x)
+    refuse_float64(x, "fused=False")
     taps, (batch, length, dim) = weight.shape[-1], x.shape
     d_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     parts = (batch * triton.cdiv(length, TOKENS), 2, dim)

@@ -17,6 +17,7 @@ register(
         target="vigbench.ops.gla.triton_fused:triton_fused",
         requires=("triton",),
         devices=("cuda",),
+        float64=False,
         must_run=("vigbench::gla_triton_fused*", "chunk_states*", "chunk_outputs*"),
         must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[ru]*"),
     )
@@ -39,6 +40,7 @@ register(
         target="vigbench.ops.gla.triton_unfused:triton_unfused",
         requires=("triton",),
         devices=("cuda",),
+        float64=False,
         must_run=("vigbench::gla_triton_unfused", "chunk_states*", "chunk_outputs*"),
         must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[rf]*"),
     )
@@ -51,6 +53,7 @@ register(
         target="vigbench.ops.gla.triton_recurrent:triton_recurrent",
         requires=("triton",),
         devices=("cuda",),
+        float64=False,
         training=False,
         must_run=("vigbench::gla_triton_recurrent", "recurrence*"),
         must_not_run=("vigbench::gla_reference*", "vigbench::gla_torch*", "vigbench::gla_triton_[uf]*"),

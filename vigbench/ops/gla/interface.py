@@ -9,9 +9,9 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, define, load_operator
 from vigbench.ops.gla.operator import Operator
+from vigbench.ops.precision import DTYPES
 
 NATIVE_GATES = ("triton_fused",)  # compute gates from logits, or from low-rank activations, inside their kernels
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def bidirectional_gla(
@@ -144,7 +144,7 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
 
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
     """The name of the code that computes these inputs, see `dispatch.selected_implementation`."""
-    return dispatch.selected_implementation("gla", implementation, "torch_chunk", *inputs)
+    return dispatch.selected_implementation("gla", implementation, *inputs)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

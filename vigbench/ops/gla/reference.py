@@ -11,11 +11,7 @@ from torch import Tensor
 
 from vigbench.ops.gla.cost import recurrent_macs_backward
 from vigbench.ops.gla.operator import define_gla
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, else float64."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else torch.float64
+from vigbench.ops.precision import accumulation_dtype
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:

@@ -10,9 +10,9 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels.launch import require_supported
 from vigbench.ops.gla.kernels.tiles import Place, load_row, view
 from vigbench.ops.gla.operator import define_gla
+from vigbench.ops.precision import refuse_float64
 
 VALUE_BLOCK = 16  # a state of 32 x 16 is 16 registers a thread in one warp
 
@@ -44,7 +44,7 @@ def recurrence(
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    require_supported(v)
+    refuse_float64(v, "use torch_chunk")
     batch, length, heads, value_dim = v.shape
     gates = [g for g in (g_fwd, g_bwd) if g is not None]
     if v.numel() == 0:

@@ -11,6 +11,7 @@ register(
         target="vigbench.ops.scan.triton_fused:triton_fused",
         requires=("triton",),
         devices=("cuda",),
+        float64=False,
         must_run=("vigbench::scan_triton_fused", "scan_states*", "scan_outputs*"),
         must_not_run=("vigbench::scan_reference*", "vigbench::scan_torch*", "selective_scan_*"),
     )

@@ -5,9 +5,8 @@ from torch import Tensor
 
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, load_operator
+from vigbench.ops.precision import DTYPES
 from vigbench.ops.scan.operator import Operator
-
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def selective_scan(
@@ -94,7 +93,7 @@ def _scan(
 
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
     """The name of the code that computes these inputs, see `dispatch.selected_implementation`."""
-    return dispatch.selected_implementation("scan", implementation, "torch_chunk", *inputs)
+    return dispatch.selected_implementation("scan", implementation, *inputs)
 
 
 def _check(

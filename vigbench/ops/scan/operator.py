@@ -13,6 +13,7 @@ from vigbench.ops.cost import MacsFormula
 from vigbench.ops.custom_operator import Backward, Cost, define_operator
 from vigbench.ops.scan.cost import scan_macs, scan_macs_backward
 
+SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus(x) is x
 SCHEMA = (
     "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
     "float scale, bool softplus, bool reverse"

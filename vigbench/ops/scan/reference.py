@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vigbench.ops.scan.operator import Arguments, define_scan
-
-SOFTPLUS_THRESHOLD = 20  # torch's: beyond it softplus(x) is x
+from vigbench.ops.precision import accumulation_dtype
+from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, Arguments, define_scan
 
 
 class _Direction(NamedTuple):
@@ -37,11 +36,6 @@ class _Direction(NamedTuple):
 
     def empty_state(self) -> Tensor:
         return self.u.new_zeros(self.u.shape[0], *self.A.shape)
-
-
-def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, else float64."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else torch.float64
 
 
 def _directions(given: Arguments) -> Iterator[_Direction]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vigbench.ops.scan.cost import chunk_macs, chunk_macs_backward
-from vigbench.ops.scan.operator import Arguments, define_scan
+from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, Arguments, define_scan
 from vigbench.ops.scan.segments import Segments, scan_, scan_back_
 
 LOG2_E = 1 / math.log(2)  # exp2 is several times as fast as exp on a CPU
@@ -105,7 +105,7 @@ def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
         d_log_decay = before.mul_(decay).mul_(d_state)
         d_A += (d_log_decay * step.unsqueeze(2)).sum(1)
         d_step = (d_log_decay * scan.A.unsqueeze(1)).sum(2).addcmul_(d_written, u_)
-        d_raw = torch.ops.aten.softplus_backward(d_step, raw, 1, 20) if softplus else d_step
+        d_raw = torch.ops.aten.softplus_backward(d_step, raw, 1, SOFTPLUS_THRESHOLD) if softplus else d_step
         d_bias += d_raw.sum(1, keepdim=True)
         d_D += (dy * u_).sum(1, keepdim=True)
         segments.store(d_delta, span, d_raw)

@@ -14,6 +14,7 @@ from vigbench.ops.gla.kernels.settings import Settings
 from vigbench.ops.gla.kernels.states import States, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
 from vigbench.ops.gla.kernels.variant import Variant
+from vigbench.ops.precision import refuse_float64
 
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
 # a factor exp(half of it) has to fit. bfloat16 has the range of float32.
@@ -52,7 +53,7 @@ def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -
 
 def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings) -> Tensor:
     """scale * (sum over the directions that `gates` has), (batch, length, heads, value_dim), dtype of v."""
-    require_supported(v)
+    refuse_float64(v, "use torch_chunk")
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     if out.numel() == 0:
         return out
@@ -99,12 +100,6 @@ def backward(
         0 if gates.forward else 1, 2 if gates.backward else 1, scale,
     )  # fmt: skip
     return returned
-
-
-def require_supported(v: Tensor) -> None:
-    """ValueError for float64, in which no kernel sums."""
-    if v.dtype == torch.float64:
-        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
 
 
 class _Work:

@@ -13,6 +13,7 @@ from torch import Tensor
 from vigbench.ops.scan.kernels.states import blocks, load_state
 from vigbench.ops.scan.kernels.tiles import (
     LOG2_E,
+    THRESHOLD,
     Place,
     View,
     at_matrix,
@@ -91,7 +92,7 @@ def _direction(
     tl.store(pointers, tl.sum(d_decay * step[:, :, None], 0), mask=mask)
     d_raw = tl.sum(d_decay * log2_decay[None, :, :], 2) / LOG2_E + d_written * u
     if variant.softplus:
-        d_raw *= tl.where(raw > 20.0, 1.0, tl.sigmoid(raw))
+        d_raw *= tl.where(raw > THRESHOLD, 1.0, tl.sigmoid(raw))
     d_u = d_written * step
     if variant.has_skip:
         D = load_row(x.D, at.direction, at.channels, variant)[None, :]

@@ -7,6 +7,7 @@ import triton
 from torch import Tensor
 
 from vigbench.ops import kernel_launch
+from vigbench.ops.precision import refuse_float64
 from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
 from vigbench.ops.scan.kernels.outputs import scan_outputs
 from vigbench.ops.scan.kernels.states import States, carry_states, scan_states
@@ -39,7 +40,7 @@ LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; wi
 
 def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
-    _require_supported(given.u)
+    refuse_float64(given.u, "use torch_chunk")
     out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
     if out.numel() == 0:
         return out
@@ -54,7 +55,7 @@ def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
 
 def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> list[Tensor]:
     """Gradients of the tensors given, in their order and dtypes."""
-    _require_supported(given.u)
+    refuse_float64(given.u, "use torch_chunk")
     d_u, d_delta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.u, given.delta))
     d_z = None if given.z is None else torch.empty(given.z.shape, dtype=given.z.dtype, device=given.z.device)
     if given.u.numel() == 0:
@@ -78,11 +79,6 @@ def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> l
     )  # fmt: skip
     d_B, d_C = (x.unflatten(0, (work.blocks, directions)).sum(0) for x in by_block)
     return given.gradients(d_u, d_delta, d_A.sum(0), d_B, d_C, d_D.sum(0), d_z, d_bias.sum(0))
-
-
-def _require_supported(u: Tensor) -> None:
-    if u.dtype == torch.float64:
-        raise ValueError("Triton kernels sum in float32: pass float32 or half precision, or use torch_chunk")
 
 
 class _Work:

@@ -7,9 +7,10 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.kernel_launch import in_place
+from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD
 
 LOG2_E = tl.constexpr(1.4426950408889634)
-SOFTPLUS_THRESHOLD = tl.constexpr(20.0)  # torch's: beyond it softplus(x) is x
+THRESHOLD = tl.constexpr(SOFTPLUS_THRESHOLD)
 
 
 class View(NamedTuple):
@@ -172,10 +173,10 @@ def step_of(raw, at, variant: tl.constexpr):
     """The step sizes, 0 beyond the sequence, where a state just stays."""
     step = raw
     if variant.softplus:
-        small = tl.exp(tl.minimum(raw, SOFTPLUS_THRESHOLD))
+        small = tl.exp(tl.minimum(raw, THRESHOLD))
         one_more = 1.0 + small  # rounded; the quotient below takes that back, so that small steps keep their digits
         log1p = tl.where(one_more == 1.0, small, tl.log(one_more) * (small / tl.maximum(one_more - 1.0, 1e-30)))
-        step = tl.where(raw > SOFTPLUS_THRESHOLD, raw, log1p)
+        step = tl.where(raw > THRESHOLD, raw, log1p)
     return tl.where(at.valid[:, None], step, 0.0)
 
 
