@@ -6,7 +6,7 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, load_operator
 from vigbench.ops.precision import DTYPES
-from vigbench.ops.scan.operator import Operator
+from vigbench.ops.scan.operator import Arguments, Operator
 
 
 def selective_scan(
@@ -43,8 +43,9 @@ def selective_scan(
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
     """
-    by_direction = [None if x is None else x.unsqueeze(0) for x in (u, delta, A, B, C, D, delta_bias)]
-    return _scan(by_direction, z, 1.0, delta_softplus, reverse, implementation)
+    u, delta, A, B, C = (x.unsqueeze(0) for x in (u, delta, A, B, C))
+    D, delta_bias = (None if x is None else x.unsqueeze(0) for x in (D, delta_bias))
+    return _scan(Arguments(u, delta, A, B, C, D, z, delta_bias, 1.0, delta_softplus, reverse), implementation)
 
 
 def bidirectional_selective_scan(
@@ -67,28 +68,25 @@ def bidirectional_selective_scan(
     """
     if u.ndim != 4 or u.shape[0] != 2:
         raise ValueError(f"u is {tuple(u.shape)}: pass (2, batch, length, dim), the forward direction first")
-    return _scan([u, delta, A, B, C, D, delta_bias], z, 0.5, delta_softplus, False, implementation)
+    return _scan(Arguments(u, delta, A, B, C, D, z, delta_bias, 0.5, delta_softplus, False), implementation)
 
 
-def _scan(
-    inputs: list[Tensor | None], z: Tensor | None, scale: float, softplus: bool, reverse: bool, implementation: str
-) -> Tensor:
-    u, delta, A, B, C, D, bias = inputs
-    assert u is not None
-    assert delta is not None
-    assert A is not None
-    assert B is not None
-    assert C is not None
-    kind = u.device.type
-    if autocasts(kind):
-        dtype = u.dtype
-        for x in (delta, B, C, z):
-            dtype = dtype if x is None else torch.promote_types(dtype, x.dtype)
-        u, delta, B, C = (x.to(dtype) for x in (u, delta, B, C))
-        z = z if z is None else z.to(dtype)
-    _check(u, delta, A, B, C, D, z, bias)
-    operator: Operator = load_operator("scan", selected_implementation(implementation, u, delta, A, B, C, D, z, bias))
-    return operator(u, delta, A, B, C, D, z, bias, scale, softplus, reverse)
+def _scan(given: Arguments, implementation: str) -> Tensor:
+    if autocasts(given.u.device.type):
+        given = _of_one_dtype(given)
+    _check(given)
+    operator: Operator = load_operator("scan", selected_implementation(implementation, *given[:8]))
+    return operator(*given)
+
+
+def _of_one_dtype(given: Arguments) -> Arguments:
+    """Tokens' tensors in the widest of their dtypes."""
+    u, delta, B, C, z = given.u, given.delta, given.B, given.C, given.z
+    dtype = u.dtype
+    for x in (delta, B, C, z):
+        dtype = dtype if x is None else torch.promote_types(dtype, x.dtype)
+    u, delta, B, C = (x.to(dtype) for x in (u, delta, B, C))
+    return given._replace(u=u, delta=delta, B=B, C=C, z=None if z is None else z.to(dtype))
 
 
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
@@ -96,16 +94,8 @@ def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
     return dispatch.selected_implementation("scan", implementation, *inputs)
 
 
-def _check(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    bias: Tensor | None,
-) -> None:
+def _check(given: Arguments) -> None:
+    u, delta, A, B, C, D, z, delta_bias, *_ = given
     if u.ndim != 4 or 0 in u.shape[2:] or A.shape[-1:] == (0,):
         raise ValueError(
             f"u is {tuple(u.shape[1:])}: pass (batch, length, dim), with at least one token, channel and state"
@@ -119,7 +109,7 @@ def _check(
         "C": (C, (directions, batch, length, state)),
         "D": (D, (directions, dim)),
         "z": (z, u.shape[1:]),
-        "delta_bias": (bias, (directions, dim)),
+        "delta_bias": (delta_bias, (directions, dim)),
     }
     for name, (x, shape) in wanted.items():
         if x is not None and x.shape != shape:
