@@ -19,16 +19,17 @@ def supported(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 64, 197, 1025])
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_output_and_gradients(name: str, length: int) -> None:
+def test_output_and_gradients(name: str, causal: bool, length: int) -> None:
     supported(name, torch.bfloat16)
     attend = get_implementation("attention", name).load()
     inputs = [torch.randn(2, length, 3, 64, device="cuda").bfloat16().requires_grad_() for _ in range(3)]
     grad = torch.randn(2, length, 3, 64, device="cuda").bfloat16()
-    out = attend(*inputs, 0.125)
+    out = attend(*inputs, 0.125, causal)
     found = [out, *torch.autograd.grad(out, inputs, grad)]
     doubles = [x.detach().double().requires_grad_() for x in inputs]
-    exact = get_implementation("attention", "eager").load()(*doubles, 0.125)
+    exact = get_implementation("attention", "eager").load()(*doubles, 0.125, causal)
     for x, y in zip(found, [exact, *torch.autograd.grad(exact, doubles, grad.double())], strict=True):
         assert (x.double() - y).abs().max() <= 3e-2 * y.abs().max().clamp(min=1e-3)
 

@@ -31,6 +31,7 @@ def check(operator: Operator, case: Case) -> Any:
         ("gla_from_logits", "torch_chunk"),
         ("gla_one_direction", "torch_chunk"),
         ("attention", "sdpa"),
+        ("causal_attention", "sdpa"),
         ("gla", "reference"),
     ],
 )

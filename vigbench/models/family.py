@@ -17,7 +17,7 @@ _PATTERNS = {
         "vmamba_*",
         "plainmamba_*",
     ),
-    "deit": ("deit_*", "deit3_*", "vit_*", "attention"),
+    "deit": ("deit_*", "deit3_*", "vit_*", "attention", "causal_attention"),
     "windowed": ("swin*", "hiera_*", "pvt_*", "maxvit_*", "coatnet_*", "twins_*"),
     "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*"),
 }

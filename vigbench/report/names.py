@@ -29,6 +29,7 @@ OPERATORS = {
     "gla_from_logits": "GLA+gates",
     "gla_one_direction": "Causal GLA",
     "attention": "Attention",
+    "causal_attention": "Causal attention",
 }
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(

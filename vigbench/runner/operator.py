@@ -16,6 +16,7 @@ from vigbench.ops.subjects import OPERATORS, OperatorSubject
 from vigbench.suites.case import Case
 
 DECAY_DIVISOR = 16.0  # of ViG's log-decays: logsigmoid(x) / 16
+MATERIALISED = ("eager", "sdpa_math")  # compute every score, those above a causal diagonal too
 REFERENCES = {"gla": ("reference", torch.float64), "attention": ("eager", torch.float32)}
 
 
@@ -46,7 +47,7 @@ class Operator(nn.Module):
     def forward(self, _: Tensor) -> Tensor:
         """(batch, length, heads, value_dim), in the dtype of v."""
         if self.attend is not None:
-            out: Tensor = self.attend(self.q, self.k, self.v, self.scale)
+            out: Tensor = self.attend(self.q, self.k, self.v, self.scale, self.subject.causal)
             return out
         if self.subject.directions == 1:
             return gla(self.q, self.k, self.v, self.g, self.scale, implementation=self.implementation)
@@ -111,4 +112,7 @@ def operator_cost(operator: Operator, case: Case) -> Cost:
     assert length is not None
     macs = operator.subject.macs(length, *shape)
     cost = count_cost(operator.cut(0, 0, length), (0,))
-    return replace(cost, macs=macs, params=0, by_operator={operator.subject.operator: macs})
+    # torch's formula of fused attention knows no mask; what lies above the diagonal is skipped, but for part of a block
+    skips = operator.subject.causal and case.implementation not in MATERIALISED
+    executed = macs if skips else cost.executed_macs
+    return replace(cost, macs=macs, executed_macs=executed, params=0, by_operator={operator.subject.operator: macs})

@@ -11,21 +11,28 @@ from vigbench.ops.attention.softmax import eager, sdpa, sdpa_flash, sdpa_math
 from vigbench.ops.registry import get_implementation, select_implementation
 
 
-def by_definition(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    weights = torch.einsum("blhk,bmhk->bhlm", q, k).mul(scale).softmax(-1)
+def by_definition(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
+    scores = torch.einsum("blhk,bmhk->bhlm", q, k).mul(scale)
+    if causal:
+        token = torch.arange(q.shape[1])
+        scores = scores.where(token[None, :] <= token[:, None], -torch.inf)
+    weights = scores.softmax(-1)
     return torch.einsum("bhlm,bmhv->blhv", weights, v)
 
 
 @pytest.mark.parametrize("name", ["sdpa", "eager", "sdpa_math", "sdpa_flash"])
 @pytest.mark.parametrize(("key_dim", "value_dim"), [(8, 8), (4, 8)])
-def test_output_and_gradients_are_those_of_the_definition(name: str, key_dim: int, value_dim: int) -> None:
+@pytest.mark.parametrize("causal", [False, True])
+def test_output_and_gradients_are_those_of_the_definition(
+    name: str, key_dim: int, value_dim: int, causal: bool
+) -> None:
     if name == "sdpa_flash" and key_dim != value_dim:
         pytest.skip("flash attention takes equal dims only")
     torch.manual_seed(0)
     inputs = [torch.randn(2, 7, 3, dim, dtype=torch.float64) for dim in (key_dim, key_dim, value_dim)]
     grad = torch.randn(2, 7, 3, value_dim, dtype=torch.float64)
     found, expected = [
-        (*torch.autograd.grad(attend(*leaves, 0.3), leaves, grad), attend(*leaves, 0.3))
+        (*torch.autograd.grad(attend(*leaves, 0.3, causal), leaves, grad), attend(*leaves, 0.3, causal))
         for attend in (get_implementation("attention", name).load(), by_definition)
         for leaves in [[x.clone().requires_grad_() for x in inputs]]
     ]
@@ -52,7 +59,8 @@ def test_flex_is_compiled() -> None:
 
     q, k, v = (torch.randn(1, 130, 2, 16) for _ in range(3))
     with torch.inference_mode():
-        torch.testing.assert_close(flex(q, k, v, 0.25), by_definition(q, k, v, 0.25))
+        for causal in (False, True):
+            torch.testing.assert_close(flex(q, k, v, 0.25, causal), by_definition(q, k, v, 0.25, causal))
         path = record_path(lambda: flex(q, k, v, 0.25), torch.device("cpu"))
     assert path.broken_promise((), get_implementation("attention", "flex").must_not_run) is None
 
@@ -83,9 +91,11 @@ def test_a_missing_package_is_named_with_its_command(name: str, monkeypatch: pyt
 def test_an_installed_package_is_called_with_our_scale(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a package of the same interface in its place: (batch, length, heads, dim), `softmax_scale`."""
 
-    def flash_attn_func(q: Tensor, k: Tensor, v: Tensor, softmax_scale: float | None = None) -> object:
+    def flash_attn_func(
+        q: Tensor, k: Tensor, v: Tensor, softmax_scale: float | None = None, causal: bool = False
+    ) -> object:
         assert softmax_scale is not None
-        out = by_definition(q, k, v, softmax_scale)
+        out = by_definition(q, k, v, softmax_scale, causal)
         return (out, None) if name == "flash_attn_4" else out
 
     package, cute = ModuleType("flash_attn"), ModuleType("flash_attn.cute")
@@ -94,8 +104,9 @@ def test_an_installed_package_is_called_with_our_scale(name: str, monkeypatch: p
     monkeypatch.setitem(sys.modules, "flash_attn", package)
     monkeypatch.setitem(sys.modules, "flash_attn.cute", cute)
     q, k, v = (torch.randn(2, 7, 3, 8) for _ in range(3))
-    found = get_implementation("attention", name).load()(q, k, v, 0.3)
-    torch.testing.assert_close(found, by_definition(q, k, v, 0.3))
+    for causal in (False, True):
+        found = get_implementation("attention", name).load()(q, k, v, 0.3, causal)
+        torch.testing.assert_close(found, by_definition(q, k, v, 0.3, causal))
 
 
 @pytest.mark.parametrize("name", ["flash_attn", "flash_attn_4", "sdpa_cudnn"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-Attention = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Attention = Callable[..., Tensor]
 BACKENDS = {
     "sdpa_flash": SDPBackend.FLASH_ATTENTION,
     "sdpa_efficient": SDPBackend.EFFICIENT_ATTENTION,
@@ -18,24 +19,25 @@ BACKENDS = {
 }
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
     """softmax(scale q k^T) v by torch's scaled_dot_product_attention, which chooses a backend.
 
     Args:
         q, k: (batch, length, heads, key_dim); fused backends want key_dim == value_dim.
         v: (batch, length, heads, value_dim), the same dtype.
         scale: factor on the scores.
+        causal: whether a token sees only itself and those before it.
 
     Returns:
         Like v.
     """
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, scale=scale, is_causal=causal).transpose(1, 2)
 
 
-def _pinned(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def _pinned(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
     with sdpa_kernel(backend):
-        return sdpa(q, k, v, scale)
+        return sdpa(q, k, v, scale, causal)
 
 
 # `sdpa` with one backend: RuntimeError ("No available kernel") where that cannot compute these inputs
@@ -45,7 +47,11 @@ sdpa_cudnn = partial(_pinned, BACKENDS["sdpa_cudnn"])
 sdpa_math = partial(_pinned, BACKENDS["sdpa_math"])
 
 
-def eager(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def eager(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
     """The same by two matrix products and a softmax, with the scores in memory; arguments as for `sdpa`."""
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return ((q * scale) @ k.mT).softmax(-1).matmul(v).transpose(1, 2)
+    scores = (q * scale) @ k.mT
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    return scores.softmax(-1).matmul(v).transpose(1, 2)
