@@ -1,0 +1,157 @@
+"""Curves over resolution or length from a frame: one subject, one implementation, everything else the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from vigbench.analysis.sides import SETTINGS
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.schema import Status
+from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
+from vigbench.stats.hierarchical import UNSEEN_SPREAD
+from vigbench.suites.case import Case
+
+PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
+MEMORY_SPREAD = 0.005  # assumed relative standard error: an allocator's peak hardly varies
+LEAST_ERROR = 0.001  # no value is taken to be better known than this
+METRICS = {
+    "latency_ms": "takes less time than",
+    "kernel_ms": "takes less kernel time than",
+    "peak_memory_mib": "needs less memory than",
+    "activation_memory_mib": "needs less activation memory than",
+}
+KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One subject with one implementation in one setting.
+
+    Attributes:
+        settings: its run, where the frame knows it, and those of the case without resolution and length.
+        over: resolution, in px, or length, in tokens.
+        extents: resolutions or lengths that have a value, rising.
+        values: in the metric's unit.
+        errors: relative standard errors of the values.
+        failed: resolution or length -> status of each case that is not ok.
+    """
+
+    settings: Mapping[str, Any]
+    over: str
+    extents: tuple[int, ...]
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
+    failed: Mapping[int, str]
+
+    @property
+    def name(self) -> str:
+        """`subject@implementation`; the subject alone where there is no choice."""
+        subject, implementation = self.settings["subject"], self.settings["implementation"]
+        return str(subject) if implementation == "default" else f"{subject}@{implementation}"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Equal for curves that may be set side by side."""
+        rest = (value for name, value in self.settings.items() if name not in ("subject", "implementation"))
+        return (self.over, *rest)
+
+    @property
+    def tokens(self) -> tuple[float, ...]:
+        """The extents as N of a law."""
+        return tuple(tokens_of(self.over, extent) for extent in self.extents)
+
+    @property
+    def points(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+        """Tokens, values and errors."""
+        return self.tokens, self.values, self.errors
+
+    @cached_property
+    def law(self) -> GrowthLaw | None:
+        """Its law, where the points allow one."""
+        return fit_growth(*self.points)
+
+
+def tokens_of(over: str, extent: float) -> float:
+    """N: the length itself, or the patches of 16 px in a square image."""
+    return (extent / PATCH_PX) ** 2 if over == "resolution" else extent
+
+
+def extent_of(over: str, tokens: float) -> float:
+    """The resolution in px, or the length, of so many tokens."""
+    return PATCH_PX * math.sqrt(tokens) if over == "resolution" else tokens
+
+
+def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
+    """All curves of a frame of `load_results`, those without a value included, in the order of their first case.
+
+    A value's relative standard error is half its 95% interval / 1.96. Where the interval does not hold the spread
+    between processes (one process; device time), that is added: 5% on a CPU and 1% on CUDA over the square root of
+    their number. Memory: 0.5%.
+
+    Raises:
+        ValueError: if the metric has no law, the frame lacks columns, or holds a case more than once.
+    """
+    _require(frame, metric)
+    keys = [name for name in ("run", *KEYS) if name in frame]
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for raw in frame.to_dict("records"):
+        row = {str(name): None if pd.isna(value) else value for name, value in raw.items()}
+        over = "resolution" if row.get("length") is None else "length"
+        if row.get(over) is not None:
+            groups.setdefault((over, *(row[name] for name in keys)), []).append(row)
+    return [_curve(dict(zip(keys, key[1:], strict=True)), key[0], rows, metric) for key, rows in groups.items()]
+
+
+def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]], metric: str) -> Curve:
+    by_extent = {int(row[over]): row for row in rows}
+    if len(by_extent) < len(rows):
+        raise ValueError(
+            f"The frame has a case of {settings['subject']} more than once, so its curve is not one. Pass the rows of "
+            "one run, or frames of load_results, which name the run of each row."
+        )
+    known = {extent: row for extent, row in sorted(by_extent.items()) if _has_value(row, metric)}
+    return Curve(
+        settings,
+        over,
+        tuple(known),
+        tuple(float(row[metric]) for row in known.values()),
+        tuple(_error(row, metric) for row in known.values()),
+        {extent: str(row["status"]) for extent, row in sorted(by_extent.items()) if row["status"] != Status.ok},
+    )
+
+
+def _has_value(row: Mapping[str, Any], metric: str) -> bool:
+    value = row[metric]
+    return bool(row["status"] == Status.ok and value is not None and math.isfinite(value) and value > 0)
+
+
+def _error(row: Mapping[str, Any], metric: str) -> float:
+    if metric.endswith("_mib"):
+        return MEMORY_SPREAD
+    stem = metric.removesuffix("_ms")
+    low, high = row.get(f"{stem}_low_ms"), row.get(f"{stem}_high_ms")
+    within = math.log(high / low) / 2 / NORMAL_95 if low and high and 0 < low <= high < math.inf else 0.0
+    processes = row.get("processes") or 1
+    seen = metric == "latency_ms" and processes > 1
+    unseen = 0.0 if seen else UNSEEN_SPREAD[str(row["device"])] / math.sqrt(processes)
+    return max(LEAST_ERROR, math.hypot(within, unseen))
+
+
+def _require(frame: pd.DataFrame, metric: str) -> None:
+    if metric.startswith("throughput"):
+        raise ValueError(f"{metric} is a rate: it falls where the time grows. Use latency_ms.")
+    if metric not in METRICS:
+        raise ValueError(f"There is no growth law for {metric!r}{did_you_mean(metric, METRICS)} "
+                         f"Choose {one_of(METRICS)}.")  # fmt: skip
+    needed = [name for name in KEYS if Case.model_fields[name].default is not None]
+    missing = [name for name in (*needed, "status", metric) if name not in frame]
+    if not {"resolution", "length"} & set(frame.columns):
+        missing.append("resolution")
+    if missing:
+        raise ValueError(f"The frame lacks {one_of(missing)}; pass one from vigbench.load_results.")
