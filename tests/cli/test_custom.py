@@ -58,6 +58,34 @@ def test_operators_need_no_suite_either(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "planned"),
+    [
+        ("eager", ["deit_tiny_patch16_224 [eager]"]),
+        (
+            "auto,eager",
+            [
+                "vig_tiny_patch16_224 [torch_chunk]",
+                "deit_tiny_patch16_224 [sdpa]",
+                "deit_tiny_patch16_224 [eager]",
+                "resnet18",
+            ],
+        ),
+        ("torch_*,sdpa", ["vig_tiny_patch16_224 [torch_chunk]", "deit_tiny_patch16_224 [sdpa]"]),
+        ("default", ["resnet18"]),
+    ],
+)
+def test_any_implementation_of_a_named_subject_can_be_asked_for(
+    invoke: Invoke, chosen: str, planned: list[str]
+) -> None:
+    subjects = "vig_tiny_patch16_224,deit_tiny_patch16_224,resnet18"
+    words = ["--subject", subjects, "--implementation", chosen, "--resolution", "64", "--device", "cpu"]
+    code, said, errors = invoke("plan", *words)
+    assert code == 0, errors
+    found = [line.split("  ")[1].split(" 64px")[0] for line in said.splitlines()[:-1]]
+    assert found == planned
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["run"], "Or name subjects: vigbench run --subject my_pkg.models:make_net --resolution 224,512"),
@@ -68,6 +96,10 @@ def test_operators_need_no_suite_either(invoke: Invoke) -> None:
         (["plan", "--subject", "gla", "--device", "cpu"], "gla is an operator: give it --length and --shape"),
         (["plan", "--subject", "gla", "--length", "64"], "both --length and --shape"),
         (["plan", "--subject", "resnet81"], "resnet"),
+        (
+            ["plan", "--subject", "deit_tiny_patch16_224", "--implementation", "torch_chunk"],
+            "No subject here has the implementation torch_chunk. They have: sdpa, eager",
+        ),
         (["plan", "--subject", "typed_nets:make_nett", "--device", "cpu"], "did you mean 'make_net'"),
         (["run", "--subject", "typed_nets:raises", "--device", "cpu"], "raised RuntimeError: no licence"),
         (["run", "--subject", "typed_nests:make_net", "--device", "cpu"], "no module 'typed_nests'"),

@@ -90,6 +90,23 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
     return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
 
 
+def matching_implementations(name: str, patterns: Sequence[str], device: str) -> list[str]:
+    """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
+    operator = describe(name).operator
+    default = resolve_implementations(name, [], device)
+    offered = [DEFAULT] if operator is None else [one.name for one in list_implementations(operator)]
+    matching = [one for one in offered if any(fnmatchcase(one, pattern) for pattern in patterns)]
+    return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
+
+
+def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: str) -> None:
+    """Raise ValueError, naming what there is, if no subject offers what is asked for."""
+    if any(matching_implementations(name, patterns, device) for name in subjects):
+        return
+    offered = dict.fromkeys(one for name in subjects for one in matching_implementations(name, ["*"], device))
+    raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
+
+
 def require_its_kind(subject: str, *, as_operator: bool) -> None:
     """Raise ValueError, with advice, if an operator is to be measured as a model, or a model as an operator."""
     if as_operator and subject not in OPERATORS:

@@ -15,7 +15,14 @@ import torch
 
 from vigbench.measure.cost import count_cost
 from vigbench.measure.settings import default_threads
-from vigbench.models.catalog import build_on_meta, build_subject, require_its_kind, resolve_implementations
+from vigbench.models.catalog import (
+    build_on_meta,
+    build_subject,
+    matching_implementations,
+    require_its_kind,
+    require_offered,
+    resolve_implementations,
+)
 from vigbench.models.own import require_buildable
 from vigbench.ops.subjects import OPERATORS
 from vigbench.records.files import starting_in
@@ -28,6 +35,7 @@ from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.machine import describe_machine
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.suites.case import Case, Device
+from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, estimate_s, plan
@@ -120,10 +128,17 @@ def _definition(suite: str | Path | None, overrides: Overrides | None) -> Suite:
 def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Plan:
     overrides = overrides or Overrides()
     profile = overrides.applied_to(definition.profile(device))
+    # without a suite file there is no list to choose from: what is named is what is asked for
+    named = overrides.implementation if definition.name == CUSTOM else None
+    if named is not None:
+        overrides = replace(overrides, implementation=None)
+        require_offered([entry.name for entry in definition.subjects], named, device)
 
     def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
         require_its_kind(subject, as_operator=profile.length is not None)
         require_buildable(subject, profile.resolution or ())
+        if named is not None:
+            return matching_implementations(subject, named, device)
         return resolve_implementations(subject, requested, device)
 
     return plan(definition, device, resolve, overrides)
