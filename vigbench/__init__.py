@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from vigbench.timm_hook import register_with_timm
 
 if TYPE_CHECKING:
+    from vigbench.analysis.capacity import largest_resolution
     from vigbench.analysis.compare import compare
+    from vigbench.analysis.crossovers import crossovers
+    from vigbench.analysis.scaling import fit_scaling
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.models import create_model
     from vigbench.models.catalog import list_subjects
@@ -26,6 +29,9 @@ _HOME = {
     "compare": "vigbench.analysis.compare",
     "count_cost": "vigbench.measure.cost",
     "create_model": "vigbench.models",
+    "crossovers": "vigbench.analysis.crossovers",
+    "fit_scaling": "vigbench.analysis.scaling",
+    "largest_resolution": "vigbench.analysis.capacity",
     "list_subjects": "vigbench.models.catalog",
     "list_suites": "vigbench.suites.loader",
     "load_results": "vigbench.records.load",
@@ -39,6 +45,9 @@ __all__ = [
     "compare",
     "count_cost",
     "create_model",
+    "crossovers",
+    "fit_scaling",
+    "largest_resolution",
     "list_subjects",
     "list_suites",
     "load_results",

@@ -138,7 +138,7 @@ def test_help_does_not_import_torch() -> None:
     assert result.stdout.split() == ["False", "False", "False"]
 
 
-COMMANDS = ("run", "plan", "compare", "duel", "gate", "report", "list", "doctor", "tune")
+COMMANDS = ("run", "plan", "compare", "duel", "gate", "claims", "scaling", "report", "list", "doctor", "tune")
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
     "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
@@ -148,6 +148,8 @@ OPTIONS = {
     "processes blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
+    "claims": "suite-run claim measure device threads budget out format quiet",
+    "scaling": "metric against memory format out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
 }

@@ -1,0 +1,61 @@
+"""The command under a claim plans exactly the cases that the claim needs."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from vigbench.analysis.claims import load_claims
+from vigbench.analysis.claims.commands import command
+from vigbench.runner.run import plan_suite
+from vigbench.suites.planner import Overrides
+
+POINTS = [(one, point) for one in load_claims() for point in one.points]
+MEMORY = [pair for pair in POINTS if pair[0].quantity == "peak_memory_mib"]
+
+
+def options(words: list[str]) -> dict[str, str]:
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("one", "point"), POINTS, ids=lambda value: getattr(value, "id", None))
+def test_it_names_both_sides_the_size_and_the_setting(one: Any, point: Any) -> None:
+    words = shlex.split(command(one, point).split(" && ")[0])
+    assert words[0] == "vigbench"
+    if one.quantity.is_counted:
+        assert words[1:] == ["claims", "--claim", one.id]
+        return
+    found = options(words[4:] if words[1] == "duel" else words[2:])
+    assert found["--resolution" if point.resolution else "--length"] == str(point.extent)
+    if one.quantity.needs_gpu:
+        assert (found["--batch-size"], found["--precision"]) == (str(one.batch_size), one.precision)
+        assert found["--device"] == "cuda"
+    if words[1] == "duel":
+        assert words[2:4] == [str(one.ours), str(one.theirs)]
+
+
+@pytest.mark.parametrize(("one", "point"), MEMORY, ids=lambda value: getattr(value, "id", None))
+def test_a_run_plans_both_sides_and_nothing_else(one: Any, point: Any) -> None:
+    found = options(shlex.split(command(one, point))[2:])
+    planned = plan_suite(
+        None,
+        "cuda",
+        Overrides(
+            subject=found["--subject"].split(","),
+            implementation=found["--implementation"].split(","),
+            resolution=[point.resolution] if point.resolution else None,
+            length=[point.length] if point.length else None,
+            shape=[found["--shape"]] if point.length else None,
+            batch_size=[int(found["--batch-size"])],
+            precision=[found["--precision"]],
+        ),
+    )
+    assert {case.subject for case in planned.cases} == {one.ours.subject, one.theirs.subject}
+    for side in (one.ours, one.theirs):
+        if side.implementation:
+            assert any(
+                (case.subject, case.implementation) == (side.subject, side.implementation) for case in planned.cases
+            )
+    assert {case.extent for case in planned.cases} == {point.extent}

@@ -1,0 +1,84 @@
+"""The claims that come with vigbench, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.analysis.claims.conftest import claim
+from vigbench.analysis.claims import load_claims
+from vigbench.analysis.claims.schema import Quantity
+from vigbench.models.catalog import describe
+from vigbench.ops.registry import list_implementations
+from vigbench.published import published
+
+
+def test_the_headlines_are_there() -> None:
+    claims = {one.id: [point.published for point in one.points] for one in load_claims()}
+    headlines = {
+        "vig-t-flops-1024": [5.2],
+        "vig-t-memory-1024": [90],
+        "vig-t-speed-1024": [4.8],
+        "vig-t-accuracy-1024": [20.7],
+        "vig-s-parameters": [27],
+        "vig-s-flops": [20],
+        "vig-s-speed": [2.0],
+        "vim-t-speed-1248": [2.8],
+        "vim-t-memory-1248": [86.8],
+    }
+    assert headlines.items() <= claims.items()
+    assert {"vig-kernel-latency", "vig-kernel-memory", "gla-flash-attention-2"} <= claims.keys()
+    layer = next(one for one in load_claims() if one.id == "gla-flash-attention-2")
+    assert layer.points[0].length == 1024
+
+
+@pytest.mark.parametrize("one", load_claims(), ids=lambda one: one.id)
+def test_every_side_can_be_measured(one: Any) -> None:
+    sides = [one.ours, one.theirs, *(side for other in one.beside for side in (other.ours, other.theirs))]
+    for side in filter(None, sides):
+        subject = describe(side.subject)
+        if side.implementation:
+            assert side.implementation in {item.name for item in list_implementations(subject.operator)}
+
+
+def test_ways_of_counting_are_those_of_the_published_values() -> None:
+    """Two places that say the same: what a source counts, as a share of all."""
+    for one in load_claims():
+        known = published(one.ours.subject)
+        if one.counted_share and known and known.counted_share:
+            assert one.counted_share.ours == pytest.approx(float(known.counted_share), rel=0.02), one.id
+
+
+def test_every_source_is_named() -> None:
+    for one in load_claims():
+        assert one.source
+        assert one.paper.url.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"theirs": None}, "no other side"),
+        ({"form": "value"}, "no other side"),
+        ({"tolerance": 1}, "tolerance_percent"),
+        ({"tolerance_percent": None}, "tolerance_percent"),
+        ({"counted": "half"}, "both or none"),
+        ({"counted": "half", "counted_share": {"ours": 0.5}}, "way of counting"),
+        ({"points": []}, "at least 1"),
+        ({"points": [{"published": 1}]}, "resolution"),
+        ({"points": [{"length": 5, "published": 1}]}, "shape"),
+        ({"shape": "3x32"}, "heads x key_dim x value_dim"),
+        ({"quantity": "speed"}, "latency_ms"),
+        ({"id": "Not An Id"}, "pattern"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_what_is_no_claim_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        claim(**changes)
+
+
+def test_only_counts_have_a_way_of_counting() -> None:
+    assert {one.quantity for one in load_claims() if one.counted} == {Quantity.gmacs}

@@ -1,0 +1,66 @@
+"""What claims still need on this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from vigbench.analysis.claims import load_claims
+from vigbench.analysis.claims.evidence import evidence_of
+from vigbench.measure.environment import device_name
+from vigbench.records.duel import Duel
+from vigbench.runner.claims import count_models, missing
+from vigbench.runner.run import plan_suite
+from vigbench.suites.case import Device
+
+CLAIMS = {one.id: one for one in load_claims()}
+SPEED = CLAIMS["vig-figure-speed-224"]
+HERE = device_name(Device.cpu, 1)
+
+
+def test_a_claim_about_speed_needs_a_duel_with_each_other_side() -> None:
+    found = list(missing([SPEED], [], Device.cpu, threads=1))
+    assert [(one.is_duel, one.theirs.implementation) for one in found] == [(True, "eager"), (True, "sdpa")]
+    for one in found:
+        assert one.ours.subject == "vig_tiny_patch16_224"
+        assert one.ours.resolution == one.theirs.resolution == 224
+        assert (one.ours.batch_size, one.ours.device, one.ours.threads) == (1, "cpu", 1)
+        assert one.estimated_s() > 0
+
+
+def test_what_is_known_on_this_device_is_not_measured_again() -> None:
+    first, second = missing([SPEED], [], Device.cpu, threads=1)
+    known = Duel("d", first.ours, first.theirs, HERE, 1.0, 0.9, 1.1, 6)
+    assert list(missing([SPEED], evidence_of(None, [known]), Device.cpu, threads=1)) == [second]
+    elsewhere = Duel("d", first.ours, first.theirs, "another CPU", 1.0, 0.9, 1.1, 6)
+    assert len(list(missing([SPEED], evidence_of(None, [elsewhere]), Device.cpu, threads=1))) == 2
+
+
+def test_each_comparison_is_named_once_and_counts_need_none() -> None:
+    both = [CLAIMS["vig-t-memory-1024"], CLAIMS["vig-figure-memory-ratio"], CLAIMS["vig-t-flops-1024"]]
+    found = list(missing(both, [], Device.cpu))
+    assert len({(one.ours, one.theirs) for one in found}) == len(found) == 4
+    assert {one.ours.resolution for one in found} == {512, 1024}
+    assert not any(one.is_duel for one in found)
+
+
+def test_a_comparison_of_memory_is_a_run_of_its_two_cases() -> None:
+    for one in missing([CLAIMS["vig-t-memory-1024"], CLAIMS["vig-kernel-memory"]], [], Device.cuda):
+        planned = plan_suite(None, "cuda", one.overrides(60.0))
+        assert {one.ours, one.theirs} <= set(planned.cases)
+        assert planned.budget_s == 60.0
+
+
+@pytest.mark.parametrize("name", ["vig-t-flops-1024", "vig-s-parameters"])
+def test_models_are_counted_without_a_run(name: str) -> None:
+    counts = count_models([CLAIMS[name], SPEED])
+    sides = {CLAIMS[name].ours.subject, CLAIMS[name].theirs.subject}  # type: ignore[union-attr]
+    assert {subject for subject, _ in counts} == sides
+    known = {
+        ("vig_tiny_patch16_224", 1024): 24.995,
+        ("deit_tiny_patch16_224", 1024): 99.70,
+        ("vig_small_patch16_224", 224): 4.539,
+        ("deit_base_patch16_224", 224): 17.56,
+    }
+    for key, numbers in counts.items():
+        assert numbers["gmacs"] == pytest.approx(known[key], rel=2e-3)
+        assert numbers["params"] > 5e6

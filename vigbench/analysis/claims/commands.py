@@ -1,0 +1,40 @@
+"""The exact command that measures a claim's number again."""
+
+from __future__ import annotations
+
+import shlex
+
+from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.suites.case import Device, Phase
+
+
+def command(claim: Claim, point: Point) -> str:
+    """One line for a shell: a count, or on a GPU a duel, a run, or an evaluation of both checkpoints."""
+    if claim.quantity.is_counted:
+        return shlex.join(["vigbench", "claims", "--claim", claim.id])
+    if claim.quantity is Quantity.top1_percent:
+        return " && ".join(_evaluate(side, point) for side in (claim.ours, claim.theirs) if side)
+    assert claim.theirs is not None
+    settings = [*_size(claim, point), *_setting(claim)]
+    if claim.quantity is Quantity.latency_ms:
+        return shlex.join(["vigbench", "duel", str(claim.ours), str(claim.theirs), *settings])
+    subjects = ",".join(dict.fromkeys(side.subject for side in (claim.ours, claim.theirs)))
+    chosen = ",".join(dict.fromkeys(side.implementation or "auto" for side in (claim.ours, claim.theirs)))
+    return shlex.join(["vigbench", "run", "--subject", subjects, "--implementation", chosen, *settings])
+
+
+def _size(claim: Claim, point: Point) -> list[str]:
+    if point.length is None:
+        return ["--resolution", str(point.resolution)]
+    return ["--length", str(point.length), "--shape", str(claim.shape)]
+
+
+def _setting(claim: Claim) -> list[str]:
+    words = ["--batch-size", str(claim.batch_size), "--precision", claim.precision.value]
+    words += ["--phase", claim.phase.value] if claim.phase is not Phase.inference else []
+    return [*words, "--device", Device.cuda.value]
+
+
+def _evaluate(side: Side, point: Point) -> str:
+    words = ["vigbench", "evaluate", "--subject", side.subject, "--checkpoint", "FILE", "--data", "IMAGENET/val"]
+    return shlex.join([*words, "--resolution", str(point.resolution)])

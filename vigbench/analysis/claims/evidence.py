@@ -1,0 +1,173 @@
+"""What is known on one device: records, duels, evaluations and counts; and what of it belongs to a claim's point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.records.accuracy import Accuracy, AccuracyRow
+from vigbench.records.duel import Duel
+from vigbench.records.schema import Status
+from vigbench.stats.hierarchical import UNSEEN_SPREAD
+from vigbench.suites.case import Device, Precision
+
+FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
+NORMAL_95 = 1.96
+IMAGENET_IMAGES = 50_000  # of the validation set
+Counts = Mapping[tuple[str, int], Mapping[str, float]]
+"""(model, resolution in px) -> `params` and `gmacs`."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number with its 95% interval; a count's interval is the number itself."""
+
+    value: float
+    low: float
+    high: float
+    source: str = ""  # as `2 duels`
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that one device has shown, and what holds on any.
+
+    Attributes:
+        device: cpu or cuda.
+        device_name: as records name it.
+        rows: records, one mapping each.
+    """
+
+    device: str
+    device_name: str
+    rows: Sequence[Mapping[str, Any]] = ()
+    duels: Sequence[Duel] = ()
+    accuracies: Sequence[Accuracy] = ()
+    counts: Counts = field(default_factory=dict)
+
+    def setting(self, claim: Claim) -> tuple[int, Precision]:
+        """Batch size and precision in which a claim is looked at here."""
+        return (1, Precision.float32) if self.device == Device.cpu else (claim.batch_size, claim.precision)
+
+    def amount(self, claim: Claim, side: Side, point: Point) -> Amount | None:
+        """What one side has of the claim's quantity, and how sure that is; None where it was not measured."""
+        if claim.quantity is Quantity.top1_percent:
+            return self._accuracy(side, point)
+        if claim.quantity.is_counted:
+            return self._count(claim.quantity, side, point)
+        row = self.best_row(claim, side, point)
+        value = None if row is None else row.get(claim.quantity.value)
+        if row is None or value is None or pd.isna(value):
+            return None
+        if claim.quantity is not Quantity.latency_ms:
+            return Amount(float(value), float(value), float(value), "run")
+        # the interval of calls within a process, and what processes differ by
+        ends = [row.get("latency_low_ms"), row.get("latency_high_ms")]
+        known = all(end is not None and not pd.isna(end) and end > 0 for end in ends)
+        within = math.log(float(ends[1] or 0) / float(ends[0] or 1)) / 2 if known else 0.0
+        half = math.hypot(within, NORMAL_95 * UNSEEN_SPREAD[self.device])
+        return Amount(float(value), value * math.exp(-half), value * math.exp(half), "run")
+
+    def best_row(self, claim: Claim, side: Side, point: Point) -> Mapping[str, Any] | None:
+        """The fastest record that a side has there; one without a result if there is no other, None if none at all."""
+        rows = [row for row in self._rows_at(side, point) if self._belongs(row, claim, side, point)]
+        timed = [row for row in rows if row["status"] == Status.ok and not pd.isna(row["latency_ms"])]
+        return min(timed, key=lambda row: row["latency_ms"]) if timed else next(iter(rows), None)
+
+    def duel(self, claim: Claim, ours: Side, theirs: Side, point: Point) -> Amount | None:
+        """Time of theirs over that of ours; of several duels the geometric mean, and their whole range."""
+        found = []
+        for duel in self.duels:
+            one, two = duel.base.model_dump(mode="json"), duel.head.model_dump(mode="json")
+            if self._belongs(one, claim, ours, point) and self._belongs(two, claim, theirs, point):
+                found.append((duel.ratio, duel.low, duel.high))
+            elif self._belongs(two, claim, ours, point) and self._belongs(one, claim, theirs, point):
+                found.append((1 / duel.ratio, 1 / duel.high, 1 / duel.low))
+        if not found:
+            return None
+        value = math.exp(sum(math.log(ratio) for ratio, _, _ in found) / len(found))
+        source = "a duel" if len(found) == 1 else f"the range of {len(found)} duels"
+        return Amount(value, min(low for _, low, _ in found), max(high for _, _, high in found), source)
+
+    @cached_property
+    def _index(self) -> Mapping[tuple[str, int | None, int | None], list[Mapping[str, Any]]]:
+        found: dict[tuple[str, int | None, int | None], list[Mapping[str, Any]]] = {}
+        for row in self.rows:
+            found.setdefault((row["subject"], _whole(row["resolution"]), _whole(row["length"])), []).append(row)
+        return found
+
+    def _rows_at(self, side: Side, point: Point) -> Sequence[Mapping[str, Any]]:
+        return self._index.get((side.subject, point.resolution, point.length), ())
+
+    def _belongs(self, row: Mapping[str, Any], claim: Claim, side: Side, point: Point) -> bool:
+        batch_size, precision = self.setting(claim)
+        chosen = row["implementation"]
+        return (
+            row["subject"] == side.subject
+            and (chosen != "reference" if side.implementation is None else chosen == side.implementation)
+            and _whole(row["resolution"]) == point.resolution
+            and _whole(row["length"]) == point.length
+            and (claim.shape is None or tuple(row[name] for name in ("heads", "key_dim", "value_dim")) == claim.shape)
+            and row["batch_size"] == batch_size
+            and row["precision"] == precision
+            and row["phase"] == claim.phase
+            and not any(row[flag] for flag in FLAGS)
+        )
+
+    def _count(self, quantity: Quantity, side: Side, point: Point) -> Amount | None:
+        assert point.resolution is not None
+        known = self.counts.get((side.subject, point.resolution), {})
+        recorded = (row[quantity.value] for row in self._rows_at(side, point))
+        value = known.get(quantity.value, next((one for one in recorded if one is not None and not pd.isna(one)), None))
+        return None if value is None else Amount(float(value), float(value), float(value), "count")
+
+    def is_imagenet(self, claim: Claim, point: Point) -> bool:
+        """Whether both sides' evaluations have as many images and classes as ImageNet-1K's validation set."""
+        rows = [self._evaluated(side, point) for side in (claim.ours, claim.theirs) if side]
+        return all(row is not None and row.images == IMAGENET_IMAGES for row in rows)
+
+    def _accuracy(self, side: Side, point: Point) -> Amount | None:
+        row = self._evaluated(side, point)
+        if row is None:
+            return None
+        return Amount(row.top1_percent, row.top1_low_percent, row.top1_high_percent, "an evaluation")
+
+    def _evaluated(self, side: Side, point: Point) -> AccuracyRow | None:
+        assert point.resolution is not None
+        rows = [one.at(point.resolution) for one in self.accuracies if one.info["settings"]["subject"] == side.subject]
+        return next((row for row in rows if row is not None), None)
+
+
+def evidence_of(
+    frame: pd.DataFrame | None,
+    duels: Sequence[Duel] = (),
+    accuracies: Sequence[Accuracy] = (),
+    counts: Counts | None = None,
+) -> list[Evidence]:
+    """One for each device that records or duels name, those of a GPU first; at least one, of no device."""
+    records: list[dict[str, Any]] = []
+    if frame is not None:
+        records = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    names = {(str(row["device"]), str(row["device_name"])) for row in records}
+    names |= {(duel.base.device.value, duel.device_name) for duel in duels}
+    return [
+        Evidence(
+            device,
+            name,
+            [row for row in records if (row["device"], row["device_name"]) == (device, name)],
+            [duel for duel in duels if (duel.base.device, duel.device_name) == (device, name)],
+            accuracies,
+            counts or {},
+        )
+        for device, name in sorted(names, reverse=True) or [("", "")]
+    ]
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None or pd.isna(value) else int(value)

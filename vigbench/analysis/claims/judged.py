@@ -1,0 +1,134 @@
+"""A claim with its verdict: what was published, what was measured, and what stands beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vigbench.analysis.claims.evidence import Amount
+from vigbench.analysis.claims.numbers import text_of, unit_of
+from vigbench.analysis.claims.schema import Claim, Form, Point
+
+
+class Verdict(StrEnum):
+    """What the numbers say of a claim."""
+
+    supported = "supported"
+    refuted = "refuted"
+    open = "open"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A number that decides nothing: another way of counting, another implementation, this CPU.
+
+    Attributes:
+        label: what it is.
+        amount: in the claim's form.
+        verdict: what it would be by this number; None where that cannot be asked.
+    """
+
+    label: str
+    amount: Amount
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class JudgedPoint:
+    """One of a claim's numbers.
+
+    Attributes:
+        measured: in the claim's form; None where nothing decides.
+        reason: why the verdict is open; empty otherwise.
+        command: measures it again.
+    """
+
+    point: Point
+    verdict: Verdict
+    reason: str
+    measured: Amount | None
+    beside: tuple[Beside, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim on one device; supported if all its points are, refuted if one is."""
+
+    claim: Claim
+    device: str
+    points: tuple[JudgedPoint, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its points': refuted before open before supported."""
+        found = {one.verdict for one in self.points}
+        return next(one for one in (Verdict.refuted, Verdict.open, Verdict.supported) if one in found)
+
+    @property
+    def reason(self) -> str:
+        """Why it is open, or which points are refuted; empty for a supported claim."""
+        if self.verdict is Verdict.refuted:
+            wrong = [str(one.point.extent) for one in self.points if one.verdict is Verdict.refuted]
+            return f"at {', '.join(wrong)} {self.points[0].point.unit}" if len(self.points) > 1 else ""
+        return "; ".join(dict.fromkeys(one.reason for one in self.points if one.reason))
+
+    @property
+    def holds_as_counted(self) -> bool:
+        """Whether every point is supported in the paper's own way of counting."""
+        return all(any(other.verdict is Verdict.supported for other in one.beside) for one in self.points)
+
+    @property
+    def published(self) -> str:
+        """The published numbers in words."""
+        return self._at_points([published_text(self.claim, one.point) for one in self.points])
+
+    @property
+    def measured_text(self) -> str:
+        """The measured numbers in words, each with its interval; empty without one."""
+        return self._at_points([text_of(self.claim, one.measured) if one.measured else "" for one in self.points])
+
+    @property
+    def beside_text(self) -> str:
+        """The numbers beside in words."""
+        labels = dict.fromkeys(other.label for one in self.points for other in one.beside)
+        return "; ".join(f"{label}: {self._beside_text(label)}" for label in labels)
+
+    def _beside_text(self, label: str) -> str:
+        found = [next((other for other in one.beside if other.label == label), None) for one in self.points]
+        numbers = self._at_points([_number_text(self.claim, other) if other else "" for other in found])
+        verdicts = {other.verdict for other in found if other} - {None}
+        if not verdicts:
+            return numbers
+        if len(verdicts) == 1:
+            return f"{numbers}: {verdicts.pop()}"
+        return (
+            f"{numbers}: {self._at_points([str(other.verdict) if other and other.verdict else '' for other in found])}"
+        )
+
+    @property
+    def command(self) -> str:
+        """Measures it again; of several points the first that is not decided."""
+        return next((one.command for one in self.points if one.verdict is Verdict.open), self.points[0].command)
+
+    def _at_points(self, texts: Sequence[str]) -> str:
+        """`1.67x at 512, 3.99x at 1024 px`: the unit of sizes once."""
+        pairs = [(text, one.point) for text, one in zip(texts, self.points, strict=True) if text]
+        if len(self.points) == 1 or not pairs:
+            return texts[0]
+        if len({text for text, _ in pairs}) == 1 and len(pairs) > 1:
+            return f"{texts[0]} at {', '.join(str(point.extent) for _, point in pairs)} {pairs[0][1].unit}"
+        unit = unit_of(self.claim) if self.claim.form is Form.value else ""  # a long list says it once
+        parts = ", ".join(f"{text.removesuffix(unit)} at {point.extent}" for text, point in pairs)
+        return f"{parts} {pairs[0][1].unit}" + (f" ({unit.strip()})" if unit else "")
+
+
+def published_text(claim: Claim, point: Point) -> str:
+    """The published number as the paper says it."""
+    return claim.printed or text_of(claim, Amount(point.published, point.published, point.published))
+
+
+def _number_text(claim: Claim, other: Beside) -> str:
+    source = f", {other.amount.source}" if "duel" in other.amount.source else ""
+    return text_of(claim, other.amount) + source

@@ -1,0 +1,160 @@
+"""Does what was measured support a claim, refute it, or leave it open?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from vigbench.analysis.claims.commands import command
+from vigbench.analysis.claims.evidence import IMAGENET_IMAGES, Amount, Counts, Evidence, evidence_of
+from vigbench.analysis.claims.judged import Beside, Judged, JudgedPoint, Verdict
+from vigbench.analysis.claims.numbers import combine, scaled
+from vigbench.analysis.claims.schema import Claim, CountedShare, Other, Point, Quantity, Sense, Side, load_claims
+from vigbench.records.accuracy import Accuracy
+from vigbench.records.duel import Duel
+from vigbench.records.schema import Status
+from vigbench.suites.case import Device
+
+ANY_DEVICE = "any machine"
+
+
+def judge_claims(
+    frame: pd.DataFrame | None = None,
+    *,
+    duels: Sequence[Duel] = (),
+    accuracies: Sequence[Accuracy] = (),
+    counts: Counts | None = None,
+    claims: Sequence[Claim] | None = None,
+) -> list[Judged]:
+    """Hold published claims against what is known.
+
+    Args:
+        frame: of `load_results`.
+        duels: ratios that were measured in turns; only these decide a claim about speed.
+        accuracies: evaluations of checkpoints.
+        counts: parameters and multiply-adds of models; where they lack, those of the records.
+        claims: which; default: all.
+
+    Returns:
+        One for each claim, in their order; for each claim about a device's speed or memory one for each device.
+    """
+    everywhere = evidence_of(frame, duels, accuracies, counts)
+    judged: list[Judged] = []
+    for claim in load_claims() if claims is None else claims:
+        if not claim.quantity.needs_gpu:
+            judged.append(_judged(claim, ANY_DEVICE, everywhere, everywhere[0]))
+            continue
+        found = [_judged(claim, evidence.device_name, everywhere, evidence) for evidence in everywhere]
+        # a device that has seen none of its cases adds nothing
+        judged += [one for one in found if any(point.measured or point.beside for point in one.points)] or found[:1]
+    return judged
+
+
+def _judged(claim: Claim, device: str, everywhere: Sequence[Evidence], evidence: Evidence) -> Judged:
+    return Judged(claim, device, tuple(_judge(claim, point, everywhere, evidence) for point in claim.points))
+
+
+def verdict_on(claim: Claim, published: float, measured: Amount) -> Verdict:
+    """Whether the whole interval of what was measured fits, or none of it.
+
+    With p the published number and t the claim's tolerance: at least p - t, at most p + t, or between both.
+    """
+    allowed = claim.allowed(published)
+    least = -float("inf") if claim.sense is Sense.at_most else published - allowed
+    most = float("inf") if claim.sense is Sense.at_least else published + allowed
+    strict = bool(claim.printed)  # `less` and `faster` do not hold for a tie
+    if measured.low >= least and measured.high <= most and not (strict and published in (measured.low, measured.high)):
+        return Verdict.supported
+    return Verdict.refuted if measured.high < least or measured.low > most else Verdict.open
+
+
+def _judge(claim: Claim, point: Point, everywhere: Sequence[Evidence], evidence: Evidence) -> JudgedPoint:
+    again = command(claim, point)
+    if claim.quantity.is_counted:
+        measured = next((one for place in everywhere if (one := _combined(place, claim, point))), None)
+        if measured is None:
+            return JudgedPoint(point, Verdict.open, "no record has its count", None, (), again)
+        return _decided(claim, point, measured, _counted(claim, point, everywhere), again)
+    if claim.quantity is Quantity.top1_percent:
+        measured = _combined(evidence, claim, point)
+        if measured is None:
+            return JudgedPoint(point, Verdict.open, "needs both checkpoints and ImageNet-1K", None, (), again)
+        if not evidence.is_imagenet(claim, point):
+            elsewhere = (Beside("on other images", measured),)
+            return JudgedPoint(
+                point, Verdict.open, f"needs the {IMAGENET_IMAGES:,} images of ImageNet-1K", None, elsewhere, again
+            )
+        return _decided(claim, point, measured, (), again)
+    measured = _compared(evidence, claim, claim.ours, claim.theirs, point)
+    others = _others(evidence, claim, point)
+    if evidence.device != Device.cuda:
+        here = [Beside(f"on {evidence.device_name}, batch 1", measured)] if measured else []
+        return JudgedPoint(point, Verdict.open, "decided on a GPU", None, (*here, *others), again)
+    if measured is None:
+        return JudgedPoint(point, Verdict.open, _missing(evidence, claim, point), None, others, again)
+    if claim.quantity is Quantity.latency_ms and measured.source == "run":
+        hint = Beside("by cases minutes apart", measured)
+        return JudgedPoint(point, Verdict.open, "a ratio of speeds needs a duel", None, (hint, *others), again)
+    return _decided(claim, point, measured, others, again)
+
+
+def _decided(claim: Claim, point: Point, measured: Amount, beside: tuple[Beside, ...], again: str) -> JudgedPoint:
+    verdict = verdict_on(claim, point.published, measured)
+    reason = "the interval holds both" if verdict is Verdict.open else ""
+    return JudgedPoint(point, verdict, reason, measured, beside, again)
+
+
+def _missing(evidence: Evidence, claim: Claim, point: Point) -> str:
+    """Why there is no number, in words."""
+    for side in (claim.ours, claim.theirs):
+        row = evidence.best_row(claim, side, point) if side else None
+        if row is not None and row["status"] != Status.ok:
+            return f"{side} ended {str(row['status']).replace('_', ' ')} at {point.extent} {point.unit}"
+    return "not measured here"
+
+
+def _others(evidence: Evidence, claim: Claim, point: Point) -> tuple[Beside, ...]:
+    found = []
+    for other in claim.beside:
+        ours, theirs = other.ours or claim.ours, other.theirs or claim.theirs
+        if amount := _compared(evidence, claim, ours, theirs, point):
+            verdict = verdict_on(claim, point.published, amount) if evidence.device == Device.cuda else None
+            found.append(Beside(_other_label(other), amount, verdict))
+    return tuple(found)
+
+
+def _other_label(other: Other) -> str:
+    return " ".join(
+        [*([f"with {other.ours}"] if other.ours else []), *([f"against {other.theirs}"] if other.theirs else [])]
+    )
+
+
+def _counted(claim: Claim, point: Point, everywhere: Sequence[Evidence]) -> tuple[Beside, ...]:
+    """The same as the paper counts, where that is not the rule."""
+    if claim.counted_share is None:
+        return ()
+    amount = next((one for place in everywhere if (one := _combined(place, claim, point, claim.counted_share))), None)
+    if amount is None:
+        return ()
+    return (Beside("as the paper counts", amount, verdict_on(claim, point.published, amount)),)
+
+
+def _combined(evidence: Evidence, claim: Claim, point: Point, share: CountedShare | None = None) -> Amount | None:
+    share = share or CountedShare()
+    ours = evidence.amount(claim, claim.ours, point)
+    if claim.theirs is None:
+        return None if ours is None else combine(claim, scaled(ours, share.ours), None)
+    theirs = evidence.amount(claim, claim.theirs, point)
+    if ours is None or theirs is None:
+        return None
+    return combine(claim, scaled(ours, share.ours), scaled(theirs, share.theirs))
+
+
+def _compared(evidence: Evidence, claim: Claim, ours: Side, theirs: Side | None, point: Point) -> Amount | None:
+    """A ratio from a duel where there is one, else from records."""
+    assert theirs is not None
+    if claim.quantity is Quantity.latency_ms and (ratio := evidence.duel(claim, ours, theirs, point)):
+        return ratio
+    one, two = (evidence.amount(claim, side, point) for side in (ours, theirs))
+    return combine(claim, one, two) if one and two else None

@@ -1,0 +1,191 @@
+"""What a published claim is: statement, source, the numbers that it is made of and how they were counted."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from vigbench.suites.case import Phase, Precision
+from vigbench.suites.shape import Shape, parse_shape
+
+
+class Quantity(StrEnum):
+    """A column of the records, or of an evaluation, that a claim is about."""
+
+    params = "params"
+    gmacs = "gmacs"
+    latency_ms = "latency_ms"
+    peak_memory_mib = "peak_memory_mib"
+    top1_percent = "top1_percent"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a property of the model, the same on any machine."""
+        return self in (Quantity.params, Quantity.gmacs)
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether papers mean a GPU when they claim it."""
+        return self in (Quantity.latency_ms, Quantity.peak_memory_mib)
+
+
+class Form(StrEnum):
+    """How the claim's number is made of those of both sides."""
+
+    value = "value"  # ours; parameters in millions
+    times_less = "times_less"  # theirs / ours
+    percent_of = "percent_of"  # 100 ours / theirs
+    percent_saved = "percent_saved"  # 100 (1 - ours / theirs)
+    points_more = "points_more"  # ours - theirs
+
+
+class Sense(StrEnum):
+    """What the measured number has to be, beside the published one, for the claim to hold."""
+
+    equal = "equal"
+    at_least = "at_least"
+    at_most = "at_most"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Side(_Frozen):
+    """One of the two that a claim compares."""
+
+    subject: str = Field(min_length=1)
+    implementation: str | None = Field(None, description="None: what vigbench chooses by itself on that device")
+
+    def __str__(self) -> str:
+        return f"{self.subject}@{self.implementation}" if self.implementation else self.subject
+
+
+class Other(_Frozen):
+    """The same comparison with another side; shown beside, decides nothing."""
+
+    ours: Side | None = None
+    theirs: Side | None = None
+
+
+class CountedShare(_Frozen):
+    """What the paper's way of counting sees of all multiply-adds, as a share."""
+
+    ours: float = Field(1.0, gt=0)
+    theirs: float = Field(1.0, gt=0)
+
+
+class Point(_Frozen):
+    """Where the claim says which number: models at a resolution, operators at a length."""
+
+    resolution: int | None = Field(None, ge=1)
+    length: int | None = Field(None, ge=1)
+    published: float
+
+    @property
+    def extent(self) -> int:
+        """The resolution in px, or the length in tokens."""
+        extent = self.resolution or self.length
+        assert extent is not None
+        return extent
+
+    @property
+    def unit(self) -> str:
+        """Of the extent."""
+        return "tokens" if self.resolution is None else "px"
+
+
+class Paper(_Frozen):
+    """Where claims come from, and what it does not say about its measurements."""
+
+    name: str
+    title: str
+    url: str
+    unknown: str = ""
+
+
+def _as_shape(value: Any) -> Any:
+    return parse_shape(value) if isinstance(value, str) else value
+
+
+class Claim(_Frozen):
+    """A published statement that records can support, refute or leave open.
+
+    Attributes:
+        published in `points`: in the claim's form: times, percent, points, GMACs or millions of parameters.
+        printed: what the paper says where it prints no number, as `less`; then the published number is 1.
+        tolerance, tolerance_percent: rounding of what was printed and errors of reading, in the number's unit or as a
+            share of it; for speed and memory also what another GPU may change. Exactly one is given.
+        counted, counted_share: the paper's way of counting, where it is not the rule of docs/measurement.md.
+        batch_size, precision: of the cases on a GPU; on a CPU one image in float32 is looked at.
+    """
+
+    paper: Paper
+    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    statement: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    quantity: Quantity
+    form: Form
+    sense: Sense
+    ours: Side
+    theirs: Side | None = None
+    beside: tuple[Other, ...] = ()
+    points: tuple[Point, ...] = Field(min_length=1)
+    printed: str = ""
+    tolerance: float | None = Field(None, ge=0)
+    tolerance_percent: float | None = Field(None, ge=0)
+    counted: str = ""
+    counted_share: CountedShare | None = None
+    shape: Annotated[Shape | None, BeforeValidator(_as_shape)] = None
+    batch_size: int = Field(64, ge=1)
+    precision: Precision = Precision.float32
+    phase: Phase = Phase.inference
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Claim:
+        if (self.form is Form.value) != (self.theirs is None):
+            raise ValueError(f"{self.id}: the form `value` has no other side, every other form needs `theirs`")
+        if (self.tolerance is None) == (self.tolerance_percent is None):
+            raise ValueError(f"{self.id}: give tolerance (in the number's unit) or tolerance_percent")
+        if bool(self.counted) != (self.counted_share is not None):
+            raise ValueError(f"{self.id}: counted says how, counted_share how much: give both or none")
+        if self.counted and self.quantity is not Quantity.gmacs:
+            raise ValueError(f"{self.id}: only multiply-adds have a way of counting")
+        for point in self.points:
+            if (point.length is None) == (point.resolution is None) or (point.length is None) != (self.shape is None):
+                raise ValueError(f"{self.id}: give points of a model a resolution, of an operator a length and a shape")
+        return self
+
+    def allowed(self, published: float) -> float:
+        """The tolerance at a published number, in that number's unit."""
+        if self.tolerance is not None:
+            return self.tolerance
+        assert self.tolerance_percent is not None
+        return abs(published) * self.tolerance_percent / 100
+
+
+@cache
+def load_claims() -> tuple[Claim, ...]:
+    """Every claim that comes with vigbench, paper by paper.
+
+    Raises:
+        ValueError: if a file does not fit this schema; the message names the claim.
+    """
+    claims = tuple(_read())
+    assert len({claim.id for claim in claims}) == len(claims), "two claims have one id"
+    return claims
+
+
+def _read() -> Iterator[Claim]:
+    for name in ("vig", "vim", "gla"):
+        content = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+        paper = Paper.model_validate(content["paper"])
+        for claim in content["claim"]:
+            yield Claim.model_validate({**claim, "paper": paper})

@@ -1,0 +1,146 @@
+"""Verdicts on claims as text: for a terminal, Markdown, CSV, JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from vigbench.analysis.claims.judged import Judged, Verdict
+from vigbench.analysis.table import escape_markdown
+
+WIDTH, INDENT = 110, 11
+HEADS = ("verdict", "claim", "published", "measured", "beside", "why", "measure again")
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """One sentence: how many claims have which verdict."""
+    counts = Counter(one.verdict for one in judged)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    turned = sum(1 for one in judged if one.verdict is Verdict.refuted and one.holds_as_counted)
+    note = f" ({turned} of the refuted hold as their paper counts)" if turned else ""
+    return f"{len(judged)} claims: {', '.join(parts) or 'none'}{note}."
+
+
+def as_text(judged: Sequence[Judged]) -> str:
+    """A paragraph for each claim, paper by paper, and the summary last."""
+    lines: list[str] = []
+    for paper, group in groupby(judged, key=lambda one: one.claim.paper):
+        lines += [f"{paper.title} ({paper.url})", *_wrapped(paper.unknown, 0), ""]
+        for one in group:
+            head = f"{one.verdict.upper():<{INDENT}}{one.claim.statement}"
+            lines += textwrap.wrap(head, WIDTH, subsequent_indent=" " * INDENT)
+            for text in (_numbers(one), one.beside_text, _counted(one), _why(one), one.claim.note):
+                lines += _wrapped(text, INDENT)
+            lines += [" " * INDENT + one.command, ""]  # never broken: it is there to be copied
+    return "\n".join([*lines, summary(judged)])
+
+
+def as_markdown(judged: Sequence[Judged]) -> str:
+    """GitHub-flavoured Markdown: the summary, then a table for each paper."""
+    parts = [summary(judged)]
+    for paper, group in groupby(judged, key=lambda one: one.claim.paper):
+        rows = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
+        for one in group:
+            cells = [one.verdict, one.claim.statement, one.published, one.measured_text, one.beside_text, _why(one)]
+            rows.append("| " + " | ".join([*map(escape_markdown, cells), f"`{one.command}`"]) + " |")
+        parts += [f"### {escape_markdown(paper.title)}", escape_markdown(paper.unknown), "\n".join(rows)]
+    return "\n\n".join(parts)
+
+
+def as_csv(judged: Sequence[Judged]) -> str:
+    """One row for each number of each claim, full precision."""
+    return as_frame(judged).to_csv(index=False).rstrip("\n")
+
+
+def as_json(judged: Sequence[Judged]) -> str:
+    """The claims, each with its points and what stands beside them."""
+    return json.dumps([_object(one) for one in judged], indent=2)
+
+
+FORMATS: dict[str, Callable[[Sequence[Judged]], str]] = {
+    "text": as_text,
+    "markdown": as_markdown,
+    "csv": as_csv,
+    "json": as_json,
+}
+
+
+def as_frame(judged: Sequence[Judged]) -> pd.DataFrame:
+    """One row for each number of each claim: claim, device, verdict, published, measured with its interval, command."""
+    rows = [
+        {
+            "claim": one.claim.id,
+            "statement": one.claim.statement,
+            "device_name": one.device,
+            "resolution": point.point.resolution,
+            "length": point.point.length,
+            "quantity": one.claim.quantity.value,
+            "form": one.claim.form.value,
+            "verdict": point.verdict.value,
+            "reason": point.reason,
+            "published": point.point.published,
+            "tolerance": one.claim.allowed(point.point.published),
+            "measured": point.measured.value if point.measured else None,
+            "measured_low": point.measured.low if point.measured else None,
+            "measured_high": point.measured.high if point.measured else None,
+            "command": point.command,
+        }
+        for one in judged
+        for point in one.points
+    ]
+    return pd.DataFrame(rows)
+
+
+def _object(one: Judged) -> dict[str, Any]:
+    claim = one.claim
+    return {
+        "claim": claim.id,
+        "statement": claim.statement,
+        "source": f"{claim.paper.url}: {claim.source}",
+        "device_name": one.device,
+        "verdict": one.verdict.value,
+        "reason": one.reason,
+        "counted": claim.counted,
+        "note": claim.note,
+        "points": [
+            {
+                "resolution": point.point.resolution,
+                "length": point.point.length,
+                "published": point.point.published,
+                "verdict": point.verdict.value,
+                "measured": vars(point.measured) if point.measured else None,
+                "beside": [
+                    {"label": other.label, **vars(other.amount), "verdict": other.verdict and other.verdict.value}
+                    for other in point.beside
+                ],
+                "command": point.command,
+            }
+            for point in one.points
+        ],
+    }
+
+
+def _numbers(one: Judged) -> str:
+    where = f" on {one.device}" if one.claim.quantity.needs_gpu else ""
+    measured = f"; measured{where}: {one.measured_text}" if one.measured_text else ""
+    return f"published: {one.published} ({one.claim.source}){measured}"
+
+
+def _counted(one: Judged) -> str:
+    return f"the paper counts {one.claim.counted}" if one.claim.counted else ""
+
+
+def _why(one: Judged) -> str:
+    if not one.reason:
+        return ""
+    return f"{one.verdict}: {one.reason}" if one.verdict is Verdict.open else f"{one.verdict} {one.reason}"
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
