@@ -138,7 +138,10 @@ def test_help_does_not_import_torch() -> None:
     assert result.stdout.split() == ["False", "False", "False"]
 
 
-COMMANDS = ("run", "plan", "compare", "duel", "gate", "claims", "scaling", "report", "list", "doctor", "tune")
+COMMANDS = (
+    *("run", "plan", "compare", "duel", "gate", "claims", "scaling", "evaluate", "report", "list", "doctor"),
+    "tune",
+)
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
     "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
@@ -150,6 +153,8 @@ OPTIONS = {
     "quiet",
     "claims": "suite-run claim measure device threads budget out format quiet",
     "scaling": "metric against memory format out",
+    "evaluate": "subject checkpoint data resolution batch-size precision implementation device threads workers "
+    "crop-pct interpolation class-map ema no-ema tf32 out resume quiet",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
 }

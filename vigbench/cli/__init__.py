@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from vigbench.cli import claiming, comparing, doctor, dueling, gating, listing, planning, reporting, running, scaling, tuning
+from vigbench.cli import (
+    claiming,
+    comparing,
+    doctor,
+    dueling,
+    evaluating,
+    gating,
+    listing,
+    planning,
+    reporting,
+    running,
+    scaling,
+    tuning,
+)
 
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
 3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
@@ -29,6 +42,7 @@ app.command("duel")(dueling.duel)
 app.command("gate")(gating.gate)
 app.command("claims")(claiming.claims)
 app.command("scaling")(scaling.scaling)
+app.command("evaluate")(evaluating.evaluate)
 app.command("report")(reporting.report)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

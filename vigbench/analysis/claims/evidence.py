@@ -140,7 +140,7 @@ class Evidence:
 
     def _evaluated(self, side: Side, point: Point) -> AccuracyRow | None:
         assert point.resolution is not None
-        rows = [one.at(point.resolution) for one in self.accuracies if one.info["settings"]["subject"] == side.subject]
+        rows = [one.at(point.resolution) for one in self.accuracies if one.subject == side.subject]
         return next((row for row in rows if row is not None), None)
 
 

@@ -1,0 +1,177 @@
+"""`vigbench evaluate`: top-1 and top-5 accuracy of a checkpoint over resolutions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vigbench.cli import options
+from vigbench.cli.measuring import command_line
+
+if TYPE_CHECKING:
+    from vigbench.records.accuracy import AccuracyRow
+    from vigbench.runner.evaluation.folder import EvaluationFolder
+    from vigbench.runner.evaluation.run import Evaluation
+
+Subject = Annotated[str, typer.Option(help="A model's name, or package.module:factory.")]
+Checkpoint = Annotated[Path, typer.Option(help="Its weights: a PyTorch checkpoint (plain tensors) or .safetensors.")]
+Data = Annotated[Path, typer.Option(help="Folder with a folder of images for each class, as ImageNet's val.")]
+Resolution = Annotated[str, typer.Option(help="Input sizes in px, e.g. 224,384,512,1024.")]
+BatchSize = Annotated[int, typer.Option(help="Images that the model is given at once.", min=1)]
+OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
+OneImplementation = Annotated[str, typer.Option(help="Code of the subject's operator; default: what users get.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
+Workers = Annotated[int | None, typer.Option(help="Processes that read images; default: 0 on CPU, 4 on CUDA.", min=0)]
+CropPct = Annotated[
+    float | None,
+    typer.Option(help="Side of the crop over the image's resized shorter side, e.g. 0.875; default: the model's."),
+]
+Interpolation = Annotated[str | None, typer.Option(help="Of the resizing, e.g. bicubic; default: the model's.")]
+ClassMap = Annotated[
+    Path | None, typer.Option(help="Text file with a class name a line, in the order of the model's outputs.")
+]
+Ema = Annotated[bool, typer.Option(help="Prefer the weights' moving average where the checkpoint has one, as timm.")]
+Tf32 = Annotated[bool, typer.Option("--tf32", help="Allow TF32 for float32 matrix products on CUDA.")]
+Out = Annotated[Path, typer.Option(help="Folder in which the evaluation's folder is made.")]
+Resume = Annotated[Path | None, typer.Option(help="Continue this folder, with otherwise the same options.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One plain line a resolution, for logs.")]
+
+NOTICE = b"Finishing this batch, then stopping; press Ctrl-C again to stop now.\n"
+
+
+def evaluate(
+    subject: Subject,
+    checkpoint: Checkpoint,
+    data: Data,
+    resolution: Resolution = "224",
+    batch_size: BatchSize = 64,
+    precision: OnePrecision = "float32",
+    implementation: OneImplementation = "",
+    device: options.Device = "auto",
+    threads: Threads = 0,
+    workers: Workers = None,
+    crop_pct: CropPct = None,
+    interpolation: Interpolation = None,
+    class_map: ClassMap = None,
+    ema: Ema = True,
+    tf32: Tf32 = False,
+    out: Out = Path("results"),
+    resume: Resume = None,
+    quiet: Quiet = False,
+) -> int:
+    """Top-1 and top-5 accuracy of a checkpoint on a folder of images, over resolutions, with timm's transforms.
+
+    Each prediction is kept as soon as its batch is computed; with --resume only what is missing is computed, and the
+    batch size and the workers may be others.
+
+    Exit codes: 0 done; 2 wrong input; 130 interrupted.
+    """
+    resolutions = tuple(options.whole_number("--resolution", part.strip()) for part in resolution.split(","))
+    precision = options.precision_name("--precision", precision)
+
+    from vigbench.runner.evaluation.folder import EvaluationFolder
+    from vigbench.runner.evaluation.run import Settings, prepare_evaluation
+    from vigbench.runner.run import choose_device
+    from vigbench.suites.case import Precision
+
+    chosen = choose_device(device)
+    settings = Settings(
+        subject=subject,
+        resolutions=resolutions,
+        implementation=implementation,
+        device=chosen,
+        precision=Precision(precision),
+        tf32=tf32,
+        threads=threads,
+        crop_pct=crop_pct,
+        interpolation=interpolation,
+        ema=ema,
+    )
+    evaluation = prepare_evaluation(settings, checkpoint, data, class_map)
+    folder = (
+        EvaluationFolder.create(out, evaluation.info)
+        if resume is None
+        else EvaluationFolder.reopen(resume, evaluation.info)
+    )
+    for line in _what_is_used(evaluation):
+        print(f"vigbench: {line}", file=sys.stderr)
+    read_ahead = (4 if chosen == "cuda" else 0) if workers is None else workers
+    rows = _run(evaluation, folder, batch_size, read_ahead, quiet)
+    if rows is None:
+        print(f"Interrupted; nothing computed is lost. Continue with: {_again(folder.folder)}", file=sys.stderr)
+        return 130
+    print(table(rows))
+    print(f"Accuracy: {folder.folder / 'accuracy.csv'}")
+    return 0
+
+
+def _run(
+    evaluation: Evaluation, folder: EvaluationFolder, batch_size: int, workers: int, quiet: bool
+) -> Sequence[AccuracyRow] | None:
+    from vigbench.cli.evaluation_progress import make_progress
+    from vigbench.runner.evaluation.run import evaluate as compute
+    from vigbench.runner.interrupt import StopRequest
+
+    # not print(): the signal may have come in the middle of one
+    with StopRequest(lambda: void(os.write(2, NOTICE))) as stop, make_progress(quiet) as progress:
+        try:
+            return compute(
+                evaluation,
+                folder,
+                progress,
+                stop,
+                batch_size=batch_size,
+                workers=workers,
+                command_line=command_line(),
+            )
+        except KeyboardInterrupt:
+            return None
+
+
+def void(_: object) -> None:
+    """A result that nobody needs."""
+
+
+def _what_is_used(evaluation: Evaluation) -> list[str]:
+    """What decides the numbers and was not necessarily asked for."""
+    first = evaluation.info["transforms"][str(evaluation.settings.resolutions[0])]
+    lines = [
+        f"at every resolution the crop's side is {first['crop_pct']:g} of the resized image's "
+        f"({first['interpolation']}, {first['crop_mode']})"
+    ]
+    if weights := evaluation.checkpoint.weights:
+        lines.append(f"the weights are the checkpoint's {weights!r}")
+    return [*lines, *evaluation.info["notes"]]
+
+
+def _again(folder: Path) -> str:
+    """The command that continues: this one, with the folder."""
+    words = iter(command_line())
+    kept = []
+    for word in words:
+        if word == "--resume":
+            next(words, None)
+        elif not word.startswith("--resume="):
+            kept.append(word)
+    return " ".join(quote(word) for word in [*kept, "--resume", str(folder)])
+
+
+def table(rows: Sequence[AccuracyRow]) -> str:
+    """The result for people."""
+    lines = [f"{'resolution':>10}  {'top-1 (95% interval)':>27}  {'top-5':>8}  {'images':>9}"]
+    for row in rows:
+        top1 = f"{row.top1_percent:.2f}% ({row.top1_low_percent:.2f} to {row.top1_high_percent:.2f})"
+        top5 = "" if row.top5_percent is None else f"{row.top5_percent:.2f}%"
+        lines.append(f"{f'{row.resolution} px':>10}  {top1:>27}  {top5:>8}  {row.images:>9}")
+        if row.not_finite_images:
+            lines.append(
+                f"{'':>10}  {row.not_finite_images} of them have logits that are not finite and count as wrong; try "
+                "--precision float32."
+            )
+    return "\n".join(lines)
