@@ -139,7 +139,7 @@ def test_help_does_not_import_torch() -> None:
 
 
 COMMANDS = (
-    *("run", "plan", "compare", "duel", "gate", "claims", "scaling", "evaluate", "report", "list", "doctor"),
+    *("run", "plan", "compare", "duel", "gate", "claims", "scaling", "evaluate", "profile", "report", "list", "doctor"),
     "tune",
 )
 OPTIONS = {
@@ -155,6 +155,8 @@ OPTIONS = {
     "scaling": "metric against memory format out",
     "evaluate": "subject checkpoint data resolution batch-size precision implementation device threads workers "
     "crop-pct interpolation class-map ema no-ema tf32 out resume quiet",
+    "profile": "subject implementation resolution length shape batch-size precision phase device threads tf32 "
+    "channels-last iterations out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
 }

@@ -16,6 +16,7 @@ from vigbench.cli import (
     gating,
     listing,
     planning,
+    profiling,
     reporting,
     running,
     scaling,
@@ -43,6 +44,7 @@ app.command("gate")(gating.gate)
 app.command("claims")(claiming.claims)
 app.command("scaling")(scaling.scaling)
 app.command("evaluate")(evaluating.evaluate)
+app.command("profile")(profiling.profile)
 app.command("report")(reporting.report)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

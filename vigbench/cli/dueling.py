@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigbench.cli import options
+from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
 Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
 Head = Annotated[str, typer.Argument(metavar="B", help="The same; the ratio is B / A.")]
-Resolution = Annotated[int | None, typer.Option(help="Models: input size in px; default: 224.", min=1)]
-Length = Annotated[int | None, typer.Option(help="Operators: tokens of a sequence.", min=1)]
-Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64.")]
-BatchSize = Annotated[int, typer.Option(help="Images (operators: sequences) per iteration.", min=1)]
-OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
 OnePhase = Annotated[str, typer.Option(help="inference, training or training_step.")]
-Flag = Annotated[bool, typer.Option()]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]
 Blocks = Annotated[int, typer.Option(help="Blocks of each side in a pair.", min=2)]
 Over = Annotated[
@@ -44,18 +37,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The result alone.")]
 def duel(
     a: Base,
     b: Head,
-    resolution: Resolution = None,
-    length: Length = None,
-    shape: Shape = None,
-    batch_size: BatchSize = 1,
-    precision: OnePrecision = "float32",
+    resolution: one_case.Resolution = None,
+    length: one_case.Length = None,
+    shape: one_case.Shape = None,
+    batch_size: one_case.BatchSize = 1,
+    precision: one_case.Precision = "float32",
     phase: OnePhase = "inference",
     device: options.Device = "auto",
-    compile: Flag = False,  # noqa: A002  the axis is called so
-    cuda_graph: Flag = False,
-    channels_last: Flag = False,
-    tf32: Flag = False,
-    threads: Threads = 0,
+    compile: one_case.Flag = False,  # noqa: A002  the axis is called so
+    cuda_graph: one_case.Flag = False,
+    channels_last: one_case.Flag = False,
+    tf32: one_case.Flag = False,
+    threads: one_case.Threads = 0,
     processes: Pairs = 6,
     blocks: Blocks = 30,
     over: Over = None,
@@ -72,7 +65,7 @@ def duel(
     from vigbench.runner.duel import Contestant, Effort
 
     settings = {
-        **_extent(resolution, length, shape),
+        **one_case.extent(resolution, length, shape),
         "batch_size": batch_size,
         "precision": precision,
         "phase": phase,
@@ -82,8 +75,8 @@ def duel(
         "tf32": tf32,
         "threads": threads,
     }
-    base = Contestant(_case(a, device, settings), None if base_python is None else str(base_python))
-    head = Contestant(_case(b, device, settings))
+    base = Contestant(_contestant(a, device, settings), None if base_python is None else str(base_python))
+    head = Contestant(_contestant(b, device, settings))
     effort = Effort(processes, blocks, over_s=0.0 if over is None else options.duration_s("--over", over))
     result, _ = run_and_keep(base, head, effort, share, out, quiet)
     print(result.sentence(base.label(), head.label()))
@@ -120,31 +113,6 @@ def run_and_keep(
     return result, log_ratio_of(pairs, base.case.device)
 
 
-def _extent(resolution: int | None, length: int | None, shape: str | None) -> dict[str, int]:
-    """The settings of a case that say how large it is."""
-    if length is None and shape is None:
-        return {"resolution": 224 if resolution is None else resolution}
-    if length is None or shape is None or resolution is not None:
-        raise ValueError("Give models --resolution, or operators both --length and --shape.")
-    return {"length": length, **options.head_shape("--shape", shape)._asdict()}
-
-
-def _case(text: str, device: str, settings: dict[str, object]) -> Case:
-    from vigbench.models.catalog import require_its_kind, resolve_implementations
-    from vigbench.models.own import require_buildable
-    from vigbench.runner.run import choose_device
-    from vigbench.suites.case import Case
-
+def _contestant(text: str, device: str, settings: dict[str, object]) -> Case:
     subject, _, implementation = text.partition("@")
-    chosen = choose_device(device)
-    require_its_kind(subject, as_operator="length" in settings)
-    if isinstance(resolution := settings.get("resolution"), int):
-        require_buildable(subject, [resolution])
-    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
-    checked = {
-        "precision": options.precision_name("--precision", str(settings["precision"])),
-        "phase": options.phase_name("--phase", str(settings["phase"])),
-    }
-    return Case.model_validate(
-        {**settings, **checked, "subject": subject, "implementation": resolved, "device": chosen}
-    )
+    return one_case.make_case(subject, implementation, device, settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigbench.cli import options
+from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ Checkpoint = Annotated[Path, typer.Option(help="Its weights: a PyTorch checkpoin
 Data = Annotated[Path, typer.Option(help="Folder with a folder of images for each class, as ImageNet's val.")]
 Resolution = Annotated[str, typer.Option(help="Input sizes in px, e.g. 224,384,512,1024.")]
 BatchSize = Annotated[int, typer.Option(help="Images that the model is given at once.", min=1)]
-OnePrecision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
 OneImplementation = Annotated[str, typer.Option(help="Code of the subject's operator; default: what users get.")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Workers = Annotated[int | None, typer.Option(help="Processes that read images; default: 0 on CPU, 4 on CUDA.", min=0)]
 CropPct = Annotated[
     float | None,
@@ -51,10 +49,10 @@ def evaluate(
     data: Data,
     resolution: Resolution = "224",
     batch_size: BatchSize = 64,
-    precision: OnePrecision = "float32",
+    precision: one_case.Precision = "float32",
     implementation: OneImplementation = "",
     device: options.Device = "auto",
-    threads: Threads = 0,
+    threads: one_case.Threads = 0,
     workers: Workers = None,
     crop_pct: CropPct = None,
     interpolation: Interpolation = None,

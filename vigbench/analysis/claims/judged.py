@@ -95,6 +95,10 @@ class Judged:
         labels = dict.fromkeys(other.label for one in self.points for other in one.beside)
         return "; ".join(f"{label}: {self._beside_text(label)}" for label in labels)
 
+    def beside_at(self, point: JudgedPoint) -> str:
+        """The numbers beside one of its points in words."""
+        return Judged(self.claim, self.device, (point,)).beside_text
+
     def _beside_text(self, label: str) -> str:
         found = [next((other for other in one.beside if other.label == label), None) for one in self.points]
         numbers = self._at_points([_number_text(self.claim, other) if other else "" for other in found])

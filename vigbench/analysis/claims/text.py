@@ -72,11 +72,12 @@ FORMATS: dict[str, Callable[[Sequence[Judged]], str]] = {
 
 
 def as_frame(judged: Sequence[Judged]) -> pd.DataFrame:
-    """One row for each number of each claim: claim, device, verdict, published, measured with its interval, command."""
+    """One row for each number of each claim, see `check_claims`."""
     rows = [
         {
             "claim": one.claim.id,
             "statement": one.claim.statement,
+            "source": f"{one.claim.paper.name}: {one.claim.source}",
             "device_name": one.device,
             "resolution": point.point.resolution,
             "length": point.point.length,
@@ -89,6 +90,7 @@ def as_frame(judged: Sequence[Judged]) -> pd.DataFrame:
             "measured": point.measured.value if point.measured else None,
             "measured_low": point.measured.low if point.measured else None,
             "measured_high": point.measured.high if point.measured else None,
+            "beside": one.beside_at(point),
             "command": point.command,
         }
         for one in judged

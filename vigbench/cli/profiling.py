@@ -1,0 +1,97 @@
+"""`vigbench profile`: where the time and the memory of one subject go, against this device's ceilings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vigbench.cli import one_case, options
+from vigbench.cli.measuring import command_line
+
+if TYPE_CHECKING:
+    from vigbench.records.profile import ProfileRecord
+
+Subject = Annotated[str, typer.Option(help="A model, package.module:factory, or an operator such as gla.")]
+Implementation = Annotated[str | None, typer.Option(help="Which code computes its operator, e.g. eager.")]
+OnePhase = Annotated[str, typer.Option(help="inference or training (forward and backward pass).")]
+Iterations = Annotated[int, typer.Option(help="Profiled iterations.", min=1, max=100)]
+Out = Annotated[Path, typer.Option(help="Folder in which the profile's folder is made.")]
+ROWS = 10
+
+
+def profile(
+    subject: Subject,
+    implementation: Implementation = None,
+    resolution: one_case.Resolution = None,
+    length: one_case.Length = None,
+    shape: one_case.Shape = None,
+    batch_size: one_case.BatchSize = 1,
+    precision: one_case.Precision = "float32",
+    phase: OnePhase = "inference",
+    device: options.Device = "auto",
+    threads: one_case.Threads = 0,
+    tf32: one_case.Flag = False,
+    channels_last: one_case.Flag = False,
+    iterations: Iterations = 5,
+    out: Out = Path("results"),
+) -> None:
+    """Where do time and memory go? By module, operator and kernel, with a trace, a memory timeline and a roofline.
+
+    Exit codes: 0 done; 2 wrong input, or a subject that cannot be profiled; 130 interrupted.
+    """
+    settings = {
+        **one_case.extent(resolution, length, shape),
+        "batch_size": batch_size,
+        "precision": precision,
+        "phase": options.one_of_names("--phase", phase, ("inference", "training")),
+        "tf32": tf32,
+        "channels_last": channels_last,
+        "threads": threads,
+    }
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
+    from vigbench.runner.profiling import profile_case
+
+    case = one_case.make_case(subject, implementation or "", device, settings)
+    folder, record = profile_case(
+        case, iterations=iterations, out=out, command_line=command_line(), on_stage=_say_on_terminal
+    )
+    _say_on_terminal("pictures")
+    from vigbench.report.profile import write_figures
+
+    write_figures(record, folder)
+    _clear_line()
+    print("\n".join(summary(record, folder)))
+
+
+def summary(record: ProfileRecord, folder: Path) -> list[str]:
+    """What is printed of a profile: where it is, the largest groups of modules, how profiling disturbed, the words."""
+    from vigbench.report.profile.modules import largest_groups
+    from vigbench.report.profile.text import disturbance, module_name
+
+    groups = largest_groups(record.modules)[:ROWS]
+    width = max(len(module_name(one.group)) for one in groups)
+    lines = [
+        f"{record.info['label']} on {record.info['device_name']}",
+        f"{'module':{width}}  share      ms  with inner ms  peak MiB",
+    ]
+    lines += [
+        f"{module_name(one.group):{width}}  {one.share:5.1%}  {one.self_ms:6.2f}  {one.total_ms:13.2f}  "
+        f"{one.peak_growth_mib:8.2f}"
+        for one in groups
+    ]
+    words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]
+    return [*lines, "", *disturbance(record.info), "", *words, "", f"Profile: {folder}"]
+
+
+def _say_on_terminal(stage: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{stage} ...", end="", file=sys.stderr, flush=True)
+
+
+def _clear_line() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

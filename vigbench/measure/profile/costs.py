@@ -1,0 +1,122 @@
+"""The costs of an iteration: each counted operator in each group of modules, with its rates; largest first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vigbench.measure.profile.capture import Count
+from vigbench.measure.profile.times import DISPATCH, OUTSIDE_OPERATORS, CostKey, Times
+
+_WITHOUT_OPERATOR = (DISPATCH, OUTSIDE_OPERATORS)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One operator in one group of modules, in one iteration.
+
+    Attributes:
+        group: of modules; for what is outside of counted operators the one with most of it.
+        operator: `namespace::name`, `(dispatch)` or `(outside operators)`.
+        backward: whether it is the backward pass.
+        seconds: with the operators inside it; CUDA: of its kernels.
+        share: of the iteration's (CUDA: of all kernels').
+        flops: 2 x multiply-adds by the counting rule.
+        moved: bytes of inputs and outputs, each once.
+        calls_inside: calls of operators inside it, at any depth.
+        inside: operators inside it with their own share of its seconds, largest first.
+        group_share: of its seconds in `group`; 1 for every operator.
+        counted: whether `flops` and `moved` are known: looking at a call can change which operator autograd takes, such
+            as one that adds gradients in place.
+    """
+
+    group: str
+    operator: str
+    backward: bool
+    calls: float
+    seconds: float
+    share: float
+    flops: int = 0
+    moved: int = 0
+    calls_inside: float = 0.0
+    inside: tuple[tuple[str, float], ...] = ()
+    group_share: float = 1.0
+    counted: bool = True
+
+    @property
+    def tflop_per_s(self) -> float:
+        """10^12 floating-point operations per second; 0 where it takes no time."""
+        return self.flops / self.seconds / 1e12 if self.seconds else 0.0
+
+    @property
+    def gb_per_s(self) -> float:
+        """10^9 bytes per second; 0 where it takes no time."""
+        return self.moved / self.seconds / 1e9 if self.seconds else 0.0
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is an operator, not what lies between them."""
+        return self.operator not in _WITHOUT_OPERATOR
+
+
+@dataclass
+class _Sum:
+    calls: int = 0
+    time: int = 0
+    flops: int = 0
+    moved: int = 0
+    counted: bool = False
+    calls_inside: int = 0
+    inside: Counter[str] = field(default_factory=Counter)
+    groups: Counter[str] = field(default_factory=Counter)
+
+
+def costs_of(
+    times: Times, counts: Mapping[CostKey, Count], groups: Mapping[str, str], iterations: int
+) -> tuple[Cost, ...]:
+    """All costs, largest first; their shares add up to 1.
+
+    What happens outside of counted operators is one cost for the whole model.
+
+    Args:
+        times: of all iterations.
+        counts: of one iteration.
+        groups: module -> its group.
+        iterations: how many `times` holds.
+    """
+    sums: dict[CostKey, _Sum] = defaultdict(_Sum)
+    for (module, backward, operator), cost in times.costs.items():
+        group = groups.get(module, module)
+        count = counts.get((module, backward, operator), Count())
+        apart = operator not in _WITHOUT_OPERATOR
+        one = sums[(group, backward, operator) if apart else ("", False, operator)]
+        one.calls += cost.calls
+        one.time += cost.total
+        one.counted |= (module, backward, operator) in counts
+        one.flops += count.flops
+        one.moved += count.moved
+        one.calls_inside += cost.calls_inside
+        one.inside += cost.inside
+        one.groups[group] += cost.total
+    found = [_cost(key, one, times.total, iterations) for key, one in sums.items() if one.time]
+    return tuple(sorted(found, key=lambda cost: -cost.seconds))
+
+
+def _cost(key: CostKey, one: _Sum, total: int, iterations: int) -> Cost:
+    _, backward, operator = key
+    group, most = one.groups.most_common(1)[0]
+    return Cost(
+        group=group,
+        operator=operator,
+        backward=backward,
+        calls=one.calls / iterations,
+        seconds=one.time / 1e9 / iterations,
+        share=one.time / total,
+        flops=one.flops,
+        moved=one.moved,
+        calls_inside=one.calls_inside / iterations,
+        inside=tuple((name, time / one.time) for name, time in one.inside.most_common()),
+        group_share=most / one.time,
+        counted=one.counted,
+    )

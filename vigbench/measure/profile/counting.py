@@ -1,0 +1,121 @@
+"""What each operator call has to compute and to move, from its arguments: FLOPs by the counting rule, and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from torch import Tensor
+from torch._C._profiler import _RecordFunctionFast
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+_LABEL = "vigbench: operator "
+_UNTOUCHED = ("empty", "new_empty", "resize_", "set_")  # memory without values, or another view of it
+_ONLY_WRITES = ("copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "exponential_")
+
+
+@dataclass(frozen=True)
+class OperatorCall:
+    """One call that the dispatcher saw.
+
+    Attributes:
+        name: `namespace::name`.
+        flops: 2 x multiply-adds by the rule of docs/measurement.md.
+        moved: bytes of inputs and outputs, each once; an argument that is changed in place is both.
+    """
+
+    name: str
+    flops: int
+    moved: int
+
+
+class CountedCalls(TorchDispatchMode):
+    """Records every operator call, composite ones taken apart, each in a range that names its number in `calls`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.calls: list[OperatorCall] = []
+
+    def call_of(self, range_name: str) -> OperatorCall | None:
+        """The call that a range was opened for; None if it is another's."""
+        return self.calls[int(range_name[len(_LABEL) :])] if range_name.startswith(_LABEL) else None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not isinstance(func, OpOverload) or func.namespace in ("profiler", "prim"):
+            return func(*args, **kwargs)
+        if func.overloadpacket not in flop_registry:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        with _RecordFunctionFast(f"{_LABEL}{len(self.calls)}"):
+            out = func(*args, **kwargs)
+        flops = flops_of(func, args, kwargs, out)
+        self.calls.append(OperatorCall(func._schema.name, flops, bytes_moved(func, args, kwargs, out)))
+        return out
+
+
+def flops_of(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """2 x multiply-adds by the counting rule; 0 where there is no formula."""
+    if func.overloadpacket.__name__ == "convolution_backward":  # torch's formula forgets groups
+        return _convolution_backward_flops(*args)
+    formula = flop_registry.get(func.overloadpacket)
+    return int(formula(*args, **kwargs, out_val=out)) if formula else 0
+
+
+def _convolution_backward_flops(gradient: Tensor, image: Tensor, weight: Tensor, *rest: Any) -> int:
+    """Each gradient that is asked for, of the input and of the weight, takes as many multiply-adds as the forward."""
+    transposed, wanted = rest[4], rest[7]
+    spread = image if transposed else gradient  # what each weight is applied at
+    return int(2 * sum(wanted[:2]) * spread.shape[0] * prod(spread.shape[2:]) * weight.numel())
+
+
+def bytes_moved(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """Bytes of inputs and outputs, each once; 0 for views and for memory that is not filled.
+
+    Broadcast dimensions count once. Of a table from which a few rows are gathered the whole counts.
+    """
+    if func.overloadpacket.__name__.startswith(_UNTOUCHED):
+        return 0
+    inputs, changed = _arguments(func, args, kwargs)
+    outputs = _distinct([*tree_leaves(out), *changed])
+    if not changed and outputs and all(_storage(x) in {_storage(y) for y in inputs} for x in outputs):
+        return 0
+    return sum(map(_size, _distinct(inputs))) + sum(map(_size, outputs))
+
+
+def _arguments(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors that are read, and those that are written to."""
+    read: list[Tensor] = []
+    changed: list[Tensor] = []
+    only_writes = func.overloadpacket.__name__ in _ONLY_WRITES
+    for index, argument in enumerate(func._schema.arguments):
+        value = args[index] if index < len(args) else kwargs.get(argument.name)
+        tensors = [x for x in tree_leaves(value) if isinstance(x, Tensor)]
+        written = argument.alias_info is not None and argument.alias_info.is_write
+        if written:
+            changed += tensors
+        if not written or not (only_writes or argument.is_out):
+            read += tensors
+    return read, changed
+
+
+def _distinct(values: list[Any]) -> list[Tensor]:
+    found = {(x.data_ptr(), x.shape, x.stride()): x for x in values if isinstance(x, Tensor)}
+    return list(found.values())
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _size(tensor: Tensor) -> int:
+    own = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size == 0)
+    return prod(own) * tensor.element_size()

@@ -1,0 +1,102 @@
+"""The profiler's raw events as trees: what ran inside what, by thread and time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+MEMORY = "[memory]"
+_RUNTIME_CALL = re.compile(r"cu(da)?[A-Z]|hip[A-Z]|Activity Buffer|Iteration Start|PyTorch Profiler")
+
+
+@dataclass(eq=False, slots=True)
+class Span:
+    """One event of the host, and what lies inside it.
+
+    Attributes:
+        begin, end: nanoseconds.
+        sequence: torch's number that an operator shares with its node of the backward pass; -1: none.
+        forward_thread: of a node of the backward pass: the thread of its operator; 0 for all others.
+        correlation: what a kernel names as its origin.
+        raw: the profiler's event.
+        kernel_ns: of the kernels that were launched directly from here.
+    """
+
+    name: str
+    begin: int
+    end: int
+    thread: int
+    sequence: int
+    forward_thread: int
+    correlation: int
+    raw: Any
+    children: list[Span] = field(default_factory=list)
+    kernel_ns: int = 0
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds from begin to end."""
+        return self.end - self.begin
+
+    @property
+    def self_ns(self) -> int:
+        """Nanoseconds outside of everything inside."""
+        return self.duration - sum(child.duration for child in self.children)
+
+    def walk(self) -> Iterator[Span]:
+        """This one and all inside, outermost first, in the order of time."""
+        waiting = [self]
+        while waiting:
+            span = waiting.pop()
+            yield span
+            waiting.extend(reversed(span.children))
+
+
+def span_trees(events: Iterable[Any], memory_of: str | None = None) -> list[Span]:
+    """The outermost spans of all threads, each with its tree.
+
+    Args:
+        events: the profiler's raw events.
+        memory_of: `CPU` or `CUDA`: allocations there become spans without duration; None: they are left out.
+    """
+    spans = sorted((_span(event) for event in events if _is_wanted(event, memory_of)), key=_order)
+    roots: list[Span] = []
+    around: list[Span] = []
+    for span in spans:
+        while around and (around[-1].thread != span.thread or span.begin >= around[-1].end):
+            around.pop()
+        if around:
+            span.end = min(span.end, around[-1].end)
+            around[-1].children.append(span)
+        else:
+            roots.append(span)
+        if span.name != MEMORY:
+            around.append(span)
+    return roots
+
+
+def _order(span: Span) -> tuple[int, int, int, int]:
+    return span.thread, span.begin, -span.end, span.correlation
+
+
+def _span(event: Any) -> Span:
+    begin = event.start_ns()
+    return Span(
+        name=event.name(),
+        begin=begin,
+        end=begin + event.duration_ns(),
+        thread=event.start_thread_id(),
+        sequence=event.sequence_nr(),
+        forward_thread=event.fwd_thread_id(),
+        correlation=event.correlation_id(),
+        raw=event,
+    )
+
+
+def _is_wanted(event: Any, memory_of: str | None) -> bool:
+    name, device = event.name(), event.device_type().name
+    if name == MEMORY:
+        return bool(device == memory_of)
+    return device == "CPU" and not _RUNTIME_CALL.match(name)
