@@ -11,6 +11,7 @@ from vigbench.timm_hook import register_with_timm
 
 if TYPE_CHECKING:
     from vigbench.analysis.capacity import largest_resolution
+    from vigbench.analysis.claims.checking import check_claims
     from vigbench.analysis.compare import compare
     from vigbench.analysis.crossovers import crossovers
     from vigbench.analysis.scaling import fit_scaling
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vigbench.models import create_model
     from vigbench.models.catalog import list_subjects
     from vigbench.records.load import load_results
+    from vigbench.report.plotting import plot_curves, plot_scatter, published_values
     from vigbench.runner.run import Run, run
     from vigbench.suites.loader import list_suites, load_suite
 
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Cost": "vigbench.measure.cost",
     "Run": "vigbench.runner.run",
+    "check_claims": "vigbench.analysis.claims.checking",
     "compare": "vigbench.analysis.compare",
     "count_cost": "vigbench.measure.cost",
     "create_model": "vigbench.models",
@@ -36,12 +39,16 @@ _HOME = {
     "list_suites": "vigbench.suites.loader",
     "load_results": "vigbench.records.load",
     "load_suite": "vigbench.suites.loader",
+    "plot_curves": "vigbench.report.plotting",
+    "plot_scatter": "vigbench.report.plotting",
+    "published_values": "vigbench.report.plotting",
     "run": "vigbench.runner.run",
 }
 
 __all__ = [
     "Cost",
     "Run",
+    "check_claims",
     "compare",
     "count_cost",
     "create_model",
@@ -52,6 +59,9 @@ __all__ = [
     "list_suites",
     "load_results",
     "load_suite",
+    "plot_curves",
+    "plot_scatter",
+    "published_values",
     "run",
 ]
 

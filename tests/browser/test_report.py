@@ -1,93 +1,18 @@
-"""The page in a real browser, opened from disk."""
+"""The page in a real browser, opened from disk: nothing loaded, nothing executed, readable at every size."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vigbench.records.schema import Metrics, Record, Status, columns
-from vigbench.report import write_report
-from vigbench.suites.case import Case
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed"),
-]
-
-HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "javascript:alert(3)"]
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync --window-size=1280,900"""
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import pandas as pd
-
-    records = []
-    names = [("vig_tiny_patch16_224", "vig"), ("deit_tiny_patch16_224", "deit"), *((name, "other") for name in HOSTILE)]
-    for index, (name, family) in enumerate(names):
-        for px in (224, 512, 1024):
-            case = Case(subject=name, resolution=px)
-            failed = index > 1 and px == 1024
-            metrics = (
-                Metrics()
-                if failed
-                else Metrics(latency_ms=px * (1.0 + (index * 7) % 5), activation_memory_mib=px * 9.0)
-            )
-            status = Status.out_of_memory if failed else Status.ok
-            records.append(
-                Record(
-                    case_id=case.case_id,
-                    case=case,
-                    family=family,
-                    status=status,
-                    reason=name if failed else "",
-                    started_at="2026-01-01T10:00:00Z",
-                    metrics=metrics,
-                )
-            )
-    front = {"run": "r", "suite": "s", "protocol": 1, "device_name": "CPU", "torch_version": "2"}
-    frame = pd.DataFrame([{**front, **record.row()} for record in records], columns=[*front, *columns()])
-    info = {"run": HOSTILE[0], "suite": HOSTILE[1], "question": HOSTILE[1], "planned_cases": 15, "finished_at": None}
-    info |= {"command_line": ["vigbench", "run", "x" * 300], "environment": {"long": "y" * 300, HOSTILE[0]: HOSTILE[1]}}
-    return write_report(frame, info, tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture
-def opened(driver: Any, page: Path) -> Any:
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    driver.get_log("browser")
-    driver.get_log("performance")
-    driver.get(page.as_uri())
-    return driver
-
-
-def column(driver: Any, name: str) -> list[str]:
-    script = """
-    const table = document.querySelector("table.sortable");
-    const at = Array.from(table.tHead.rows[0].cells).findIndex((cell) => cell.textContent.startsWith(arguments[0]));
-    return Array.from(table.tBodies[0].rows, (row) => row.cells[at].textContent);
-    """
-    return list(driver.execute_script(script, name))
+pytestmark = pytest.mark.browser
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><script>alert(3)</script>"]
+Open = Callable[..., Any]
 
 
 def test_no_console_message_and_no_request(opened: Any, page: Path) -> None:
@@ -95,31 +20,7 @@ def test_no_console_message_and_no_request(opened: Any, page: Path) -> None:
     messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
     urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert page.as_uri() in urls
-    assert {url for url in urls if not url.startswith("data:")} == {page.as_uri()}
-
-
-def test_sorting_by_number_and_by_text(opened: Any) -> None:
-    def click(name: str) -> None:
-        opened.find_element(
-            "xpath", f"//table[contains(@class,'sortable')]//th[button[starts-with(., '{name}')]]/button"
-        ).click()
-
-    before = column(opened, "Latency")
-    assert "" in before
-    numbers = sorted(float(text.replace(",", "")) for text in before if text)
-    empty = [""] * before.count("")
-    click("Latency")
-    ascending = column(opened, "Latency")
-    assert [float(text.replace(",", "")) for text in ascending if text] == numbers
-    assert ascending[-len(empty) :] == empty
-    click("Latency")
-    descending = column(opened, "Latency")
-    assert [float(text.replace(",", "")) for text in descending if text] == numbers[::-1]
-    assert descending[-len(empty) :] == empty
-    assert opened.find_element("css selector", "th[aria-sort=descending]").text.startswith("Latency")
-    click("Status")
-    assert column(opened, "Status") == ["ok"] * 12 + ["out of memory"] * 3
-    assert len(opened.find_elements("css selector", "th[aria-sort]")) == 1
+    assert {url for url in urls if not url.startswith(("data:", "about:"))} == {page.as_uri()}
 
 
 def test_hostile_names_stay_text_and_no_alert_opens(opened: Any) -> None:
@@ -127,39 +28,106 @@ def test_hostile_names_stay_text_and_no_alert_opens(opened: Any) -> None:
 
     with pytest.raises(NoAlertPresentException):
         _ = opened.switch_to.alert.text
-    assert len(opened.find_elements("tag name", "script")) == 1
+    assert len(opened.find_elements("tag name", "script")) == 4
     assert opened.find_elements("css selector", "img, svg script, svg image, [onerror], [onclick]") == []
-    shown = opened.execute_script("return document.body.textContent")
-    labels = opened.execute_script(
+    shown = opened.execute_script("return document.body.innerText")
+    static = opened.execute_script(
         "return Array.from(document.querySelectorAll('svg.wide .label'), (e) => e.textContent.trim())"
+    )
+    legend = opened.execute_script(
+        "return Array.from(document.querySelectorAll('#families label span'), (e) => e.textContent)"
     )
     for name in HOSTILE:
         assert name in shown
-        assert name in labels
+        assert name in static
+        assert name in legend
 
 
 @pytest.mark.parametrize("width", [420, 768, 1280])
-def test_the_page_fits_its_window(opened: Any, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    measured = opened.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+def test_the_page_fits_its_window(open_page: Open, page: Path, width: int) -> None:
+    driver = open_page(page, width=width)
+    measured = driver.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert measured[1] == width
     assert measured[0] <= width
     shown = "narrow" if width == 420 else "wide"
-    visible = [svg.get_attribute("class") for svg in opened.find_elements("css selector", "svg") if svg.is_displayed()]
-    assert visible
-    assert set(visible) == {shown}
+    pictures = driver.find_elements("css selector", ".picture svg")
+    assert {svg.get_attribute("class") for svg in pictures if svg.is_displayed()} == {shown}
+    plot, svg = (driver.find_element("css selector", name).rect for name in ("#plot", "#plot svg"))
+    assert plot["x"] <= svg["x"]
+    assert svg["x"] + svg["width"] <= plot["x"] + plot["width"] + 1
 
 
-def test_dark_mode_changes_page_and_pictures(opened: Any) -> None:
+def test_dark_mode_changes_page_figures_and_explorer(open_page: Open, page: Path) -> None:
     script = """
-    const text = document.querySelector("svg.wide text");
-    return [getComputedStyle(document.body).backgroundColor, getComputedStyle(text).fill];
+    const fill = (name) => getComputedStyle(document.querySelector(name)).fill;
+    const names = ["svg.wide text", "#plot .ticks-y text"];
+    return [getComputedStyle(document.body).backgroundColor, ...names.map(fill)];
     """
-    found = {}
-    for scheme in ("light", "dark"):
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        found[scheme] = opened.execute_script(script)
-    assert found["light"] == ["rgb(255, 255, 255)", "rgb(92, 92, 102)"]
-    assert found["dark"] == ["rgb(21, 21, 25)", "rgb(169, 169, 180)"]
+    found = {scheme: open_page(page, scheme=scheme).execute_script(script) for scheme in ("light", "dark")}
+    assert found["light"] == ["rgb(255, 255, 255)", "rgb(92, 92, 102)", "rgb(92, 92, 102)"]
+    assert found["dark"] == ["rgb(21, 21, 25)", "rgb(169, 169, 180)", "rgb(169, 169, 180)"]
+
+
+def test_print_is_light_and_has_every_figure_and_no_control(open_page: Open, page: Path) -> None:
+    driver = open_page(page, scheme="dark", kind="print")
+    assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for name in ("#explorer", "#filters", ".act", ".skip", "button.copy"):
+        assert not any(one.is_displayed() for one in driver.find_elements("css selector", name)), name
+    figures = driver.find_elements("css selector", "figure")
+    assert len(figures) == 3
+    assert all(figure.is_displayed() for figure in figures)
+    driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = false;")
+    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert driver.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
+    driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert driver.execute_script("return document.querySelectorAll('details[open]').length") == 0
+
+
+def test_without_a_script_everything_but_the_controls_is_there(open_page: Open, page: Path) -> None:
+    driver = open_page(page)
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.refresh()
+        assert driver.find_element("css selector", "svg.wide").is_displayed()
+        assert len(driver.find_elements("css selector", "#table tbody tr")) == 30
+        for name in ("#explorer", "#filters", "#pages"):
+            assert not driver.find_element("css selector", name).is_displayed(), name
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_headings_are_in_order_and_everything_has_a_name(opened: Any) -> None:
+    levels = opened.execute_script(
+        "return Array.from(document.querySelectorAll('h1,h2,h3'), (e) => Number(e.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    nameless = opened.execute_script("""
+    const named = (e) => e.labels?.length || e.getAttribute("aria-label") || e.textContent.trim();
+    return Array.from(document.querySelectorAll("select, input, button"), (e) => [named(e), e.outerHTML])
+      .filter(([name]) => !name).map(([, html]) => html);
+    """)
+    assert nameless == []
+    assert opened.execute_script("return document.documentElement.lang") == "en"
+    assert opened.execute_script("return document.querySelectorAll('thead th:not([scope])').length") == 0
+
+
+def test_the_keyboard_reaches_every_control_and_the_focus_is_seen(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    reached, unseen = set(), []
+    opened.execute_script("document.activeElement.blur()")
+    body = opened.find_element("tag name", "body")
+    for _ in range(45):
+        body.send_keys(Keys.TAB)
+        focused = opened.switch_to.active_element
+        style = opened.execute_script(
+            "const s = getComputedStyle(arguments[0]); return [s.outlineStyle, parseFloat(s.outlineWidth)];", focused
+        )
+        name = focused.get_attribute("id") or focused.text or focused.get_attribute("class")
+        reached.add(name)
+        if style[0] == "none" or style[1] < 1:
+            unseen.append(name)
+    assert {"metric", "setting", "x", "y", "plot", "all", "none", "name-0", "filter", "status", "family"} <= reached
+    assert unseen == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -94,6 +95,30 @@ def sweep(resolutions: Iterable[int] = RESOLUTIONS, **case: Any) -> list[Record]
                 continue
             records.append(record(subject, family, px, latency=latency, memory=memory, gmacs=gmacs, **settings))
     return records
+
+
+def many(cases: int = 10_000) -> list[Record]:
+    """Forty models in as many settings as it takes, at five resolutions; some marked, some out of memory."""
+    families = ("vig", "deit", "vim", "linear", "windowed", "cnn", "other")
+    settings = product((1, 2, 4, 8, 16, 32, 64), ("float32", "bfloat16"), ("inference", "training"), (False, True))
+    records = []
+    for (batch, precision, phase, compiled), px, model in product(settings, RESOLUTIONS, range(40)):
+        area = (px / 224) ** 2
+        latency = (1 + model % 17) * batch**0.9 * area ** (1 + (model % 3) / 3)
+        lost = px == 1024 and model % 9 == 8
+        case = {"batch_size": batch, "precision": precision, "phase": phase, "compile": compiled}
+        status = Status.out_of_memory if lost else Status.ok
+        marks = ("not_converged",) if model % 11 == 3 and not lost else ()
+        name, family = f"model_{model:02}_{('tiny', 'small', 'base')[model % 3]}", families[model % 7]
+        memory = float(batch * (1 + model % 5)) * area
+        records.append(record(name, family, px, latency=latency, memory=memory, status=status, marks=marks,
+                              reason="too large" * lost, **case))  # fmt: skip
+    return records[:cases]
+
+
+@pytest.fixture
+def make_many() -> Callable[..., list[Record]]:
+    return many
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ def test_headline_compares_with_the_best_implementation_at_the_largest_shared_re
     assert head(make_frame(without_sdpa)).startswith(f"At 768 px ViG-T is {ratio:.1f}x faster than DeiT-T")
 
 
-def test_headline_names_the_setting_where_there_are_several(make_sweep: Any, make_frame: Any) -> None:
+def test_headline_names_what_tells_its_setting_from_others(make_sweep: Any, make_frame: Any) -> None:
     text = head(make_frame([*make_sweep(), *make_sweep((224,), precision="bfloat16", batch_size=8)]))
-    assert text.startswith("At 1024 px (float32, batch 1, inference) ViG-T")
+    assert text.startswith("At 1024 px (float32, batch 1) ViG-T")
 
 
 def test_sizes_are_never_mixed(make_record: Any, make_frame: Any) -> None:

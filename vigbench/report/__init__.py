@@ -1,22 +1,34 @@
-"""Pictures and pages from the records of a run; nothing here measures."""
+"""Pictures and pages from the records of runs; nothing here measures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vigbench.report.compared import Versus
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_report"]
+__all__ = ["Versus", "write_report"]
 
 
-def write_report(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
-    """Write `out/report.html` and `out/figures/<metric>.png|svg`; return the path of the page.
+def write_report(
+    frame: pd.DataFrame,
+    run_infos: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    out: Path,
+    *,
+    versus: Versus | None = None,
+) -> Path:
+    """Write `out/report.html` and `out/figures/<metric>.png|svg|pdf`; return the path of the page.
 
-    `frame` has one row a case, as `records.load.load_results` returns it; `run_info` is the run's `run.json`.
+    Args:
+        frame: one row a case, as `records.load.load_results` returns it; of several runs, or of base and head, all.
+        run_infos: `run.json` of the run, or those of several. Their `run` is what the frame's column `run` says.
+        out: the folder; made where it is missing.
+        versus: a comparison of two runs in the frame, which is then the page's first answer.
     """
     from vigbench.report.html import write  # matplotlib and jinja2 load only when a report is written
 
-    return write(frame, run_info, Path(out))
+    return write(frame, run_infos, Path(out), versus)

@@ -50,9 +50,8 @@ class _Notes:
 def beside_table(rows: Sequence[Row]) -> BesideTable | None:
     """Every case of a model that has published values, at their resolution; None where there is no such case."""
     names = labels(rows)
-    with_run = len({row["run"] for row in rows}) > 1
     found = [
-        (row, values, setting_of(row, with_run=with_run))
+        (row, values, setting_of(row))
         for row in rows
         if row["resolution"] == RESOLUTION and (values := published(row["subject"]))
     ]

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from vigbench.report.metrics import METRICS, OPERATOR_METRICS, Metric
 from vigbench.report.names import labels, size_of
-from vigbench.report.rows import Row, Setting, by_setting
+from vigbench.report.rows import Row, Setting, brief_texts, by_setting
 from vigbench.report.style import FAMILY_ORDER
 
-MAX_CURVES, MAX_DOTS, MAX_PANELS = 30, 60, 24  # more cannot be read in one picture; the table has them all
+MAX_CURVES, MAX_DOTS = 30, 60  # more cannot be read in one panel; the table has them all
+MAX_PANELS, MAX_DRAWN = 24, 80  # in one picture: panels, and curves in all of them together
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Panel:
     curves: tuple[Curve, ...]
     title: str = ""
     hidden: int = 0  # curves left out because there are too many
+    brief: str = ""  # what tells its setting from those of the other panels
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -77,7 +79,13 @@ def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
         if any(curve.points for curve in curves):
             curves.sort(key=_order)
             result.append(Panel(setting, tuple(curves), setting.text()))
-    return _merge_equal(result) if metric.counted else result
+    return with_brief(_merge_equal(result) if metric.counted else result)
+
+
+def with_brief(found: Sequence[Panel]) -> list[Panel]:
+    """The panels, each with what tells it from the others."""
+    brief = brief_texts([panel.setting for panel in found])
+    return [replace(panel, brief=brief[panel.setting]) for panel in found]
 
 
 def readable(found: Sequence[Panel]) -> list[Panel]:
@@ -86,7 +94,17 @@ def readable(found: Sequence[Panel]) -> list[Panel]:
     for panel in found[:MAX_PANELS]:
         most = MAX_CURVES if len(panel.extents) > 1 else MAX_DOTS  # of one size: a line of its own for each
         result.append(replace(panel, curves=panel.curves[:most], hidden=max(0, len(panel.curves) - most)))
-    return result
+    return result[: most_panels([len(panel.curves) for panel in result])]
+
+
+def most_panels(curves: Sequence[int]) -> int:
+    """How many panels with so many curves each go into one picture: at least one."""
+    total = 0
+    for index, count in enumerate(curves[:MAX_PANELS]):
+        total += count
+        if index and total > MAX_DRAWN:
+            return index
+    return min(len(curves), MAX_PANELS)
 
 
 def _curve(label: str, members: list[Row], metric: Metric) -> Curve:

@@ -103,7 +103,7 @@ def metric_title(metric: Metric, panels: Sequence[Panel]) -> str:
 
 
 def _where(extent: int, panel: Panel, several: bool) -> str:
-    return f"At {panel.setting.sweep.text(extent)}" + (f" ({panel.setting.text()})" if several else "")
+    return f"At {panel.setting.sweep.text(extent)}" + (f" ({panel.brief})" if several else "")
 
 
 def pair_sentence(metric: Metric, pair: Pair) -> str:

@@ -1,157 +1,149 @@
-"""The page and the files beside it."""
+"""The report: what stands on its page, and the files beside it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
+from vigbench.analysis.table import UNITS
 from vigbench.report import summary
-from vigbench.report.bars import draw_stacks
+from vigbench.report.answer import AnswerLine, memory_line, speed_line
 from vigbench.report.beside import beside_table
-from vigbench.report.curves import MAX_PANELS, Panel, panels, readable
-from vigbench.report.finding import headline, metric_title
-from vigbench.report.metrics import PLOTTED, Metric
-from vigbench.report.plots import draw
-from vigbench.report.rows import Row, to_rows
-from vigbench.report.sheet import Heading
-from vigbench.report.stacks import STACKS, Stack, StackPanel, stack_alternative, stack_panels, stack_title
-from vigbench.report.style import look, theme
-from vigbench.report.svg import inline, save
+from vigbench.report.claims import ClaimRow, claim_line, claim_rows
+from vigbench.report.compared import Versus
+from vigbench.report.curves import panels, with_brief
+from vigbench.report.figures import draw_all
+from vigbench.report.finding import Panels, headline
+from vigbench.report.infos import Info, as_infos, device_of, run_of, source, states, when
+from vigbench.report.metrics import KERNEL, LATENCY, PLOTTED
+from vigbench.report.page import render
+from vigbench.report.payload import as_json, payload
+from vigbench.report.rows import Row, setting_of, to_rows
+from vigbench.report.scaling import scaling_lines
+from vigbench.report.stacks import STACKS, stack_panels
 from vigbench.report.tables import case_table, failures, flatten
+from vigbench.report.threats import threats
+from vigbench.report.versus import changed_lines, versus_headline, versus_rows
 
-WIDE, NARROW, PAPER = 760.0, 300.0, 620.0  # points; the page shows one of the first two
-RUN_KEYS = ("run", "suite", "question", "note", "protocol", "started_at", "finished_at", "device", "device_name")
-OPEN_ROWS = 60  # a longer table starts closed
+STATIC_ROWS = 200  # of the table, without a script; with one it has pages of as many
+OPEN_ROWS, MOST_FAILURES = 60, 1000  # a longer table of failures starts closed; how many it has
 
 
-def write(frame: pd.DataFrame, run_info: Mapping[str, Any], out: Path) -> Path:
+def write(frame: pd.DataFrame, run_infos: Info | Sequence[Info], out: Path, versus: Versus | None = None) -> Path:
     """See `vigbench.report.write_report`."""
-    rows = to_rows(frame)
+    rows, infos = to_rows(frame), as_infos(run_infos)
     found = {metric.column: panels(rows, metric) for metric in PLOTTED}
-    folder = out / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     stacks = {stack.name: stack_panels(rows, stack) for stack in STACKS}
-    figures = [_figure(metric, found[metric.column], run_info, folder) for metric in PLOTTED if found[metric.column]]
-    figures += [_stacks(stack, stacks[stack.name], run_info, folder) for stack in STACKS if stacks[stack.name]]
-    _remove_stale(folder, [name for name, panels in {**found, **stacks}.items() if not panels])
+    pictures = draw_all(found, stacks, infos, out / "figures")
+    claims = claim_rows(frame) if rows else []
+    data = as_json(payload(rows, infos, found, versus.base if versus else ""))
+    values = {
+        **_head(rows, found, infos, versus),
+        "answers": _answers(frame, rows, found, versus, claims),
+        "claims": claims,
+        "pictures": pictures,
+        **_tables(rows, versus),
+        **_method(rows, infos),
+        "data": Markup(data),  # noqa: S704 - as_json leaves no `<` in it
+    }
     path = out / "report.html"
-    path.write_text(_page(rows, found, figures, run_info), encoding="utf-8")
+    path.write_text(render(values, interactive=bool(rows)), encoding="utf-8")
     return path
 
 
-def _figure(metric: Metric, every: Sequence[Panel], run_info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    shown = readable(every)
-    subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
-    notes = summary.ceilings(metric, run_info) + summary.notes(shown) + _left_out(every, shown)
-    heading = Heading(metric_title(metric, every), subtitle, notes)
-    alternative = summary.alternative(metric, shown)
-    return _drawn(metric.column, heading, alternative, lambda width, head: draw(metric, shown, width, head), folder)
-
-
-def _stacks(stack: Stack, every: Sequence[StackPanel], run_info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    shown = every[:MAX_PANELS]
-    subtitle = f"{summary.settings_text(shown)} · {summary.source(run_info)}"
-    heading = Heading(stack_title(stack, every), subtitle, _left_out(every, shown))
-    alternative = stack_alternative(stack, shown)
-    return _drawn(stack.name, heading, alternative, lambda width, head: draw_stacks(stack, shown, width, head), folder)
-
-
-def _left_out(every: Sequence[object], shown: Sequence[object]) -> list[str]:
-    more = len(every) - len(shown)
-    return [f"{more} more settings are in the table only."] if more else []
-
-
-def _drawn(
-    name: str, heading: Heading, alternative: str, draw_at: Callable[[float, Heading | None], Figure], folder: Path
-) -> dict[str, Any]:
-    """Files for papers, with the heading inside; the same picture for the page, whose heading is text."""
-    with look(text_as_paths=True):
-        save(draw_at(PAPER, heading), folder, name)
-    with look(text_as_paths=False):
-        sizes = {"wide": WIDE, "narrow": NARROW}
-        svg = "".join(inline(draw_at(width, None), size, name) for size, width in sizes.items())
+def _head(rows: Sequence[Row], found: Panels, infos: Sequence[Info], versus: Versus | None) -> dict[str, Any]:
+    """The first screen, without the answers."""
+    own, shown = _of_head(rows, found, versus)
+    counts = summary.statuses(own)
+    every = [panel for group in found.values() for panel in group]
+    marked = sum(bool(row["marks"]) for row in own)
     return {
-        "id": name,
-        "title": heading.title,
-        "subtitle": heading.subtitle,
-        "notes": heading.notes,
-        "alt": alternative,
-        "svg": Markup(svg),  # noqa: S704 - matplotlib escapes text, and a test holds it to that
+        "headline": versus_headline(versus) if versus else headline(found, counts),
+        "suites": _listed(infos, "suite"),
+        "questions": _listed(infos, "question"),
+        "notes": _listed(infos, "note"),
+        "protocols": _listed(infos, "protocol"),
+        "states": states(rows, infos),
+        "source": source(infos),
+        "settings": summary.settings_text(every),
+        "when": when(infos),
+        "key_figures": summary.key_figures(shown, counts, marked) if own else [],
     }
 
 
-def _remove_stale(folder: Path, names: Sequence[str]) -> None:
-    """A picture of an earlier report would contradict this one."""
-    for name in names:
-        for ending in ("png", "svg"):
-            (folder / f"{name}.{ending}").unlink(missing_ok=True)
+def _answers(
+    frame: pd.DataFrame, rows: Sequence[Row], found: Panels, versus: Versus | None, claims: Sequence[ClaimRow]
+) -> list[AnswerLine]:
+    _, shown = _of_head(rows, found, versus)
+    speed = next((metric for metric in (KERNEL, LATENCY) if shown[metric.column]), None)
+    return [
+        *(changed_lines(versus) if versus else []),
+        *speed_line(shown),
+        *(scaling_lines(frame, rows, speed, shown[speed.column]) if speed else []),
+        *memory_line(shown),
+        *claim_line(claims),
+    ]
 
 
-def _page(
-    rows: list[Row], found: Mapping[str, Sequence[Panel]], figures: list[dict[str, Any]], run_info: Mapping[str, Any]
-) -> str:
-    counts = summary.statuses(rows)
-    every = [panel for group in found.values() for panel in group]
-    environment = Environment(
-        loader=PackageLoader("vigbench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["joined"] = _joined
-    script = _asset("sort.js")
-    command = run_info.get("command_line") or []
-    return environment.get_template("report.html.j2").render(
-        headline=headline(found, counts),
-        run={key: run_info.get(key) for key in RUN_KEYS},
-        state=summary.state(rows, run_info),
-        source=summary.source(run_info),
-        settings=summary.settings_text(every),
-        when=summary.when(run_info),
-        key_figures=summary.key_figures(found, counts, sum(bool(row["marks"]) for row in rows)) if rows else [],
-        figures=figures,
-        beside=beside_table(rows),
-        table=case_table(rows),
-        table_open=len(rows) <= OPEN_ROWS,
-        failures=failures(rows),
-        models=any(not row["shape"] for row in rows) or not rows,
-        operators=any(row["shape"] for row in rows),
-        has_steps=any(row["phase"] == "training_step" for row in rows),
-        environment=flatten(run_info.get("environment") or {}),
-        command=shlex.join(str(part) for part in command),
-        css=Markup(_theme_css() + _asset("report.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+def _of_head(rows: Sequence[Row], found: Panels, versus: Versus | None) -> tuple[list[Row], Panels]:
+    """Against a base, the answers and key figures are those of head."""
+    if versus is None:
+        return list(rows), found
+    own = [row for row in rows if row["run"] == versus.head]
+    settings = {setting_of(row) for row in own}
+    shown = {name: [panel for panel in group if panel.setting in settings] for name, group in found.items()}
+    return own, {name: with_brief(group) for name, group in shown.items()}
 
 
-def _joined(text: str) -> Markup:
-    """Names such as `DeiT-T (sdpa)` stay on one line; splitting keeps them at the odd places."""
-    parts = re.split(r"(\S{1,12}-\S{1,4}(?: \(\w{1,16}\))?)", text)
-    wrapped = (
-        Markup('<span class="joined">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
-    )
-    return Markup("").join(wrapped)
+def _tables(rows: Sequence[Row], versus: Versus | None) -> dict[str, Any]:
+    return {
+        "beside": beside_table(rows),
+        "table": case_table(rows, STATIC_ROWS),
+        "cases": len(rows),
+        "failures": failures(rows),
+        "open_rows": OPEN_ROWS,
+        "most_failures": MOST_FAILURES,
+        "versus": versus,
+        "versus_rows": versus_rows(versus) if versus else [],
+        "versus_unit": UNITS[str(versus.frame["metric"].iloc[0])] if versus else "",
+    }
 
 
-def _asset(name: str) -> str:
-    return files("vigbench.report").joinpath("templates", name).read_text(encoding="utf-8")
+def _method(rows: Sequence[Row], infos: Sequence[Info]) -> dict[str, Any]:
+    return {
+        "models": any(not row["shape"] for row in rows) or not rows,
+        "operators": any(row["shape"] for row in rows),
+        "has_steps": any(row["phase"] == "training_step" for row in rows),
+        "threats": threats(rows, infos) if rows else [],
+        "runs": [_run(info) for info in infos],
+    }
 
 
-def _theme_css() -> str:
-    """The colours of the pictures as variables, light and dark."""
-    light = "".join(f"{name}:{value};" for name, value, _ in theme().values())
-    dark = "".join(f"{name}:{value};" for name, _, value in theme().values())
-    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+def _run(info: Info) -> dict[str, Any]:
+    """One run's environment, and what was typed."""
+    own = [
+        ("run", run_of(info)),
+        ("suite", info.get("suite")),
+        ("protocol", info.get("protocol")),
+        ("started", info.get("started_at")),
+        ("finished", info.get("finished_at") or "not finished"),
+        ("device", device_of(info)),
+    ]
+    command = info.get("command_line") or []
+    environment = info.get("environment") or {}
+    assert isinstance(environment, Mapping)
+    return {
+        "name": run_of(info),
+        "command": shlex.join(str(part) for part in command),
+        "environment": [*own, *flatten(environment)],
+    }
+
+
+def _listed(infos: Sequence[Info], key: str) -> list[str]:
+    """What the runs say under a key, each text once."""
+    return list(dict.fromkeys(str(info[key]) for info in infos if info.get(key) is not None))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -40,7 +41,7 @@ RESOLUTION, LENGTH = Sweep("Resolution", "px"), Sweep("Length", "tokens")
 class Setting:
     """Everything but subject, implementation and resolution or length: what one curve may never mix."""
 
-    run: str  # empty where the frame holds one run only
+    run: str  # where it was measured; empty where the frame holds one run only
     device: str
     shape: tuple[int, ...]  # an operator's heads, key_dim and value_dim; empty for models
     precision: str
@@ -59,12 +60,19 @@ class Setting:
 
     def text(self) -> str:
         """One line for people."""
+        return ", ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """What the line is made of."""
         parts = [shape_text(self.shape)] if self.shape else []
         parts += [self.precision, f"batch {self.batch_size}", self.phase.replace("_", " ")]
         parts += ["compiled"] * self.compile + ["CUDA graph"] * self.cuda_graph
         parts += ["channels last"] * self.channels_last + ["TF32"] * self.tf32
         parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []
-        return ", ".join([*parts, *([self.run] if self.run else [])])
+        return [*parts, *([self.run] if self.run else [])]
+
+
+_settings = itemgetter(*(one.name for one in fields(Setting) if one.name != "run"))
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -74,13 +82,21 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def to_rows(frame: pd.DataFrame) -> list[Row]:
-    """One plain dictionary a case; a column that the frame lacks is None everywhere."""
+    """One plain dictionary a case; a column that the frame lacks is None everywhere.
+
+    `where` tells runs apart: by the device where each has its own, else by the run's name; empty for one run only.
+    """
     names = [*FRONT, *columns()]
     columns_of = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in names}
-    return [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
+    rows = [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
+    device_of = {row["run"]: row["device_name"] for row in rows}
+    own_device = len(set(device_of.values())) == len(device_of)
+    for row in rows:
+        row["where"] = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
+    return list(rows)
 
 
-def _tidy(raw: dict[str, Any]) -> Row:
+def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
     row = {name: None if _missing(value) else value for name, value in raw.items()}
     for name in NUMBERS:
         value = row[name]
@@ -102,6 +118,7 @@ def _tidy(raw: dict[str, Any]) -> Row:
         "device",
         "marks",
         "run",
+        "device_name",
     ):
         row[name] = str(row[name] or "")
     return row
@@ -111,17 +128,23 @@ def _missing(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def setting_of(row: Row, *, with_run: bool = False) -> Setting:
+def setting_of(row: Row) -> Setting:
     """The setting of one case."""
-    fields = {name: row[name] for name in Setting.__dataclass_fields__ if name != "run"}
-    return Setting(run=row["run"] if with_run else "", **fields)
+    return Setting(row["where"], *_settings(row))
+
+
+def brief_texts(settings: Sequence[Setting]) -> dict[Setting, str]:
+    """What tells each setting from the others; its whole text where that is nothing."""
+    shared = set.intersection(*(set(setting.parts()) for setting in settings)) if settings else set()
+    own = {setting: ", ".join(part for part in setting.parts() if part not in shared) for setting in settings}
+    clear = len(set(own.values())) == len(own) and all(own.values())
+    return own if clear else {setting: setting.text() for setting in settings}
 
 
 def by_setting(rows: list[Row]) -> dict[Setting, list[Row]]:
     """Rows of each setting, the setting with the most results first."""
-    with_run = len({row["run"] for row in rows}) > 1
     groups: dict[Setting, list[Row]] = {}
     for row in rows:
-        groups.setdefault(setting_of(row, with_run=with_run), []).append(row)
+        groups.setdefault(setting_of(row), []).append(row)
     finished = Counter({setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()})
     return {setting: groups[setting] for setting in sorted(groups, key=lambda one: (-finished[one], one))}

@@ -1,13 +1,13 @@
-"""The words around the pictures: state of the run, settings, key figures, notes and alternative texts."""
+"""The words around the pictures: settings, key figures, notes and alternative texts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vigbench.report.curves import Curve, Panel
 from vigbench.report.finding import Panels, common_extent, find_pair, level
+from vigbench.report.infos import Info, device_of, run_of
 from vigbench.report.metrics import (
     ACTIVATIONS,
     BANDWIDTH,
@@ -23,7 +23,6 @@ from vigbench.report.metrics import (
     percent,
     times,
 )
-from vigbench.report.names import printable
 from vigbench.report.rows import Row, Sweep
 from vigbench.report.stacks import StackPanel
 from vigbench.report.style import END_MARKS, OTHER_END
@@ -34,29 +33,6 @@ MAX_SETTINGS = 4  # more are not named in a subtitle
 def statuses(rows: Sequence[Row]) -> Counter[str]:
     """How many cases ended in each status."""
     return Counter(row["status"] for row in rows)
-
-
-def state(rows: Sequence[Row], run_info: Mapping[str, Any]) -> str:
-    """What is missing from the run; empty when nothing is."""
-    planned = run_info.get("planned_cases") or 0
-    have = f"{len(rows)} of {planned} planned cases" if planned else f"{len(rows)} cases"
-    if not run_info.get("finished_at"):
-        return f"This run is not finished: {have} are recorded so far."
-    if planned > len(rows):
-        return f"This run ended early: {have} are recorded."
-    return ""
-
-
-def when(run_info: Mapping[str, Any]) -> str:
-    """The start, to the minute."""
-    started = str(run_info.get("started_at") or "")
-    return printable(started[:16].replace("T", " ") + " UTC") if started else "no date"
-
-
-def source(run_info: Mapping[str, Any]) -> str:
-    """Device and run, for every picture."""
-    device = run_info.get("device_name") or run_info.get("device") or "unknown device"
-    return printable(f"{device} · run {run_info.get('run', '')}")
 
 
 def settings_text(panels: Sequence[Panel | StackPanel]) -> str:
@@ -75,23 +51,25 @@ def notes(panels: Sequence[Panel]) -> list[str]:
                 ends.setdefault(curve.end[1], []).append(f"{curve.label} at {panel.setting.sweep.text(curve.end[0])}")
         for status, names in ends.items():
             sign = END_MARKS.get(status, OTHER_END)[1]
-            found.setdefault(f"{sign} {status.replace('_', ' ')}: {', '.join(names)}", []).append(panel.title)
+            found.setdefault(f"{sign} {status.replace('_', ' ')}: {', '.join(names)}", []).append(panel.brief)
         if panel.hidden:
-            found.setdefault(f"{panel.hidden} more curves are in the table only", []).append(panel.title)
+            found.setdefault(f"{panel.hidden} more curves are in the table only", []).append(panel.brief)
     return [text if len(where) == len(panels) else f"{text} ({'; '.join(where)})" for text, where in found.items()]
 
 
-def ceilings(metric: Metric, run_info: Mapping[str, Any]) -> list[str]:
-    """What the device reaches at best in this metric, as measured at the start of the run."""
-    found: Mapping[str, Mapping[str, float]] = (run_info.get("environment") or {}).get("ceilings") or {}
-    if metric is BANDWIDTH and found:
-        return [
-            f"A large copy reaches {number(max(one['copy_gb_per_s'] for one in found.values()))} GB/s on this device."
-        ]
-    if metric is COMPUTE and found:
-        rates = ", ".join(f"{number(one['product_tflop_per_s'])} TFLOP/s in {name}" for name, one in found.items())
-        return [f"A large matrix product reaches {rates} on this device."]
-    return []
+def ceilings(metric: Metric, infos: Sequence[Info]) -> list[str]:
+    """What each device reaches at best in this metric, as measured at the start of its run."""
+    result = []
+    for info in infos:
+        found: Mapping[str, Mapping[str, float]] = (info.get("environment") or {}).get("ceilings") or {}
+        where = "on this device" if len(infos) == 1 else f"on {device_of(info)} in run {run_of(info)}"
+        if metric is BANDWIDTH and found:
+            best = max(one["copy_gb_per_s"] for one in found.values())
+            result.append(f"A large copy reaches {number(best)} GB/s {where}.")
+        if metric is COMPUTE and found:
+            rates = ", ".join(f"{number(one['product_tflop_per_s'])} TFLOP/s in {name}" for name, one in found.items())
+            result.append(f"A large matrix product reaches {rates} {where}.")
+    return result
 
 
 def alternative(metric: Metric, panels: Sequence[Panel]) -> str:
@@ -134,6 +112,7 @@ def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
     if not metric.across or not pair or not ours or not theirs or min(ours.value, theirs.value) <= 0:
         return _plain_figure(metric, panels[0])
     beside = f"{pair.ours.label} beside {pair.theirs.label}, {pair.panel.setting.sweep.text(pair.extent)}"
+    beside += f", {pair.panel.brief}" if len(panels) > 1 else ""
     ratio = ours.value / theirs.value
     name = metric.name.lower()
     if level(ours, theirs):

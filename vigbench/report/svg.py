@@ -11,20 +11,23 @@ from matplotlib.figure import Figure
 
 from vigbench.report.style import theme
 
-NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+ENDINGS = ("png", "svg", "pdf")
+NO_DATE = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """`<name>.png` at 200 dpi and `<name>.svg`; the same input gives the same bytes. Call it inside `style.look`."""
+    """`<name>.png` at 200 dpi, `.svg` and `.pdf`; the same input gives the same bytes. Call it inside `style.look`."""
     figure.savefig(folder / f"{name}.png", dpi=200, facecolor="white", metadata={"Software": None})
-    figure.savefig(folder / f"{name}.svg", facecolor="white", metadata=NO_METADATA)
+    figure.savefig(folder / f"{name}.svg", facecolor="white", metadata=NO_DATE)
+    metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+    figure.savefig(folder / f"{name}.pdf", facecolor="white", metadata=metadata)
 
 
 def inline(figure: Figure, css_class: str, name: str) -> str:
     """One `<svg>` element; colours become the page's variables. Call it inside `style.look`."""
     buffer = io.StringIO()
     matplotlib.rcParams["svg.hashsalt"] = f"{name}-{css_class}"  # the page holds many pictures: ids must differ
-    figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
+    figure.savefig(buffer, format="svg", transparent=True, metadata=NO_DATE)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vigbench.report.metrics import METRICS, OPERATOR_METRICS, TABLE_METRICS, Metric, number
 from vigbench.report.names import labels
-from vigbench.report.rows import Row, setting_of, shape_text
+from vigbench.report.rows import FLAGS, Row, setting_of, shape_text
 
 MODELS_ONLY = set(METRICS) - set(OPERATOR_METRICS)
 Cell = tuple[str, float | None, str]  # text, value to sort by, tooltip
@@ -22,43 +22,81 @@ class Table:
     rows: list[list[Cell]]
 
 
-def case_table(rows: Sequence[Row]) -> Table:
-    """Every case; optional settings get a column only where they vary or are set."""
-    names = labels(rows)
+@dataclass(frozen=True)
+class Layout:
+    """The columns of the table of all cases.
+
+    Attributes:
+        sizes: `resolution`, `length` or both.
+        settings: columns of the records that are settings, in order.
+        metrics: those that were measured.
+        marked: whether any case has marks.
+    """
+
+    name: str
+    sizes: tuple[str, ...]
+    settings: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    marked: bool
+
+    def heads(self) -> list[tuple[str, str, bool]]:
+        """Name, unit, numeric."""
+        sized = {"resolution": ("Resolution", "px", True), "length": ("Length", "tokens", True)}
+        models = "resolution" in self.sizes
+        heads = [(self.name, "", False), *(sized[size] for size in self.sizes)]
+        heads += [(_head(name), "", name in NUMERIC) for name in self.settings]
+        heads += [("Status", "", False)]
+        for metric in self.metrics:
+            unit = metric.unit if models else metric.unit.replace("images", "sequences")
+            heads.append((metric.name.replace(" per image", ""), unit, True))
+        return heads + [("Marks", "", False)] * self.marked
+
+
+NUMERIC = ("batch_size", "threads")
+
+
+def _head(name: str) -> str:
+    return {"batch_size": "Batch", "tf32": "TF32", "cuda_graph": "CUDA graph"}.get(
+        name, name.replace("_", " ").capitalize()
+    )
+
+
+def layout(rows: Sequence[Row]) -> Layout:
+    """The columns for these cases; optional settings get one only where they vary or are set."""
     models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
-    extra = [name for name in ("phase", "device", "run") if len({row[name] for row in rows}) > 1]
-    extra += [name for name in ("compile", "cuda_graph", "channels_last", "tf32") if any(row[name] for row in rows)]
+    extra = [name for name in ("phase", "device", "device_name", "run") if len({row[name] for row in rows}) > 1]
+    extra += [name for name in FLAGS if any(row[name] for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
     measured = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
-    metrics = [metric for metric in measured if models or metric not in MODELS_ONLY]
-    marked = any(row["marks"] for row in rows)
-    heads = [("Model" if not operators else "Subject" if models else "Operator", "", False)]
-    heads += [("Resolution", "px", True)] * models + [("Length", "tokens", True), ("Shape", "", False)] * operators
-    heads += [("Batch", "", True), ("Precision", "", False)]
-    heads += [(name.replace("_", " ").capitalize(), "", name == "threads") for name in extra]
-    heads += [("Status", "", False)]
-    heads += [
-        (
-            metric.name.replace(" per image", ""),
-            metric.unit if models else metric.unit.replace("images", "sequences"),
-            True,
-        )
-        for metric in metrics
-    ]
-    heads += [("Marks", "", False)] * marked
+    return Layout(
+        "Model" if not operators else "Subject" if models else "Operator",
+        ("resolution",) * models + ("length",) * operators,
+        ("shape",) * operators + ("batch_size", "precision", *extra),
+        tuple(metric for metric in measured if models or metric not in MODELS_ONLY),
+        any(row["marks"] for row in rows),
+    )
+
+
+def case_table(rows: Sequence[Row], most: int | None = None) -> Table:
+    """Every case, or the first `most`; the columns are those of all."""
+    names, columns = labels(rows), layout(rows)
     body = []
-    for row in rows:
+    for row in rows[:most]:
         cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, whole_name(row))]
-        cells += [_count_cell(row["resolution"])] * models
-        cells += [_count_cell(row["length"]), (shape_text(row["shape"]) if row["shape"] else "", None, "")] * operators
-        cells += [_count_cell(row["batch_size"])]
-        cells += [(row["precision"], None, "")]
-        cells += [_setting_cell(row[name]) for name in extra]
+        cells += [_count_cell(row[size]) for size in columns.sizes]
+        cells += [setting_cell(row, name) for name in columns.settings]
         cells += [(row["status"].replace("_", " "), None, "")]
-        cells += [(number(row[metric.column]), row[metric.column], interval_text(row, metric)) for metric in metrics]
-        cells += [(row["marks"].replace(";", ", ").replace("_", " "), None, "")] if marked else []
+        cells += [
+            (number(row[metric.column]), row[metric.column], interval_text(row, metric)) for metric in columns.metrics
+        ]
+        cells += [(marks_text(row), None, "")] if columns.marked else []
         body.append(cells)
-    return Table(heads, body)
+    return Table(columns.heads(), body)
+
+
+def marks_text(row: Row) -> str:
+    """`not converged, contended`."""
+    return str(row["marks"]).replace(";", ", ").replace("_", " ")
 
 
 def whole_name(row: Row) -> str:
@@ -71,7 +109,11 @@ def _count_cell(count: int) -> Cell:
     return (str(count), float(count), "") if count else ("", None, "")
 
 
-def _setting_cell(value: object) -> Cell:
+def setting_cell(row: Row, name: str) -> Cell:
+    """One setting of a case."""
+    value = row[name]
+    if name == "shape":
+        return (shape_text(value) if value else "", None, "")
     if isinstance(value, bool):
         return ("yes" if value else "no", None, "")
     return (str(value), float(value), "") if isinstance(value, int) else (str(value), None, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 
 from matplotlib.font_manager import FontProperties
@@ -22,13 +23,13 @@ def text_width(text: str, size: float = SIZE, weight: str = "normal") -> float:
 
 def wrap(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
     """Lines no wider than `width` points, broken at spaces."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, weight) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+    lines, words = [], text.split()
+    while words:
+        # the most words that fit, by bisection: measuring a long line is slow
+        starts = [" ".join(words[:count]) for count in range(1, len(words) + 1)]
+        most = max(1, bisect_right(starts, width, key=lambda start: text_width(start, size, weight)))
+        lines.append(starts[most - 1])
+        words = words[most:]
     return lines
 
 
