@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from vigbench.records.accuracy import COLUMNS as PREDICTIONS
+from vigbench.records.accuracy import INFO_FILE as ACCURACY_INFO
+from vigbench.records.accuracy import TABLE_FILE, AccuracyRow, predictions_name
+from vigbench.records.duel import INFO as DUEL_INFO
 from vigbench.records.fingerprint import FIELDS
 from vigbench.records.load import RUN_COLUMNS
+from vigbench.records.profile import FILES
 from vigbench.records.schema import Status, columns
 
 _STATUS_MEANING = {
@@ -78,8 +87,40 @@ def document() -> str:
         "| status | meaning |",
         "|---|---|",
         *(f"| `{status}` | {_STATUS_MEANING[status]} |" for status in Status),
+        "",
+        "## Other folders",
+        "",
+        "What the other commands that measure leave in `results/`. Each also has a JSON file with its settings, the "
+        "command line and the machine.",
+        "",
+        "| folder | file | content |",
+        "|---|---|---|",
+        *(f"| {folder} | `{file}` | {content} |" for folder, file, content in _other_files()),
     ]
     return "\n".join(lines)
+
+
+def _other_files() -> Iterator[tuple[str, str, str]]:
+    """(folder, file, content) of duels, evaluations and profiles; columns are read off the code."""
+    duel, accuracy, profiled = "`duel-<time>`", "`accuracy-<subject>-<device>-<time>`", "`profile-<subject>-...`"
+    yield duel, DUEL_INFO, "both cases, the effort, and when it has ended the result: ratio, interval, verdict"
+    yield duel, "blocks.csv", "every timed call: `pair`, `block`, `side` (base or head), `call`, `duration_s`"
+    yield accuracy, ACCURACY_INFO, "subject, checkpoint with its SHA-256, images, transforms, sessions"
+    yield accuracy, TABLE_FILE, f"one row for each finished resolution: {_names(AccuracyRow)}"
+    yield (
+        accuracy,
+        predictions_name(224).replace("224", "<resolution>"),
+        f"one row for each image: {', '.join(f'`{name}`' for name in PREDICTIONS)}, indices of classes, best first",
+    )
+    yield profiled, "profile.json", "settings, ceilings, totals, and the largest costs in words"
+    for name, row in FILES.items():
+        yield profiled, f"{name}.csv", f"{(row.__doc__ or '').split('.')[0].split(';')[0]}: {_names(row)}"
+    yield profiled, "trace.json.gz", "for Perfetto or chrome://tracing"
+    yield profiled, "figures/", "modules, memory and roofline as PNG, SVG and PDF"
+
+
+def _names(row: type[Any]) -> str:
+    return ", ".join(f"`{field.name}`" for field in fields(row))
 
 
 if __name__ == "__main__":
