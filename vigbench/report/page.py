@@ -17,7 +17,7 @@ from vigbench.report.style import theme
 
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
 MODULES = (
-    "data.js", "state.js", "labels.js", "lines.js", "dots.js", "readout.js", "controls.js", "explorer.js",
+    "data.js", "state.js", "labels.js", "axes.js", "lines.js", "dots.js", "readout.js", "controls.js", "explorer.js",
     "copy.js", "table.js", "page.js",
 )  # fmt: skip
 
