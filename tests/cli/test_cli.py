@@ -157,7 +157,7 @@ OPTIONS = {
     "crop-pct interpolation class-map ema no-ema tf32 out resume quiet",
     "profile": "subject implementation resolution length shape batch-size precision phase device threads tf32 "
     "channels-last iterations out",
-    "report": "base across out",
+    "report": "base across evidence out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
 }

@@ -70,3 +70,15 @@ def test_wrong_input_is_said_in_one_sentence(make_run: MakeRun, tmp_path: Path) 
         report([other], base=a)
     report([other], base=a, across="device_name", out=tmp_path / "out")
     assert "Other CPU" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_duels_decide_claims_only_where_they_are_named(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("alone")
+    duels = str(Path(__file__).parents[2] / "results" / "duel-*")
+    without, named = tmp_path / "without", tmp_path / "named"
+    report([run], out=without)
+    report([run], evidence=[duels], out=named)
+    assert "the range of 2 duels" not in (without / "report.html").read_text("utf-8")
+    assert "the range of 2 duels" in (named / "report.html").read_text("utf-8")
+    with pytest.raises(ValueError, match="names no run, duel or evaluation"):
+        report([run], evidence=[str(tmp_path / "nowhere")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,10 @@ Runs = Annotated[
 ]
 Base = Annotated[Path | None, typer.Option(help="Folder of the run that RUN is compared with, case by case.")]
 Across = Annotated[str, typer.Option(help="With --base: fields of the fingerprint that may differ, comma-separated.")]
+Evidence = Annotated[
+    list[str] | None,
+    typer.Option(help="Folders of duels and evaluations, or quoted patterns: they decide published claims."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -26,7 +31,7 @@ Out = Annotated[
 ]
 
 
-def report(runs: Runs, base: Base = None, across: Across = "", out: Out = None) -> None:
+def report(runs: Runs, base: Base = None, across: Across = "", evidence: Evidence = None, out: Out = None) -> None:
     """Write a report: one self-contained HTML page, and each plot as PNG, SVG and PDF.
 
     One run; several, side by side; or a run against the one given as --base.
@@ -36,22 +41,26 @@ def report(runs: Runs, base: Base = None, across: Across = "", out: Out = None) 
     if base is not None and len(runs) > 1:
         raise ValueError(f"--base compares one run with another, and {len(runs)} were given; name one, or drop --base.")
     if base is None and len(runs) == 1:
-        print(report_on(runs[0], out))
+        print(report_on(runs[0], out, evidence or ()))
     else:
-        print(report_together(runs, base, [name.strip() for name in across.split(",") if name.strip()], out))
+        fields = [name.strip() for name in across.split(",") if name.strip()]
+        print(report_together(runs, base, fields, out, evidence or ()))
 
 
-def report_on(run: Path, out: Path | None = None) -> Path:
+def report_on(run: Path, out: Path | None = None, evidence: Sequence[str] = ()) -> Path:
     """Write the report of the run in folder `run`; returns the page. ValueError if the folder is no run."""
+    from vigbench.analysis.claims.sources import read_sources
     from vigbench.records.load import frame_of_run
     from vigbench.records.store import RunStore
     from vigbench.report import write_report
 
     store = RunStore.open(run)
-    return write_report(frame_of_run(store), store.info(), out or run)
+    return write_report(frame_of_run(store), store.info(), out or run, evidence=read_sources(evidence))
 
 
-def report_together(runs: list[Path], base: Path | None, across: list[str], out: Path | None) -> Path:
+def report_together(
+    runs: list[Path], base: Path | None, across: list[str], out: Path | None, evidence: Sequence[str] = ()
+) -> Path:
     """Write one report of several runs, or of one run against `base`; returns the page.
 
     Raises:
@@ -59,6 +68,7 @@ def report_together(runs: list[Path], base: Path | None, across: list[str], out:
     """
     import pandas as pd
 
+    from vigbench.analysis.claims.sources import read_sources
     from vigbench.records.load import frame_of_run
     from vigbench.records.store import RunStore
     from vigbench.report import write_report
@@ -72,7 +82,8 @@ def report_together(runs: list[Path], base: Path | None, across: list[str], out:
     versus = _versus(stores, names, across) if base else None
     last = stores[-1].folder.name if base else stores[0].folder.name
     other = f"against-{stores[0].folder.name}" if base else f"and-{len(stores) - 1}"
-    return write_report(frame, infos, out or Path("reports") / f"{last}-{other}", versus=versus)
+    out = out or Path("reports") / f"{last}-{other}"
+    return write_report(frame, infos, out, versus=versus, evidence=read_sources(evidence))
 
 
 def _versus(stores: list[RunStore], names: list[str], across: list[str]) -> Versus:

@@ -11,6 +11,8 @@ from vigbench.report.compared import Versus
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vigbench.analysis.claims.sources import Sources
+
 __all__ = ["Versus", "write_report"]
 
 
@@ -20,6 +22,7 @@ def write_report(
     out: Path,
     *,
     versus: Versus | None = None,
+    evidence: Sources | None = None,
 ) -> Path:
     """Write `out/report.html` and `out/figures/<metric>.png|svg|pdf`; return the path of the page.
 
@@ -28,7 +31,8 @@ def write_report(
         run_infos: `run.json` of the run, or those of several. Their `run` is what the frame's column `run` says.
         out: the folder; made where it is missing.
         versus: a comparison of two runs in the frame, which is then the page's first answer.
+        evidence: duels and evaluations, which decide published claims about speed and accuracy.
     """
     from vigbench.report.html import write  # matplotlib and jinja2 load only when a report is written
 
-    return write(frame, run_infos, Path(out), versus)
+    return write(frame, run_infos, Path(out), versus, evidence)

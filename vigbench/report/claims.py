@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vigbench.analysis.claims import judge_claims
+from vigbench.analysis.claims import Verdict, judge_claims
+from vigbench.analysis.claims.sources import Sources
 from vigbench.report.answer import AnswerLine
 
 ORDER = ("refuted", "supported", "open")
@@ -29,10 +30,17 @@ class ClaimRow:
     beside: str
     device: str
     command: str
+    holds_as_counted: bool
 
 
-def claim_rows(frame: pd.DataFrame) -> list[ClaimRow]:
-    """Every claim that these runs have a number for, decided ones first; none where they have nothing to say."""
+def claim_rows(frame: pd.DataFrame, evidence: Sources | None = None) -> list[ClaimRow]:
+    """Every claim that these runs have a number for, decided ones first; none where they have nothing to say.
+
+    Args:
+        frame: of the runs.
+        evidence: duels and evaluations beside them.
+    """
+    known = evidence or Sources(None, [], [])
     rows = [
         ClaimRow(
             one.claim.id,
@@ -45,8 +53,9 @@ def claim_rows(frame: pd.DataFrame) -> list[ClaimRow]:
             one.beside_text,
             one.device,
             one.command,
+            one.verdict is Verdict.refuted and one.holds_as_counted,
         )
-        for one in judge_claims(frame)
+        for one in judge_claims(frame, duels=known.duels, accuracies=known.accuracies)
     ]
     return sorted((row for row in rows if row.measured or row.beside), key=lambda row: ORDER.index(row.verdict))
 
@@ -59,7 +68,10 @@ def claim_line(rows: Sequence[ClaimRow]) -> list[AnswerLine]:
     total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
     names = {"refuted": "Refuted", "supported": "Supported"}
     decided = [
-        f"{names[row.verdict]}: {row.statement}; measured {row.measured}" for row in rows if row.verdict in names
+        f"{names[row.verdict]}: {row.statement}; measured {row.measured}"
+        + (", but it holds as the paper counts" if row.holds_as_counted else "")
+        for row in rows
+        if row.verdict in names
     ]
     first = f"{total} of {len(rows)} for which there is a number here; each below with its reason"
     return [AnswerLine("Published claims", (first, *decided[:MOST_ON_TOP]))]

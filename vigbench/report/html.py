@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from vigbench.analysis.claims.sources import Sources
 from vigbench.analysis.table import UNITS
 from vigbench.report import summary
 from vigbench.report.answer import AnswerLine, memory_line, speed_line
@@ -34,13 +35,19 @@ STATIC_ROWS = 200  # of the table, without a script; with one it has pages of as
 OPEN_ROWS, MOST_FAILURES = 60, 1000  # a longer table of failures starts closed; how many it has
 
 
-def write(frame: pd.DataFrame, run_infos: Info | Sequence[Info], out: Path, versus: Versus | None = None) -> Path:
+def write(
+    frame: pd.DataFrame,
+    run_infos: Info | Sequence[Info],
+    out: Path,
+    versus: Versus | None = None,
+    evidence: Sources | None = None,
+) -> Path:
     """See `vigbench.report.write_report`."""
     rows, infos = to_rows(frame), as_infos(run_infos)
     found = {metric.column: panels(rows, metric) for metric in PLOTTED}
     stacks = {stack.name: stack_panels(rows, stack) for stack in STACKS}
     pictures = draw_all(found, stacks, infos, out / "figures")
-    claims = claim_rows(frame) if rows else []
+    claims = claim_rows(frame, evidence) if rows else []
     data = as_json(payload(rows, infos, found, versus.base if versus else ""))
     values = {
         **_head(rows, found, infos, versus),
