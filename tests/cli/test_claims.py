@@ -44,7 +44,7 @@ def test_runs_and_duels_of_a_cpu_stand_beside(
     assert {one["verdict"] for name, one in found.items() if name != FLOPS} == {"open"}
     labels = [beside["label"] for beside in found["vig-t-speed-1024"]["points"][0]["beside"]]
     assert len(labels) == 2
-    assert labels[1] == "against deit_tiny_patch16_224@sdpa"
+    assert labels[1] == "against DeiT-T (sdpa)"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_missing_is_measured_and_kept(
     first = capsys.readouterr()
     assert "2 comparisons to measure" in first.err
     assert len(list(tmp_path.glob("duel-*/duel.json"))) == 2
-    assert "(1 thread), batch 1: " in first.out
+    assert "(1 thread), batch 1, against DeiT-T (eager): " in " ".join(first.out.split())
     assert run(*words, monkeypatch=monkeypatch) == 0
     again = capsys.readouterr()
     assert "0 comparisons to measure" in again.err

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vigbench.analysis.claims import Verdict, judge_claims
+from vigbench.analysis.claims import judge_claims
 from vigbench.analysis.claims.sources import Sources
 from vigbench.report.answer import AnswerLine
 
@@ -40,7 +40,7 @@ def claim_rows(frame: pd.DataFrame, evidence: Sources | None = None) -> list[Cla
         frame: of the runs.
         evidence: duels and evaluations beside them.
     """
-    known = evidence or Sources(None, [], [])
+    named = evidence or Sources(None, [], [])
     rows = [
         ClaimRow(
             one.claim.id,
@@ -53,11 +53,12 @@ def claim_rows(frame: pd.DataFrame, evidence: Sources | None = None) -> list[Cla
             one.beside_text,
             one.device,
             one.command,
-            one.verdict is Verdict.refuted and one.holds_as_counted,
+            one.holds_as_counted,
         )
-        for one in judge_claims(frame, duels=known.duels, accuracies=known.accuracies)
+        for one in judge_claims(frame, duels=named.duels, accuracies=named.accuracies)
     ]
-    return sorted((row for row in rows if row.measured or row.beside), key=lambda row: ORDER.index(row.verdict))
+    known = [row for row in rows if row.measured or row.beside]
+    return sorted(known, key=lambda row: (ORDER.index(row.verdict), "figure" in row.id))  # the headlines first
 
 
 def claim_line(rows: Sequence[ClaimRow]) -> list[AnswerLine]:

@@ -33,7 +33,7 @@ def test_it_names_both_sides_the_size_and_the_setting(one: Any, point: Any) -> N
         assert (found["--batch-size"], found["--precision"]) == (str(one.batch_size), one.precision)
         assert found["--device"] == "cuda"
     if words[1] == "duel":
-        assert words[2:4] == [str(one.ours), str(one.theirs)]
+        assert words[2:4] == [one.ours.name, one.theirs.name]
 
 
 @pytest.mark.parametrize(("one", "point"), MEMORY, ids=lambda value: getattr(value, "id", None))

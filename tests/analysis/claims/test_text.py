@@ -30,7 +30,9 @@ def test_the_terminal_gets_a_paragraph_for_each_claim_and_a_summary() -> None:
     assert "published: 2x at 512, 1024 px (abstract)" in text
     assert "2.5x (2.48 to 2.52) at 1024 px" in unwrapped
     assert "SUPPORTED  A statement" in text
-    assert text.endswith("2 claims: 1 supported, 1 open.")
+    assert "\n2 claims: 1 supported, 1 open.\n" in text
+    assert text.endswith("on a machine with a GPU: vigbench claims --measure")
+    assert "GPU" not in as_text([one for one in JUDGED if one.verdict == "supported"])
     commands = [line.strip() for line in text.splitlines() if line.strip().startswith("vigbench ")]
     assert commands == [one.command for one in JUDGED], "never broken into lines"
 

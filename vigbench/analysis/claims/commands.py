@@ -17,7 +17,7 @@ def command(claim: Claim, point: Point) -> str:
     assert claim.theirs is not None
     settings = [*_size(claim, point), *_setting(claim)]
     if claim.quantity is Quantity.latency_ms:
-        return shlex.join(["vigbench", "duel", str(claim.ours), str(claim.theirs), *settings])
+        return shlex.join(["vigbench", "duel", claim.ours.name, claim.theirs.name, *settings])
     subjects = ",".join(dict.fromkeys(side.subject for side in (claim.ours, claim.theirs)))
     chosen = ",".join(dict.fromkeys(side.implementation or "auto" for side in (claim.ours, claim.theirs)))
     return shlex.join(["vigbench", "run", "--subject", subjects, "--implementation", chosen, *settings])

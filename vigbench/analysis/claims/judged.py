@@ -76,8 +76,11 @@ class Judged:
 
     @property
     def holds_as_counted(self) -> bool:
-        """Whether every point is supported in the paper's own way of counting."""
-        return all(any(other.verdict is Verdict.supported for other in one.beside) for one in self.points)
+        """Whether it is refuted, but every refuted point supported in the paper's own way of counting."""
+        refuted = [one for one in self.points if one.verdict is Verdict.refuted]
+        return bool(self.claim.counted and refuted) and all(
+            any(other.verdict is Verdict.supported for other in one.beside) for one in refuted
+        )
 
     @property
     def published(self) -> str:

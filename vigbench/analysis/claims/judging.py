@@ -89,7 +89,8 @@ def _judge(claim: Claim, point: Point, everywhere: Sequence[Evidence], evidence:
     measured = _compared(evidence, claim, claim.ours, claim.theirs, point)
     others = _others(evidence, claim, point)
     if evidence.device != Device.cuda:
-        here = [Beside(f"on {evidence.device_name}, batch 1", measured)] if measured else []
+        against = f", against {claim.theirs}" if claim.theirs and claim.theirs.label else ""
+        here = [Beside(f"on {evidence.device_name}, batch 1{against}", measured)] if measured else []
         return JudgedPoint(point, Verdict.open, "decided on a GPU", None, (*here, *others), again)
     if measured is None:
         return JudgedPoint(point, Verdict.open, _missing(evidence, claim, point), None, others, again)

@@ -62,9 +62,15 @@ class Side(_Frozen):
 
     subject: str = Field(min_length=1)
     implementation: str | None = Field(None, description="None: what vigbench chooses by itself on that device")
+    label: str = Field("", description="how people call it; empty: its name and implementation")
+
+    @property
+    def name(self) -> str:
+        """As commands name it: `subject@implementation`."""
+        return f"{self.subject}@{self.implementation}" if self.implementation else self.subject
 
     def __str__(self) -> str:
-        return f"{self.subject}@{self.implementation}" if self.implementation else self.subject
+        return self.label or self.name
 
 
 class Other(_Frozen):

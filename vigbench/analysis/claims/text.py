@@ -22,7 +22,7 @@ def summary(judged: Sequence[Judged]) -> str:
     """One sentence: how many claims have which verdict."""
     counts = Counter(one.verdict for one in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
-    turned = sum(1 for one in judged if one.verdict is Verdict.refuted and one.holds_as_counted)
+    turned = sum(one.holds_as_counted for one in judged)
     note = f" ({turned} of the refuted hold as their paper counts)" if turned else ""
     return f"{len(judged)} claims: {', '.join(parts) or 'none'}{note}."
 
@@ -38,7 +38,9 @@ def as_text(judged: Sequence[Judged]) -> str:
             for text in (_numbers(one), one.beside_text, _counted(one), _why(one), one.claim.note):
                 lines += _wrapped(text, INDENT)
             lines += [" " * INDENT + one.command, ""]  # never broken: it is there to be copied
-    return "\n".join([*lines, summary(judged)])
+    waiting = any(one.verdict is Verdict.open and one.claim.quantity.needs_gpu for one in judged)
+    advice = ["To decide those about speed and memory, on a machine with a GPU: vigbench claims --measure"] * waiting
+    return "\n".join([*lines, summary(judged), *advice])
 
 
 def as_markdown(judged: Sequence[Judged]) -> str:
@@ -130,6 +132,7 @@ def _object(one: Judged) -> dict[str, Any]:
 
 def _numbers(one: Judged) -> str:
     where = f" on {one.device}" if one.claim.quantity.needs_gpu else ""
+    where += f" against {one.claim.theirs}" if one.claim.theirs and one.claim.theirs.label else ""
     measured = f"; measured{where}: {one.measured_text}" if one.measured_text else ""
     return f"published: {one.published} ({one.claim.source}){measured}"
 
