@@ -38,7 +38,7 @@ def test_runs_and_duels_of_a_cpu_stand_beside(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        run("--suite-run", f"{RESULTS}/*", "--claim", "vig-t-*-1024", "--format", "json", monkeypatch=monkeypatch) == 0
+        run("--suite-run", f"{RESULTS}/*-cpu-20261121*", "--claim", "vig-t-*-1024", "--format", "json", monkeypatch=monkeypatch) == 0
     )
     found = {one["claim"]: one for one in json.loads(capsys.readouterr().out)}
     assert {one["verdict"] for name, one in found.items() if name != FLOPS} == {"open"}

@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 
 def test_folders_and_their_frame_give_the_same_counts() -> None:
-    runs = f"{RESULTS}/resolution-scaling-*"
+    runs = f"{RESULTS}/resolution-scaling-cpu-20261121"
     one, two = vigbench.check_claims(runs), vigbench.check_claims(vigbench.load_results(runs))
     assert one.equals(two)
     assert len(one) == sum(len(claim.points) for claim in load_claims())
@@ -23,7 +23,7 @@ def test_folders_and_their_frame_give_the_same_counts() -> None:
 
 
 def test_duels_are_evidence_too() -> None:
-    found = vigbench.check_claims([f"{RESULTS}/duel-*"]).set_index("claim")
+    found = vigbench.check_claims([f"{RESULTS}/duel-*-cpu-20261121-*"]).set_index("claim")
     assert "2 duels" in found.loc["vig-t-speed-1024", "beside"]
 
 

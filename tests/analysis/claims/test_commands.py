@@ -28,7 +28,9 @@ def test_it_names_both_sides_the_size_and_the_setting(one: Any, point: Any) -> N
         assert words[1:] == ["claims", "--claim", one.id]
         return
     found = options(words[4:] if words[1] == "duel" else words[2:])
-    assert found["--resolution" if point.resolution else "--length"] == str(point.extent)
+    sizes = found["--resolution" if point.resolution else "--length"]
+    # one evaluation is for all resolutions of a claim
+    assert sizes == (str(point.extent) if one.quantity.needs_gpu else ",".join(str(p.extent) for p in one.points))
     if one.quantity.needs_gpu:
         assert (found["--batch-size"], found["--precision"]) == (str(one.batch_size), one.precision)
         assert found["--device"] == "cuda"

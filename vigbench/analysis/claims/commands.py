@@ -13,7 +13,7 @@ def command(claim: Claim, point: Point) -> str:
     if claim.quantity.is_counted:
         return shlex.join(["vigbench", "claims", "--claim", claim.id])
     if claim.quantity is Quantity.top1_percent:
-        return " && ".join(_evaluate(side, point) for side in (claim.ours, claim.theirs) if side)
+        return " && ".join(_evaluate(side, claim) for side in (claim.ours, claim.theirs) if side)
     assert claim.theirs is not None
     settings = [*_size(claim, point), *_setting(claim)]
     if claim.quantity is Quantity.latency_ms:
@@ -35,6 +35,7 @@ def _setting(claim: Claim) -> list[str]:
     return [*words, "--device", Device.cuda.value]
 
 
-def _evaluate(side: Side, point: Point) -> str:
+def _evaluate(side: Side, claim: Claim) -> str:
+    sizes = ",".join(str(point.resolution) for point in claim.points)
     words = ["vigbench", "evaluate", "--subject", side.subject, "--checkpoint", "FILE", "--data", "IMAGENET/val"]
-    return shlex.join([*words, "--resolution", str(point.resolution)])
+    return shlex.join([*words, "--resolution", sizes])

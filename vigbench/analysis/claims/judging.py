@@ -79,7 +79,7 @@ def _judge(claim: Claim, point: Point, everywhere: Sequence[Evidence], evidence:
     if claim.quantity is Quantity.top1_percent:
         measured = _combined(evidence, claim, point)
         if measured is None:
-            return JudgedPoint(point, Verdict.open, "needs both checkpoints and ImageNet-1K", None, (), again)
+            return JudgedPoint(point, Verdict.open, _needs(claim), None, (), again)
         if not evidence.is_imagenet(claim, point):
             elsewhere = (Beside("on other images", measured),)
             return JudgedPoint(
@@ -113,6 +113,10 @@ def _missing(evidence: Evidence, claim: Claim, point: Point) -> str:
         if row is not None and row["status"] != Status.ok:
             return f"{side} ended {str(row['status']).replace('_', ' ')} at {point.extent} {point.unit}"
     return "not measured here"
+
+
+def _needs(claim: Claim) -> str:
+    return f"needs {'both checkpoints' if claim.theirs else 'the checkpoint'} and ImageNet-1K"
 
 
 def _others(evidence: Evidence, claim: Claim, point: Point) -> tuple[Beside, ...]:

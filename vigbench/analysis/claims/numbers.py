@@ -62,7 +62,7 @@ def _digits(claim: Claim, value: float) -> str:
 def unit_of(claim: Claim) -> str:
     """What follows the digits of a claim's number."""
     if claim.form is Form.value:
-        return " million" if claim.quantity is Quantity.params else " GMACs"
+        return {Quantity.params: " million", Quantity.gmacs: " GMACs"}.get(claim.quantity, "%")
     if claim.form is Form.times_less:
         return "x"
     return " points" if claim.form is Form.points_more else "%"

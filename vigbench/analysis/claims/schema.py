@@ -124,7 +124,8 @@ class Claim(_Frozen):
     """A published statement that records can support, refute or leave open.
 
     Attributes:
-        published in `points`: in the claim's form: times, percent, points, GMACs or millions of parameters.
+        published in `points`: in the claim's form: times, percent, points, GMACs, millions of parameters, or top-1 in
+            percent.
         printed: what the paper says where it prints no number, as `less`; then the published number is 1.
         tolerance, tolerance_percent: rounding of what was printed and errors of reading, in the number's unit or as a
             share of it; for speed and memory also what another GPU may change. Exactly one is given.
