@@ -252,7 +252,7 @@ def test_a_run_from_the_shell_ends_with_records_and_a_report(tmp_path: Path) -> 
     assert [record.status for record in RunStore.open(folder).records()] == ["ok", "ok"]
     assert f"Records: {folder}/records.csv" in result.stdout
     assert (folder / "report.html").is_file()
-    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg", ".pdf"}
     again = vigbench("report", str(folder), "--out", str(tmp_path / "elsewhere"))
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "elsewhere" / "report.html").is_file()
