@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from vigbench.analysis import capacity, curves, scaling
+from vigbench.analysis.claims.evidence import IMAGENET_IMAGES
 from vigbench.measure import sampling
 from vigbench.measure.adamw_rule import CHANGE_TOLERANCE, STATE_TOLERANCE
 from vigbench.measure.ceilings import COPY_BYTES, PRODUCT_SIDE
@@ -16,6 +18,9 @@ from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SP
 from vigbench.measure.energy import MIN_ENERGY_S
 from vigbench.measure.latency import BETWEEN_S
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
+from vigbench.measure.profile import words
+from vigbench.measure.profile.roofs import MOST_TRIAL_S
+from vigbench.runner.claims import EFFORT
 from vigbench.runner.contest import REFRESH_BELOW_S
 from vigbench.runner.duel import Effort
 from vigbench.runner.gate import LARGEST_GRADIENT_PX, LARGEST_PX
@@ -23,11 +28,13 @@ from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.runner.observe import KERNEL_SHARE
 from vigbench.runner.operator_gate import LONGEST
 from vigbench.runner.parts import PARTS_SHARE
+from vigbench.runner.profiling import SAMPLING_BUDGET_S, WARMUP_BUDGET_S
 from vigbench.runner.training_step import BETAS, EPS, LEARNING_RATE, WEIGHT_DECAY
 from vigbench.runner.worker import MEMORY_SHARE
+from vigbench.stats import crossover, growth_law
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
-from vigbench.suites.case import Phase
+from vigbench.suites.case import Device, Phase
 from vigbench.suites.planner import MOST_SAMPLING_S
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +99,32 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         "attention": {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2},
     }
     assert TOLERANCE == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+def test_the_parameters_of_laws_claims_and_profiles_stand_there_too() -> None:
+    for sentence in (
+        f"It takes {growth_law.LAW_FROM} sizes and a factor of {growth_law.LEAST_SPAN} between",
+        f"chi-square has p < {growth_law.MISFIT_BELOW:.0%}",
+        f"{growth_law.DRAWS} draws, fixed seed",
+        f"px (lengths: times {scaling.LENGTH_STEP}), from {growth_law.PREDICTION_FROM} sizes on",
+        ", ".join(map(str, scaling.RESOLUTIONS)),
+        f"chi-square of all differences has p >= {crossover.LEVEL_FROM:.0%}",
+        f"within {crossover.REACH:.0f} times the largest common N",
+        f"at least {crossover.AGREED:.0%} of the draws",
+        f"(resolution / {curves.PATCH_PX})^2 patches",
+        f"Memory: {curves.MEMORY_SPREAD:.1%}. Never below {curves.LEAST_ERROR:.1%}",
+        f"steps of {capacity.STEP_PX} px up to {capacity.LIMIT_PX:,} px",
+        f"the {IMAGENET_IMAGES:,} images of ImageNet-1K's",
+        f"({EFFORT[Device.cpu].processes} pairs of {EFFORT[Device.cpu].blocks} blocks)",
+        f"warm-up of at most {WARMUP_BUDGET_S:.0f} s",
+        f"(at most {SAMPLING_BUDGET_S:.0f} s, the same stopping rule)",
+        f"would take over {MOST_TRIAL_S:.0f} s is left out",
+        f"above {words.ABOVE} the sentence gives possible reasons. Calls under {1e6 * words.SHORT_CALL_S:.0f} us",
+    ):
+        assert sentence in MEASUREMENT, sentence
+    assert (words.BOUNDED_FROM, words.FAR_BELOW) == (1 / 2, 1 / 4)
+    assert "From half of a ceiling on" in MEASUREMENT
+    assert "below a quarter of both" in MEASUREMENT
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
