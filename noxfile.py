@@ -17,8 +17,14 @@ SIDE_BY_SIDE = [
         for path in sorted(Path("tests", folder).glob("[!_]*"))
         if str(path) not in LONGEST and path.name != "conftest.py"
     ),
+    *map(str, sorted(Path("tests/browser").glob("test_*.py"))),
+    *map(str, sorted(Path("tests/measure").glob("test_profile*.py"))),
+    "tests/cli/test_claims_document.py",
+    "tests/cli/test_evaluate.py",
+    "tests/runner/evaluation",
     "tests/test_architecture.py",
     "tests/test_documents.py",
+    "tests/test_notebook.py",
     "tests/measure/test_closed_form.py",
     "tests/measure/test_timm_table.py",
 ]

@@ -143,7 +143,7 @@ def test_timings_against_the_baseline_build_itself(
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{copy}:{faster}" exec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    effort = ["--processes", 3, "--blocks", 4]
+    effort = ["--processes", 2, "--blocks", 4]
     assert gate("--baseline", baseline, "--head", baseline, "--baseline-python", python, "--quiet", *effort) == 1
     said = capsys.readouterr().out
     assert "1.2" in said

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -95,7 +96,8 @@ def other_build(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_two_builds_duel_each_with_its_own_code(subjects: Path, other_build: Path) -> None:
     case = contestant("sleeps").case
-    pairs = list(run_duel(Contestant(case), Contestant(case, str(other_build)), QUICK))
+    effort = replace(QUICK, processes=2)  # each imports torch anew, on both sides
+    pairs = list(run_duel(Contestant(case), Contestant(case, str(other_build)), effort))
     assert Result.of(pairs, "cpu", 0.03).ratio == pytest.approx(1.5, rel=0.03)
     with pytest.raises(ValueError, match="Name the Python of an environment"):
         list(run_duel(Contestant(case), Contestant(case, "/no/such/python"), QUICK))
