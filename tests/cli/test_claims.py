@@ -37,9 +37,8 @@ def test_multiply_adds_are_decided_on_any_machine(
 def test_runs_and_duels_of_a_cpu_stand_beside(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run("--suite-run", f"{RESULTS}/*-cpu-20261121*", "--claim", "vig-t-*-1024", "--format", "json", monkeypatch=monkeypatch) == 0
-    )
+    words = ["--suite-run", f"{RESULTS}/*-cpu-20261121*", "--claim", "vig-t-*-1024", "--format", "json"]
+    assert run(*words, monkeypatch=monkeypatch) == 0
     found = {one["claim"]: one for one in json.loads(capsys.readouterr().out)}
     assert {one["verdict"] for name, one in found.items() if name != FLOPS} == {"open"}
     labels = [beside["label"] for beside in found["vig-t-speed-1024"]["points"][0]["beside"]]
