@@ -19,12 +19,14 @@ HEADS = ("verdict", "claim", "published", "measured", "beside", "why", "measure 
 
 
 def summary(judged: Sequence[Judged]) -> str:
-    """One sentence: how many claims have which verdict."""
+    """One sentence: how many claims have which verdict; on several devices a claim has several."""
     counts = Counter(one.verdict for one in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
     turned = sum(one.holds_as_counted for one in judged)
     note = f" ({turned} of the refuted hold as their paper counts)" if turned else ""
-    return f"{len(judged)} claims: {', '.join(parts) or 'none'}{note}."
+    count = len({one.claim.id for one in judged})
+    what = f"{count} claims" if count == len(judged) else f"{len(judged)} verdicts on {count} claims"
+    return f"{what}: {', '.join(parts) or 'none'}{note}."
 
 
 def as_text(judged: Sequence[Judged]) -> str:
