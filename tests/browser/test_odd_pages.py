@@ -15,7 +15,7 @@ from vigbench.records.schema import Metrics, Record, Status
 from vigbench.report import Versus, write_report
 from vigbench.suites.case import Case
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Any]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from vigbench.report import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Any]
 
 

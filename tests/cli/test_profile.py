@@ -10,6 +10,8 @@ from typer.testing import CliRunner, Result
 from vigbench.cli import profiling
 from vigbench.runner import profiling as runner
 
+pytestmark = pytest.mark.slow
+
 ROOFS = runner.Roofs(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1})
 DEIT = ("--subject", "deit_tiny_patch16_224", "--resolution", "32", "--threads", "1", "--device", "cpu")
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from tests.measure.profiled import profile_of, subject_of
 from vigbench.measure.memory import MIB, measure_memory
 
+pytestmark = pytest.mark.slow
+
 
 class Allocates(nn.Module):
     """Fills so many MiB, and gives back a part of them."""

@@ -178,6 +178,7 @@ def test_zeros_fill_the_last_patches() -> None:
             assert small(TINY)(torch.empty(2, 3, height, width)).shape == (2, 7)
 
 
+@pytest.mark.slow
 @norms
 @pytest.mark.parametrize("training", [False, True])
 def test_torch_compile_takes_it_whole(name: str, training: bool) -> None:

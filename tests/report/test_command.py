@@ -10,6 +10,8 @@ import pytest
 from vigbench.cli.reporting import report, report_on
 from vigbench.records.store import RunStore
 
+pytestmark = pytest.mark.slow
+
 MakeRun = Any
 
 

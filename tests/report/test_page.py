@@ -119,6 +119,7 @@ def test_every_failure_is_there_with_its_reason(
         assert re.search(rf"{setting}\s*{status.value.replace('_', ' ')}\s*reason {i}: do this", failures)
 
 
+@pytest.mark.slow
 def test_an_incomplete_run_says_so(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
     running = {**run_info, "finished_at": None, "planned_cases": 40}
     text = write_report(make_frame(make_sweep()), running, tmp_path).read_text(encoding="utf-8")
@@ -179,6 +180,7 @@ def test_the_same_input_gives_the_same_page(
     assert write_report(frame, run_info, tmp_path / "b").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_frame_read_back_from_csv_gives_the_same_page(
     make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:

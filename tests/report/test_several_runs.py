@@ -16,6 +16,8 @@ from vigbench.report.infos import source, states, when
 from vigbench.report.rows import brief_texts, setting_of, to_rows
 from vigbench.report.versus import changed_lines, versus_headline, versus_rows
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(path: Path) -> str:
     text = re.sub(r"<style>.*?</style>|<script.*?</script>|<[^>]*>", " ", path.read_text("utf-8"), flags=re.DOTALL)

@@ -116,6 +116,7 @@ def test_bars_are_as_long_as_their_values(steps: list[Record], make_frame: Any) 
     assert len({bar.get_alpha() for bar in bars}) == 3, "every part has its tint"
 
 
+@pytest.mark.slow
 def test_the_page_has_both_pictures_and_says_how_to_read_them(
     steps: list[Record], make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from vigbench.runner import profiling
 from vigbench.runner.profiling import profile_case
 from vigbench.suites.case import Case
 
+pytestmark = pytest.mark.slow
+
 ROOFS = profiling.Roofs(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1, "bfloat16": 0.2})
 NETS = """
 import torch

@@ -101,6 +101,7 @@ def test_out_of_memory_and_timeout_prune_larger_cases_of_the_same_series_only(
     assert "32 px at batch 1 took too long" in next(record.reason for record in records if record.status == "pruned")
 
 
+@pytest.mark.slow
 def test_a_spent_budget_prunes_and_a_resumed_run_measures_the_rest(suite: Path, tmp_path: Path) -> None:
     store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(budget=0.5))
     continue_run(store, planned)
@@ -151,6 +152,7 @@ def test_what_has_changed_since_is_named_and_stops_a_resume(
         resume_plan(other.folder)
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
