@@ -18,6 +18,8 @@ from tests.cli.digits import HELD_OUT, RESOLUTIONS, Digits, train_on_digits
 from vigbench.cli import main
 from vigbench.records.accuracy import read_accuracy, read_predictions
 
+pytestmark = pytest.mark.slow
+
 Invoke = Callable[..., tuple[int, str, str]]
 
 

@@ -20,6 +20,8 @@ from vigbench.measure.profile.ranges import module_ranges
 from vigbench.measure.profile.times import OUTSIDE_OPERATORS
 from vigbench.measure.profile.trace import read_trace
 
+pytestmark = pytest.mark.slow
+
 
 class Sleeps(nn.Module):
     def forward(self, x: Tensor) -> Tensor:

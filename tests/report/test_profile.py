@@ -22,6 +22,8 @@ from vigbench.report.profile.text import disturbance, subtitle
 from vigbench.report.style import look
 from vigbench.suites.case import Case
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '</svg><script>alert(1)</script> $x_1$ \x07 & "x"'
 Draw = Callable[[ProfileRecord], Figure | None]
 
@@ -184,7 +186,6 @@ def test_a_long_timeline_keeps_its_peak(record: ProfileRecord) -> None:
     assert max(line.get_ydata()) == pytest.approx(79)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", [draw_modules, draw_memory, draw_roofline])
 def test_every_word_is_inside_the_picture(record: ProfileRecord, draw: Draw) -> None:
     long = "stages.0.blocks.3.a_module_with_quite_a_long_name.and_another_one_inside"

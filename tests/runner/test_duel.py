@@ -37,6 +37,7 @@ def test_a_known_ratio_is_found(subjects: Path) -> None:
     assert Result.of(list(run_duel(contestant("sleeps"), contestant("sleeps"), QUICK)), "cpu", 0.03).verdict == "SAME"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

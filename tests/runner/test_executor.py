@@ -41,6 +41,7 @@ def test_a_fault_ends_in_one_status_with_a_reason(measure: Measure, name: str, s
     assert outcome.metrics.latency_ms is None, "what failed is never timed"
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_at_its_time(measure: Measure) -> None:
     begin = time.monotonic()
     outcome = measure("hangs", timeout_s=4)  # the model sleeps for an hour

@@ -33,6 +33,7 @@ def suite(tmp_path: Path, subjects: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_that_the_design_promises(suite: Path, tmp_path: Path) -> None:
     run = vigbench.run(suite, out=tmp_path / "results", device="cpu")
     assert run.folder.name.startswith("tiny-cpu-")

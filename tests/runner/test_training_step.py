@@ -17,6 +17,8 @@ from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.runner.training_step import TrainingStep, describe_optimizer
 from vigbench.suites.case import Case
 
+pytestmark = pytest.mark.slow
+
 STEP = Case(
     subject="deit_tiny_patch16_224",
     implementation="sdpa",
@@ -160,7 +162,6 @@ def test_a_graph_asks_for_a_capturable_optimiser() -> None:
     assert describe_optimizer(step_of(changed(cuda_graph=True)).optimizer).endswith("fused, capturable)")
 
 
-@pytest.mark.slow
 def test_a_compiled_step_is_measured_too() -> None:
     outcome = measured(changed(subject="deit_tiny_patch16_224", implementation="sdpa", compile=True))
     assert outcome.status is Status.ok, outcome.reason

@@ -22,6 +22,8 @@ from vigbench.runner.evaluation.model import build_for_evaluation, logits_of
 from vigbench.runner.evaluation.run import prepare_evaluation
 from vigbench.suites.case import Case, Precision
 
+pytestmark = pytest.mark.slow
+
 
 def ramp(columns: int, grid: int = 14) -> Tensor:
     """Where the middles of the columns of another grid lie, counted in columns of the grid of 224 px."""
