@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.files import matching
 from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
 from vigbench.records.schema import Status, names_in
 from vigbench.records.store import RunStore
@@ -160,8 +160,7 @@ def _stores(source: Any) -> list[RunStore]:
     patterns = [folder] if isinstance(folder, str | Path) else [getattr(one, "folder", one) for one in folder]
     folders: list[Path] = []
     for pattern in map(str, patterns):
-        found = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207
-        runs = [Path(one) for one in found if (Path(one) / "run.json").is_file()]
+        runs = [folder for folder in matching(pattern) if (folder / "run.json").is_file()]
         if not runs:
             raise ValueError(f"{pattern} is not a run; runs are folders such as results/<suite>-<device>-<time>.")
         folders += runs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +67,7 @@ def _crossovers(frame: pd.DataFrame, metric: str, against: str | None) -> pd.Dat
 def _capacity(frame: pd.DataFrame, runs: Sequence[str], given: float | None) -> tuple[pd.DataFrame | None, str]:
     """The largest resolutions, or why there are none."""
     from vigbench.analysis.capacity import device_memory_mib, largest_resolution
-    from vigbench.records.store import RunStore
+    from vigbench.records.load import find_runs
 
     if frame["resolution"].isna().all():
         return None, ""
@@ -76,11 +75,9 @@ def _capacity(frame: pd.DataFrame, runs: Sequence[str], given: float | None) -> 
         return largest_resolution(frame, given), ""
     known: dict[str, float] = {}
     for pattern in runs:
-        for folder in [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern)):  # noqa: PTH207  absolute too
-            if (Path(folder) / "run.json").is_file():
-                store = RunStore.open(Path(folder))
-                if (memory := device_memory_mib(store.info())) is not None:
-                    known[store.folder.name] = memory
+        for store in find_runs(pattern):
+            if (memory := device_memory_mib(store.info())) is not None:
+                known[store.folder.name] = memory
     unsaid = sorted(set(frame["run"]) - set(known))
     if unsaid:
         return None, f"{unsaid[0]} does not say how much memory its device has; give --memory, e.g. --memory 16GiB."

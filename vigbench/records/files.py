@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
 from collections.abc import Iterator
@@ -94,6 +95,13 @@ def append_text(path: Path, text: str, *, mode: int = 0o666, sync: bool = False)
             with contextlib.suppress(OSError):
                 file.truncate(before)
             raise
+
+
+def matching(pattern: str) -> list[Path]:
+    """What a path or a glob pattern names, sorted; an existing folder is tried first: its name may hold a glob's."""
+    if Path(pattern).is_dir():
+        return [Path(pattern)]
+    return [Path(one) for one in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
 
 
 def new_folder(parent: Path, name: str) -> Path:

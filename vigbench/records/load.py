@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 from collections.abc import Iterable
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from vigbench.records.files import matching
 from vigbench.records.fingerprint import digest, fingerprint
 from vigbench.records.journal import read_journal
 from vigbench.records.schema import Metrics, Record, columns
@@ -42,7 +42,7 @@ def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         ValueError: if nothing matches, or a run is damaged.
     """
     patterns = [runs] if isinstance(runs, str | Path) else list(runs)
-    stores = [store for pattern in patterns for store in _find(str(pattern))]
+    stores = [store for pattern in patterns for store in find_runs(str(pattern))]
     frames = [frame_of_run(store) for store in {store.folder.resolve(): store for store in stores}.values()]
     if not frames:
         raise ValueError(
@@ -99,7 +99,6 @@ def _column(name: str, values: list[Any]) -> pd.Series[Any]:
     return pd.Series(values, dtype="float64" if number else None)
 
 
-def _find(pattern: str) -> list[RunStore]:
-    # an existing folder may hold glob characters in its name, so it is tried first
-    folders = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207  takes absolute patterns too
-    return [RunStore.open(Path(folder)) for folder in folders if (Path(folder) / "run.json").is_file()]
+def find_runs(pattern: str) -> list[RunStore]:
+    """The runs that a folder's name or a glob pattern means; what is no run is passed over."""
+    return [RunStore.open(folder) for folder in matching(pattern) if (folder / "run.json").is_file()]

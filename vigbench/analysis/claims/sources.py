@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 from vigbench.records import accuracy, duel
 from vigbench.records.accuracy import Accuracy, read_accuracy
 from vigbench.records.duel import Duel, read_duel
+from vigbench.records.files import matching
 from vigbench.records.load import load_results
 
 
@@ -32,8 +32,7 @@ def read_sources(patterns: Sequence[str]) -> Sources:
     """
     folders: dict[Path, str] = {}
     for pattern in patterns:
-        found = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207  as load_results does
-        kinds = {Path(one).resolve(): _kind(Path(one)) for one in found}
+        kinds = {folder.resolve(): _kind(folder) for folder in matching(pattern)}
         if not any(kinds.values()):
             raise ValueError(
                 f"{pattern} names no run, duel or evaluation; those are folders with run.json, {duel.INFO} or "
