@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vigbench.report.names import labels, printable, short_name
+from vigbench.analysis.table import printable
+from vigbench.report.names import labels, short_name
 
 
 @pytest.mark.parametrize(

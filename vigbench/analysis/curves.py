@@ -51,9 +51,8 @@ class Curve:
 
     @property
     def name(self) -> str:
-        """`subject@implementation`; the subject alone where there is no choice."""
-        subject, implementation = self.settings["subject"], self.settings["implementation"]
-        return str(subject) if implementation == "default" else f"{subject}@{implementation}"
+        """See `curve_name`."""
+        return curve_name(self.settings)
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -75,6 +74,12 @@ class Curve:
     def law(self) -> GrowthLaw | None:
         """Its law, where the points allow one."""
         return fit_growth(*self.points)
+
+
+def curve_name(settings: Mapping[str, Any]) -> str:
+    """`subject@implementation`; the subject alone where there is no choice."""
+    subject, implementation = settings["subject"], settings["implementation"]
+    return str(subject) if implementation in ("", "default") else f"{subject}@{implementation}"
 
 
 def tokens_of(over: str, extent: float) -> float:

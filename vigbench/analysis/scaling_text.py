@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.crossovers import SHARED
+from vigbench.analysis.curves import curve_name
 from vigbench.analysis.scaling import coefficient_columns
-from vigbench.analysis.table import escape_markdown
+from vigbench.analysis.table import escape_markdown, printable
 from vigbench.stats.crossover import Kind
 
 LAW_HEADS = ("curve", "exponent at the largest size", "between the last two", "constant", "per token",
@@ -34,7 +35,7 @@ class Scaling:
 def as_table(scaling: Scaling) -> str:
     """Aligned columns and sentences for a terminal. A name never moves the cursor."""
     parts = [f"{_title(scaling)} {TOKENS}", _aligned(LAW_HEADS, _law_rows(scaling.laws)), _left_out(scaling.laws)]
-    parts += ["Crossovers:", "\n".join(map(_printable, _sentences(scaling.crossovers)))]
+    parts += ["Crossovers:", "\n".join(map(printable, _sentences(scaling.crossovers)))]
     rows = _memory_rows(scaling.capacity)
     parts += ["Largest resolution by peak memory:", _aligned(MEMORY_HEADS, rows)] if rows else [scaling.no_capacity]
     return "\n\n".join(part for part in parts if part)
@@ -151,10 +152,8 @@ def _where(row: Mapping[str, Any], varying: Sequence[str]) -> str:
 
 
 def _label(row: Mapping[str, Any], varying: Sequence[str]) -> str:
-    subject, implementation = row["subject"], row["implementation"]
-    name = subject if implementation == "default" else f"{subject}@{implementation}"
-    where = _where(row, varying)
-    return f"{name} ({where})" if where else str(name)
+    name, where = curve_name(row), _where(row, varying)
+    return f"{name} ({where})" if where else name
 
 
 def _ranged(row: Mapping[str, Any], value: str, low: str = "", high: str = "", digits: int = 3) -> str:
@@ -175,7 +174,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    table = [heads, *([_printable(cell) for cell in row] for row in rows)]
+    table = [heads, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
     if not rows:
         return ""
@@ -188,8 +187,3 @@ def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return ""
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(map(escape_markdown, row)) + " |" for row in rows)])
-
-
-def _printable(text: str) -> str:
-    """What a terminal takes for a command becomes a replacement character."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)

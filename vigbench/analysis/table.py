@@ -78,6 +78,11 @@ def escape_markdown(text: str) -> str:
     return html.escape(" ".join(text.split()).translate(_MARKDOWN), quote=False)
 
 
+def printable(text: str) -> str:
+    """Control characters move a terminal's cursor, are not allowed in XML and have no glyph: they are replaced."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _ordered(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows, regressions first, else in their order."""
     ordered = frame.sort_values("regression", ascending=False, kind="stable")

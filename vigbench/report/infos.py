@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vigbench.report.names import printable
+from vigbench.analysis.table import printable
 from vigbench.report.rows import Row
 
 Info = Mapping[str, Any]

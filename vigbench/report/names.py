@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from vigbench.analysis.table import printable
 from vigbench.report.rows import Row
 
 FAMILIES = {
@@ -66,11 +67,6 @@ def size_of(subject: str) -> str:
     """tiny, small, ...; empty where the name does not say."""
     parts = re.split(r"[_.\-]", subject)
     return next((size for size in SIZES if size in parts), "")
-
-
-def printable(text: str) -> str:
-    """Control characters are not allowed in XML and have no glyph: they become a replacement character."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:

@@ -8,13 +8,14 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vigbench.analysis.table import printable
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.report import summary
 from vigbench.report.curves import panels, readable
 from vigbench.report.finding import metric_title
 from vigbench.report.infos import source
 from vigbench.report.metrics import PLOTTED
-from vigbench.report.names import labels, printable, short_name, size_of
+from vigbench.report.names import labels, short_name, size_of
 from vigbench.report.plots import draw
 from vigbench.report.rows import to_rows
 from vigbench.report.scatter import HEIGHT, Spot, draw_scatter

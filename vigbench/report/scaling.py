@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.crossovers import crossovers
+from vigbench.analysis.curves import curve_name
 from vigbench.analysis.scaling import fit_scaling
+from vigbench.analysis.sides import SETTINGS
 from vigbench.report.answer import MOST_NAMES, MOST_SETTINGS, AnswerLine, listed
 from vigbench.report.curves import Curve, Panel
 from vigbench.report.finding import best, common_extent, find_pair
 from vigbench.report.metrics import Metric
 from vigbench.report.rows import Row, Sweep, setting_of
 
-KEYS = ("run", "subject", "implementation", "resolution", "length", "heads", "key_dim", "value_dim", "batch_size",
-        "precision", "phase", "device", "compile", "cuda_graph", "channels_last", "tf32", "threads")  # fmt: skip
+KEYS = ("run", *SETTINGS)
 UNEVEN = ("always", "never", "level")
 
 
@@ -35,9 +36,9 @@ def scaling_lines(frame: pd.DataFrame, rows: Sequence[Row], speed: Metric, panel
             continue
         own = frame.iloc[[index for index, row in enumerate(rows) if setting_of(row) == panel.setting]]
         own = own.drop_duplicates([name for name in KEYS if name in own], keep="last")
-        labels = {_key(vars(curve)): curve.label for curve in panel.curves if curve.points}
+        labels = {curve_name(vars(curve)): curve.label for curve in panel.curves if curve.points}
         front, sweep = f"{panel.brief}: " if len(panels) > 1 else "", panel.setting.sweep
-        winner = _key(vars(_winner(speed, panel)))
+        winner = curve_name(vars(_winner(speed, panel)))
         if text := _crossings(crossovers(own, speed.column, a=winner), labels, sweep):
             crossing.append(front + text)
         if text := _exponents(fit_scaling(own, speed.column), labels, sweep):
@@ -53,12 +54,6 @@ def _winner(speed: Metric, panel: Panel) -> Curve:
         return pair.ours
     extent, curves = common_extent(panel)
     return best(curves, speed, extent)
-
-
-def _key(row: Mapping[str, Any]) -> str:
-    """As crossovers name a curve."""
-    subject, implementation = row["subject"], row["implementation"]
-    return str(subject) if implementation in ("", "default") else f"{subject}@{implementation}"
 
 
 def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> str:
@@ -86,7 +81,7 @@ def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:
 def _exponents(laws: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> str:
     found = []
     for row in laws.to_dict("records"):
-        name = _key({str(column): value for column, value in row.items()})
+        name = curve_name({str(column): value for column, value in row.items()})
         if name in labels and not pd.isna(row["exponent"]):
             found.append((float(row["exponent"]), int(row["largest"]), labels[name]))
     if not found:

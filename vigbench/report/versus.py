@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vigbench.analysis.table import case_label
+from vigbench.analysis.table import case_label, printable
 from vigbench.report.answer import AnswerLine
 from vigbench.report.compared import Versus
-from vigbench.report.names import printable
 
 MOST_CHANGED = 3
 VERDICTS = ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from vigbench.analysis.table import printable
 from vigbench.records.profile import ProfileRecord
 from vigbench.report.axes import log_ticks, plain, quiet, value_axis
 from vigbench.report.labels import LINE, spread
 from vigbench.report.metrics import number, percent
-from vigbench.report.names import printable
 from vigbench.report.profile.points import Point, bounded_shares, module_points, moving_points, operator_points
 from vigbench.report.profile.text import share_text, subtitle, time_name
 from vigbench.report.sheet import Cell, Heading, compose, share_of, write

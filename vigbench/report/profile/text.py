@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vigbench.analysis.table import printable
 from vigbench.report.metrics import number, percent
-from vigbench.report.names import printable, short_name
+from vigbench.report.names import short_name
 from vigbench.report.text import shorten
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
