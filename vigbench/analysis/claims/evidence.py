@@ -19,6 +19,7 @@ from vigbench.suites.case import Device, Precision
 
 FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
 NORMAL_95 = 1.96
+ANY_DEVICE = "any machine"
 IMAGENET_IMAGES = 50_000  # of the validation set
 Counts = Mapping[tuple[str, int], Mapping[str, float]]
 """(model, resolution in px) -> `params` and `gmacs`."""
@@ -36,10 +37,10 @@ class Amount:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that one device has shown, and what holds on any.
+    """What is known on one device, or of counts and accuracies on any.
 
     Attributes:
-        device: cpu or cuda.
+        device: cpu or cuda; empty for what holds on any machine.
         device_name: as records name it.
         rows: records, one mapping each.
     """
@@ -128,7 +129,7 @@ class Evidence:
         return None if value is None else Amount(float(value), float(value), float(value), "count")
 
     def is_imagenet(self, claim: Claim, point: Point) -> bool:
-        """Whether both sides' evaluations have as many images and classes as ImageNet-1K's validation set."""
+        """Whether the sides' evaluations have as many images as ImageNet-1K's validation set."""
         rows = [self._evaluated(side, point) for side in (claim.ours, claim.theirs) if side]
         return all(row is not None and row.images == IMAGENET_IMAGES for row in rows)
 
@@ -144,29 +145,30 @@ class Evidence:
         return next((row for row in rows if row is not None), None)
 
 
-def evidence_of(
-    frame: pd.DataFrame | None,
-    duels: Sequence[Duel] = (),
-    accuracies: Sequence[Accuracy] = (),
-    counts: Counts | None = None,
-) -> list[Evidence]:
+def on_each_device(frame: pd.DataFrame | None, duels: Sequence[Duel] = ()) -> list[Evidence]:
     """One for each device that records or duels name, those of a GPU first; at least one, of no device."""
-    records: list[dict[str, Any]] = []
-    if frame is not None:
-        records = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    names = {(str(row["device"]), str(row["device_name"])) for row in records}
+    rows = _rows(frame)
+    names = {(str(row["device"]), str(row["device_name"])) for row in rows}
     names |= {(duel.base.device.value, duel.device_name) for duel in duels}
     return [
         Evidence(
             device,
             name,
-            [row for row in records if (row["device"], row["device_name"]) == (device, name)],
+            [row for row in rows if (row["device"], row["device_name"]) == (device, name)],
             [duel for duel in duels if (duel.base.device, duel.device_name) == (device, name)],
-            accuracies,
-            counts or {},
         )
         for device, name in sorted(names, reverse=True) or [("", "")]
     ]
+
+
+def on_any_machine(frame: pd.DataFrame | None, accuracies: Sequence[Accuracy], counts: Counts) -> Evidence:
+    """What does not depend on the device: counts, those of records too, and accuracies."""
+    return Evidence("", ANY_DEVICE, _rows(frame), (), accuracies, counts)
+
+
+def _rows(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    found = [] if frame is None else frame.to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in found]
 
 
 def _whole(value: Any) -> int | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from vigbench.analysis.claims.commands import command
-from vigbench.analysis.claims.evidence import IMAGENET_IMAGES, Amount, Counts, Evidence, evidence_of
+from vigbench.analysis.claims.evidence import (
+    IMAGENET_IMAGES,
+    Amount,
+    Counts,
+    Evidence,
+    on_any_machine,
+    on_each_device,
+)
 from vigbench.analysis.claims.judged import Beside, Judged, JudgedPoint, Verdict
 from vigbench.analysis.claims.numbers import combine, scaled
 from vigbench.analysis.claims.schema import Claim, CountedShare, Other, Point, Quantity, Sense, Side, load_claims
@@ -15,8 +22,6 @@ from vigbench.records.accuracy import Accuracy
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
 from vigbench.suites.case import Device
-
-ANY_DEVICE = "any machine"
 
 
 def judge_claims(
@@ -39,20 +44,21 @@ def judge_claims(
     Returns:
         One for each claim, in their order; for each claim about a device's speed or memory one for each device.
     """
-    everywhere = evidence_of(frame, duels, accuracies, counts)
+    anywhere, devices = on_any_machine(frame, accuracies, counts or {}), on_each_device(frame, duels)
     judged: list[Judged] = []
     for claim in load_claims() if claims is None else claims:
         if not claim.quantity.needs_gpu:
-            judged.append(_judged(claim, ANY_DEVICE, everywhere, everywhere[0]))
+            judge = _judge_count if claim.quantity.is_counted else _judge_accuracy
+            judged.append(_judged(claim, anywhere, judge))
             continue
-        found = [_judged(claim, evidence.device_name, everywhere, evidence) for evidence in everywhere]
+        found = [_judged(claim, evidence, _judge_on_device) for evidence in devices]
         # a device that has seen none of its cases adds nothing
         judged += [one for one in found if any(point.measured or point.beside for point in one.points)] or found[:1]
     return judged
 
 
-def _judged(claim: Claim, device: str, everywhere: Sequence[Evidence], evidence: Evidence) -> Judged:
-    return Judged(claim, device, tuple(_judge(claim, point, everywhere, evidence) for point in claim.points))
+def _judged(claim: Claim, evidence: Evidence, judge: Callable[[Claim, Point, Evidence], JudgedPoint]) -> Judged:
+    return Judged(claim, evidence.device_name, tuple(judge(claim, point, evidence) for point in claim.points))
 
 
 def verdict_on(claim: Claim, published: float, measured: Amount) -> Verdict:
@@ -69,23 +75,25 @@ def verdict_on(claim: Claim, published: float, measured: Amount) -> Verdict:
     return Verdict.refuted if measured.high < least or measured.low > most else Verdict.open
 
 
-def _judge(claim: Claim, point: Point, everywhere: Sequence[Evidence], evidence: Evidence) -> JudgedPoint:
+def _judge_count(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
+    measured, again = _combined(evidence, claim, point), command(claim, point)
+    if measured is None:
+        return JudgedPoint(point, Verdict.open, "no record has its count", None, (), again)
+    return _decided(claim, point, measured, _as_the_paper_counts(claim, point, evidence), again)
+
+
+def _judge_accuracy(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
+    measured, again = _combined(evidence, claim, point), command(claim, point)
+    if measured is None:
+        return JudgedPoint(point, Verdict.open, _needs(claim), None, (), again)
+    if not evidence.is_imagenet(claim, point):
+        reason, elsewhere = f"needs the {IMAGENET_IMAGES:,} images of ImageNet-1K", Beside("on other images", measured)
+        return JudgedPoint(point, Verdict.open, reason, None, (elsewhere,), again)
+    return _decided(claim, point, measured, (), again)
+
+
+def _judge_on_device(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
     again = command(claim, point)
-    if claim.quantity.is_counted:
-        measured = next((one for place in everywhere if (one := _combined(place, claim, point))), None)
-        if measured is None:
-            return JudgedPoint(point, Verdict.open, "no record has its count", None, (), again)
-        return _decided(claim, point, measured, _counted(claim, point, everywhere), again)
-    if claim.quantity is Quantity.top1_percent:
-        measured = _combined(evidence, claim, point)
-        if measured is None:
-            return JudgedPoint(point, Verdict.open, _needs(claim), None, (), again)
-        if not evidence.is_imagenet(claim, point):
-            elsewhere = (Beside("on other images", measured),)
-            return JudgedPoint(
-                point, Verdict.open, f"needs the {IMAGENET_IMAGES:,} images of ImageNet-1K", None, elsewhere, again
-            )
-        return _decided(claim, point, measured, (), again)
     measured = _compared(evidence, claim, claim.ours, claim.theirs, point)
     others = _others(evidence, claim, point)
     if evidence.device != Device.cuda:
@@ -130,19 +138,14 @@ def _others(evidence: Evidence, claim: Claim, point: Point) -> tuple[Beside, ...
 
 
 def _other_label(other: Other) -> str:
-    return " ".join(
-        [*([f"with {other.ours}"] if other.ours else []), *([f"against {other.theirs}"] if other.theirs else [])]
-    )
+    sides = {"with": other.ours, "against": other.theirs}
+    return " ".join(f"{word} {side}" for word, side in sides.items() if side)
 
 
-def _counted(claim: Claim, point: Point, everywhere: Sequence[Evidence]) -> tuple[Beside, ...]:
-    """The same as the paper counts, where that is not the rule."""
-    if claim.counted_share is None:
-        return ()
-    amount = next((one for place in everywhere if (one := _combined(place, claim, point, claim.counted_share))), None)
-    if amount is None:
-        return ()
-    return (Beside("as the paper counts", amount, verdict_on(claim, point.published, amount)),)
+def _as_the_paper_counts(claim: Claim, point: Point, evidence: Evidence) -> tuple[Beside, ...]:
+    """The same number where the paper's way of counting is not the rule."""
+    amount = _combined(evidence, claim, point, claim.counted_share) if claim.counted_share else None
+    return (Beside("as the paper counts", amount, verdict_on(claim, point.published, amount)),) if amount else ()
 
 
 def _combined(evidence: Evidence, claim: Claim, point: Point, share: CountedShare | None = None) -> Amount | None:
