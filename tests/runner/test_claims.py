@@ -30,9 +30,9 @@ def test_a_claim_about_speed_needs_a_duel_with_each_other_side() -> None:
 def test_what_is_known_on_this_device_is_not_measured_again() -> None:
     first, second = missing([SPEED], [], Device.cpu, threads=1)
     known = Duel("d", first.ours, first.theirs, HERE, 1.0, 0.9, 1.1, 6)
-    assert list(missing([SPEED], on_each_device(None, [known]), Device.cpu, threads=1)) == [second]
+    assert list(missing([SPEED], on_each_device([], [known]), Device.cpu, threads=1)) == [second]
     elsewhere = Duel("d", first.ours, first.theirs, "another CPU", 1.0, 0.9, 1.1, 6)
-    assert len(list(missing([SPEED], on_each_device(None, [elsewhere]), Device.cpu, threads=1))) == 2
+    assert len(list(missing([SPEED], on_each_device([], [elsewhere]), Device.cpu, threads=1))) == 2
 
 
 def test_each_comparison_is_named_once_and_counts_need_none() -> None:

@@ -126,7 +126,7 @@ def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]]
         over,
         tuple(known),
         tuple(float(row[metric]) for row in known.values()),
-        tuple(_error(row, metric) for row in known.values()),
+        tuple(relative_error(row, metric) for row in known.values()),
         {extent: str(row["status"]) for extent, row in sorted(by_extent.items()) if row["status"] != Status.ok},
     )
 
@@ -136,13 +136,15 @@ def _has_value(row: Mapping[str, Any], metric: str) -> bool:
     return bool(row["status"] == Status.ok and value is not None and math.isfinite(value) and value > 0)
 
 
-def _error(row: Mapping[str, Any], metric: str) -> float:
+def relative_error(row: Mapping[str, Any], metric: str) -> float:
+    """The relative standard error of a record's value, see `curves_of`; what is missing may be None or NaN."""
     if metric.endswith("_mib"):
         return MEMORY_SPREAD
     stem = metric.removesuffix("_ms")
     low, high = row.get(f"{stem}_low_ms"), row.get(f"{stem}_high_ms")
     within = math.log(high / low) / 2 / NORMAL_95 if low and high and 0 < low <= high < math.inf else 0.0
-    processes = row.get("processes") or 1
+    recorded = row.get("processes")
+    processes = recorded if recorded and recorded >= 1 else 1
     seen = metric == "latency_ms" and processes > 1
     unseen = 0.0 if seen else UNSEEN_SPREAD[str(row["device"])] / math.sqrt(processes)
     return max(LEAST_ERROR, math.hypot(within, unseen))

@@ -57,7 +57,7 @@ def claims(
     chosen = _chosen(claim)
 
     from vigbench.analysis.claims import judge_claims
-    from vigbench.analysis.claims.evidence import on_each_device
+    from vigbench.analysis.claims.evidence import on_each_device, rows_of
     from vigbench.analysis.claims.sources import read_sources
     from vigbench.analysis.claims.text import FORMATS
     from vigbench.runner.claims import count_models
@@ -68,7 +68,7 @@ def claims(
         patterns += [f"{out}/*"] if any(out.glob("*/*.json")) else []
     found = read_sources(patterns)
     if measure and out is not None:
-        evidence = on_each_device(found.frame, found.duels)
+        evidence = on_each_device(rows_of(found.frame), found.duels)
         if not _measure(chosen, evidence, (device, threads or 0), budget_s, out, quiet):
             again = f"vigbench claims --measure --claim {quote(claim)} --out {quote(str(out))}"
             print(f"Interrupted; nothing measured is lost. Continue with: {again}", file=sys.stderr)

@@ -216,3 +216,16 @@ def test_without_any_evidence_everything_but_counts_is_open() -> None:
     judged = judge_claims()
     assert [one.claim for one in judged] == list(load_claims())
     assert {one.verdict for one in judged} == {Verdict.open}
+
+
+def test_an_interval_that_holds_the_spread_between_processes_is_not_widened_for_it_again() -> None:
+    here = {"batch_size": 1, "device": Device.cpu}
+    vig, deit = VIG.model_copy(update=here), DEIT.model_copy(update=here)
+
+    def width(processes: int | None) -> float:
+        numbers = {"latency_low_ms": 9.9, "latency_high_ms": 10.1, "processes": processes}
+        found = frame((vig, {"latency_ms": 10.0, **numbers}), (deit, {"latency_ms": 10.0, **numbers}))
+        amount = judge(claim(), found).points[0].beside[0].amount
+        return float(amount.high / amount.low)
+
+    assert width(5) < width(1) == pytest.approx(width(None))

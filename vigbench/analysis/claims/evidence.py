@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.analysis.curves import relative_error
 from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
-from vigbench.stats.hierarchical import UNSEEN_SPREAD
+from vigbench.stats.growth_law import NORMAL_95
 from vigbench.suites.case import Device, Precision
 
 FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
-NORMAL_95 = 1.96
 ANY_DEVICE = "any machine"
 IMAGENET_IMAGES = 50_000  # of the validation set
 Counts = Mapping[tuple[str, int], Mapping[str, float]]
@@ -68,11 +68,7 @@ class Evidence:
             return None
         if claim.quantity is not Quantity.latency_ms:
             return Amount(float(value), float(value), float(value), "run")
-        # the interval of calls within a process, and what processes differ by
-        ends = [row.get("latency_low_ms"), row.get("latency_high_ms")]
-        known = all(end is not None and not pd.isna(end) and end > 0 for end in ends)
-        within = math.log(float(ends[1] or 0) / float(ends[0] or 1)) / 2 if known else 0.0
-        half = math.hypot(within, NORMAL_95 * UNSEEN_SPREAD[self.device])
+        half = NORMAL_95 * relative_error(row, "latency_ms")
         return Amount(float(value), value * math.exp(-half), value * math.exp(half), "run")
 
     def best_row(self, claim: Claim, side: Side, point: Point) -> Mapping[str, Any] | None:
@@ -145,9 +141,14 @@ class Evidence:
         return next((row for row in rows if row is not None), None)
 
 
-def on_each_device(frame: pd.DataFrame | None, duels: Sequence[Duel] = ()) -> list[Evidence]:
+def rows_of(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """The records of a frame of `load_results`."""
+    found = [] if frame is None else frame.to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in found]
+
+
+def on_each_device(rows: Sequence[Mapping[str, Any]], duels: Sequence[Duel] = ()) -> list[Evidence]:
     """One for each device that records or duels name, those of a GPU first; at least one, of no device."""
-    rows = _rows(frame)
     names = {(str(row["device"]), str(row["device_name"])) for row in rows}
     names |= {(duel.base.device.value, duel.device_name) for duel in duels}
     return [
@@ -161,14 +162,9 @@ def on_each_device(frame: pd.DataFrame | None, duels: Sequence[Duel] = ()) -> li
     ]
 
 
-def on_any_machine(frame: pd.DataFrame | None, accuracies: Sequence[Accuracy], counts: Counts) -> Evidence:
+def on_any_machine(rows: Sequence[Mapping[str, Any]], accuracies: Sequence[Accuracy], counts: Counts) -> Evidence:
     """What does not depend on the device: counts, those of records too, and accuracies."""
-    return Evidence("", ANY_DEVICE, _rows(frame), (), accuracies, counts)
-
-
-def _rows(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
-    found = [] if frame is None else frame.to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in found]
+    return Evidence("", ANY_DEVICE, rows, (), accuracies, counts)
 
 
 def _whole(value: Any) -> int | None:

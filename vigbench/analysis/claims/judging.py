@@ -14,6 +14,7 @@ from vigbench.analysis.claims.evidence import (
     Evidence,
     on_any_machine,
     on_each_device,
+    rows_of,
 )
 from vigbench.analysis.claims.judged import Beside, Judged, JudgedPoint, Verdict
 from vigbench.analysis.claims.numbers import combine, scaled
@@ -44,7 +45,8 @@ def judge_claims(
     Returns:
         One for each claim, in their order; for each claim about a device's speed or memory one for each device.
     """
-    anywhere, devices = on_any_machine(frame, accuracies, counts or {}), on_each_device(frame, duels)
+    rows = rows_of(frame)
+    anywhere, devices = on_any_machine(rows, accuracies, counts or {}), on_each_device(rows, duels)
     judged: list[Judged] = []
     for claim in load_claims() if claims is None else claims:
         if not claim.quantity.needs_gpu:
