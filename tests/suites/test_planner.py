@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigbench.runner.run import estimated_s, plan_suite
+from vigbench.runner.estimate import estimated_s
+from vigbench.runner.run import plan_suite
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan

@@ -59,7 +59,7 @@ def plan(
 
 def print_plan(planned: Plan) -> None:
     """One line a case, then the total against the budget."""
-    from vigbench.runner.run import estimated_s
+    from vigbench.runner.estimate import estimated_s
     from vigbench.suites.duration import format_duration
 
     total = 0.0

@@ -87,6 +87,13 @@ def document() -> str:
         "| status | meaning |",
         "|---|---|",
         *(f"| `{status}` | {_STATUS_MEANING[status]} |" for status in Status),
+        *_other_folders(),
+    ]
+    return "\n".join(lines)
+
+
+def _other_folders() -> list[str]:
+    return [
         "",
         "## Other folders",
         "",
@@ -97,7 +104,6 @@ def document() -> str:
         "|---|---|---|",
         *(f"| {folder} | `{file}` | {content} |" for folder, file, content in _other_files()),
     ]
-    return "\n".join(lines)
 
 
 def _other_files() -> Iterator[tuple[str, str, str]]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from vigbench.analysis.claims.evidence import Counts, Evidence
 from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
-from vigbench.measure.cost import count_cost
 from vigbench.measure.environment import device_name
-from vigbench.models.catalog import build_on_meta, build_subject, resolve_implementations
+from vigbench.models.catalog import resolve_implementations
 from vigbench.runner.duel import Effort
-from vigbench.runner.run import estimated_s
+from vigbench.runner.estimate import count_subject, estimated_s
 from vigbench.suites.case import Case, Device
 from vigbench.suites.planner import Overrides
 
@@ -127,6 +126,5 @@ def _case(claim: Claim, side: Side, point: Point, device: Device, threads: int) 
 
 def _count(subject: str, resolution: int) -> dict[str, float]:
     (implementation,) = resolve_implementations(subject, [], Device.cpu)
-    model = build_on_meta(lambda: build_subject(subject, implementation, resolution))
-    cost = count_cost(model, (1, 3, resolution, resolution))
+    cost = count_subject(subject, implementation, resolution)
     return {"params": float(cost.params), "gmacs": cost.macs / 1e9}

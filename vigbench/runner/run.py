@@ -7,31 +7,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vigbench.measure.closed_form import closed_form_macs
-from vigbench.measure.cost import count_cost
-from vigbench.measure.settings import default_threads
 from vigbench.models.catalog import (
-    build_on_meta,
-    build_subject,
     matching_implementations,
     require_its_kind,
     require_offered,
     resolve_implementations,
 )
 from vigbench.models.own import require_buildable
-from vigbench.ops.subjects import OPERATORS
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
 from vigbench.runner.budget import Budget
 from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
+from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.machine import describe_machine
 from vigbench.runner.max_batch import BatchLimits
@@ -39,10 +33,8 @@ from vigbench.suites.case import Case, Device
 from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
-from vigbench.suites.planner import Overrides, Plan, estimate_s, plan
+from vigbench.suites.planner import Overrides, Plan, plan
 from vigbench.suites.schema import Suite
-
-UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
 
 
 def choose_device(device: str, *, planning: bool = False) -> Device:
@@ -65,23 +57,6 @@ def choose_device(device: str, *, planning: bool = False) -> Device:
 def plan_suite(suite: str | Path | None, device: str = "auto", overrides: Overrides | None = None) -> Plan:
     """The cases of a suite on this machine; measures nothing. Raises ValueError for anything unknown."""
     return _plan(_definition(suite, overrides), choose_device(device, planning=True), overrides)
-
-
-@lru_cache(maxsize=1024)
-def gmacs_per_image(subject: str, implementation: str, resolution: int) -> float:
-    """10^9 multiply-adds of one forward pass, for estimates; a guess where the subject cannot be counted."""
-    if (known := closed_form_macs(subject, resolution)) is not None:
-        return known / 1e9  # counting a model takes half a second, and a suite has dozens
-    try:
-        model = build_on_meta(lambda: build_subject(subject, implementation, resolution))
-        return count_cost(model, (1, 3, resolution, resolution)).macs / 1e9
-    except Exception:  # the worker will say what is wrong with it; an estimate must not stop the plan
-        return UNKNOWN_GMACS
-
-
-def estimated_s(case: Case, processes: int = 1) -> float:
-    """Seconds that a case may take on this machine, see `planner.estimate_s`."""
-    return estimate_s(case, _gmacs(case), case.threads or default_threads(), processes)
 
 
 @dataclass(frozen=True)
@@ -251,7 +226,7 @@ def continue_run(
         ValueError: if another process writes to this run.
         StorageError: if the folder cannot be written; the message says where the last record is.
     """
-    gmacs = {case: case.batch_size * _gmacs(case) for case in planned.cases}
+    gmacs = {case: case.batch_size * gmacs_of(case) for case in planned.cases}
     budget = Budget(
         planned.budget_s, lambda case: estimated_s(case, planned.processes), gmacs.__getitem__, planned.processes
     )
@@ -266,15 +241,6 @@ def continue_run(
         if finished:
             store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
     return finished
-
-
-def _gmacs(case: Case) -> float:
-    """10^9 multiply-adds of one forward pass of one image, or of one sequence."""
-    if case.resolution is None:
-        assert case.length is not None
-        assert case.shape is not None
-        return OPERATORS[case.subject].macs(case.length, *case.shape) / 1e9
-    return gmacs_per_image(case.subject, case.implementation, case.resolution)
 
 
 def run(
