@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vigbench.ops.gla.kernels.settings import Row, Settings, default_settings, format_rows, parse_rows
 from vigbench.runner.tune import CHOICES, Task, descend, tune
 
-START = default_settings("9.0", torch.bfloat16, 32, 64, "forward")
+START = default_settings("9.0", torch.bfloat16, "forward")
 TASK = Task("bfloat16", 3, 32, 64, 4096, 32, "forward")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from vigbench.measure.sampling import criterion_for
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.launch import log_decay_gates
-from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, key_of
+from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, forbidden, key_of
 from vigbench.ops.gla.reference import reference
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
@@ -55,6 +56,14 @@ class Task:
         """Its place in the tuned table."""
         return key_of(capability, DTYPES[self.precision], self.key_dim, self.value_dim, self.length, self.pass_)
 
+    def default(self, capability: str) -> Settings:
+        """The settings to begin from."""
+        return default_settings(capability, DTYPES[self.precision], self.pass_)
+
+    def allows(self, capability: str, settings: Settings) -> bool:
+        """Whether no compiler is known to get these settings wrong."""
+        return forbidden(settings, capability, DTYPES[self.precision], self.pass_) is None
+
     def label(self) -> str:
         """One short line for people."""
         shape = f"{self.heads}x{self.key_dim}x{self.value_dim}"
@@ -70,12 +79,13 @@ class Found(NamedTuple):
     tried: int
 
 
-def descend(start: Settings, seconds: Seconds) -> Found | None:
+def descend(start: Settings, seconds: Seconds, allowed: Callable[[Settings], bool] = lambda _: True) -> Found | None:
     """Change one setting at a time for as long as that helps; None where not even `start` runs.
 
     Args:
         start: the settings to begin from.
         seconds: what to minimise; asked once for each candidate.
+        allowed: what may be tried at all.
     """
     times: dict[Settings, float | None] = {start: seconds(start)}
     first = times[start]
@@ -86,7 +96,7 @@ def descend(start: Settings, seconds: Seconds) -> Found | None:
     while improved:
         improved = False
         for candidate in _neighbours(best):
-            if candidate in times:
+            if candidate in times or not allowed(candidate):
                 continue
             times[candidate] = taken = seconds(candidate)
             if taken is not None and taken < GAIN * best_s:
@@ -109,11 +119,9 @@ def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Fo
     """
     if device.type != "cuda":
         raise ValueError("Kernels are tuned on the GPU that will run them: there is no CUDA device here.")
+    capability = capability_of(device)
     for task in tasks:
-        trial = Trial(task, device)
-        dtype = DTYPES[task.precision]
-        start = default_settings(capability_of(device), dtype, task.key_dim, task.value_dim, task.pass_)
-        yield task, descend(start, trial.seconds)
+        yield task, descend(task.default(capability), Trial(task, device).seconds, partial(task.allows, capability))
 
 
 class Trial:

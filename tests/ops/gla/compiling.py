@@ -58,7 +58,7 @@ class Resources(NamedTuple):
     identity: int  # of the compiled kernel
 
 
-class _NoGpu:
+class NoGpu:
     """As much of a driver as compiling needs."""
 
     def __init__(self, capability: int) -> None:
@@ -76,7 +76,7 @@ class _NoGpu:
 
 def compile_pass(variant: Variant) -> list[Resources]:
     """Every kernel that one call would launch; tensors have the strides that ViG's projections produce."""
-    return compiled(variant.capability, lambda: _call(variant))
+    return compiled(variant.capability, lambda: call_of(variant))
 
 
 def recurrent_resources(dtype: str, key_dim: int, value_dim: int, capability: int) -> Resources:
@@ -97,9 +97,17 @@ def gated_norm_resources(dtype: str, dim: int, capability: int) -> list[Resource
     return compiled(capability, both_ways)
 
 
-def compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
-    """What the kernels take that `call` would launch; its tensors are on the meta device."""
-    found: dict[str, Resources] = {}
+class Binary(NamedTuple):
+    """A compiled kernel, of which `asm` has all stages: ttgir, ptx and cubin among them."""
+
+    kernel: str
+    warps: int
+    compiled: Any
+
+
+def binaries(capability: int, call: Callable[[], object]) -> list[Binary]:
+    """The kernels that `call` would launch, compiled; its tensors are on the meta device."""
+    found: dict[str, Binary] = {}
 
     def compile_only(
         kernel: Any, grid: Any, device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
@@ -107,16 +115,24 @@ def compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
         options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
         binary = kernel.warmup(*args, **constants, grid=grid, **options)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
-        usage = _usage(binary.asm["cubin"])
-        found[name] = Resources(name, warps, *usage, binary.metadata.shared, id(binary))
+        found[name] = Binary(name, warps, binary)
 
-    driver.set_active(_NoGpu(capability))
+    driver.set_active(NoGpu(capability))
     with patch.object(kernel_launch, "launch_kernel", compile_only):
         call()
     return list(found.values())
 
 
-def _call(variant: Variant) -> None:
+def compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
+    """What the kernels take that `call` would launch; its tensors are on the meta device."""
+    return [
+        Resources(name, warps, *_usage(one.asm["cubin"]), one.metadata.shared, id(one))
+        for name, warps, one in binaries(capability, call)
+    ]
+
+
+def call_of(variant: Variant) -> None:
+    """One call of the pass on tensors of the meta device, with the strides that ViG's projections produce."""
     batch, heads, key, value = 2, 3, variant.key_dim, variant.value_dim
     dtype: torch.dtype = getattr(torch, variant.dtype)
     with torch.device("meta"):
@@ -131,7 +147,7 @@ def _call(variant: Variant) -> None:
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
     capability = f"{variant.capability // 10}.{variant.capability % 10}"
-    settings = default_settings(capability, dtype, key, value, variant.pass_)
+    settings = default_settings(capability, dtype, variant.pass_)
     if variant.pass_ == "forward":
         launch.forward(q, k, v, gates, 1.0, settings)
     else:

@@ -8,9 +8,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from vigbench.ops.gla.chunks import chunk_size
+from vigbench.ops.gla.kernels.settings import default_settings
 
 Shape = Sequence[int]
+BACKWARD = default_settings("9.0", torch.bfloat16, "backward")  # where no precision is known: half
 
 
 class Sizes(NamedTuple):
@@ -71,10 +75,28 @@ def unfused_macs(*shapes: Any, **_: Any) -> int:
     return chunk_macs(*shapes) + (s.directions - 1) * tokens * chunk * s.value_dim
 
 
+def fused_macs_backward(*shapes: Any, **_: Any) -> int:
+    """The chunkwise backward as the Triton kernels do it in half precision.
+
+    Its chunks are smaller, gradients of scores come twice, with queries and with keys in the rows, and anew for each
+    block of keys.
+    """
+    s = _sizes(*shapes[1:])
+    return _triton_macs_backward(s, s.directions * s.key_dim, 1)
+
+
 def unfused_macs_backward(*shapes: Any, **_: Any) -> int:
-    """As the chunkwise backward of each direction by itself: both products with the values once a direction."""
-    s, tokens, chunk = _padded(*shapes[1:])
-    return chunk_macs_backward(*shapes) + 2 * (s.directions - 1) * tokens * chunk * s.value_dim
+    """As the fused backward of each direction by itself: all products with the values once a direction."""
+    s = _sizes(*shapes[1:])
+    return _triton_macs_backward(s, s.directions * s.key_dim, s.directions)
+
+
+def _triton_macs_backward(s: Sizes, keys: int, passes: int) -> int:
+    """`keys`: key channels of all directions; `passes`: how often scores of all directions meet the values."""
+    tokens = s.rows * -(-s.length // BACKWARD.chunk) * BACKWARD.chunk
+    pair = 3 * keys + passes * s.value_dim * (1 + 2 * -(-s.key_dim // BACKWARD.key_block))
+    states = 5 * keys * s.value_dim
+    return tokens * (BACKWARD.chunk * pair + states) + keys * (16 * tokens + 3 * tokens // BACKWARD.chunk * s.value_dim)
 
 
 def chunk_macs(*shapes: Any, **_: Any) -> int:
@@ -107,8 +129,10 @@ def low_rank_chunk_macs(q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> i
 
 
 def low_rank_chunk_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
-    """The chunkwise backward, with logits computed wherever gates are used, and their gradient's two products."""
-    return chunk_macs_backward(grad, q, k, v, q, q) + (7 + 2) * _logits_macs(*gate)
+    """The fused backward, with logits computed wherever gates are used, and their gradient's two products."""
+    value_blocks = -(-v[-1] // BACKWARD.value_block)
+    times = 2 + 2 * value_blocks + 3  # for the states, for the gradients of v, for those of q, k and the gates
+    return fused_macs_backward(grad, q, k, v, q, q) + (times + 2) * _logits_macs(*gate)
 
 
 def _logits_macs(a: Shape, weight: Shape, *_: Any) -> int:

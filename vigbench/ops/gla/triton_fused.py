@@ -11,7 +11,7 @@ from torch import Tensor
 from vigbench.ops.custom_operator import Cost, define_operator
 from vigbench.ops.gla.cost import (
     chunk_macs,
-    chunk_macs_backward,
+    fused_macs_backward,
     gla_macs,
     gla_macs_backward,
     low_rank_chunk_macs,
@@ -91,12 +91,12 @@ def _backward_low_rank(
     return [dq, dk, dv, flat @ weight.flatten(0, 2), d_weight, d_bias]
 
 
-triton_fused = define_gla("triton_fused", _forward, _backward, chunk_macs, chunk_macs_backward)
+triton_fused = define_gla("triton_fused", _forward, _backward, chunk_macs, fused_macs_backward)
 define_operator(
     "gla_triton_fused_logits",
     _forward_logits,
     _backward_logits,
-    Cost(gla_macs, chunk_macs, gla_macs_backward, chunk_macs_backward),
+    Cost(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
     f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
 define_operator(

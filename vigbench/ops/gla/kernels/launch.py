@@ -8,11 +8,12 @@ from torch import Tensor
 
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
-from vigbench.ops.gla.kernels.gradients import chunk_gradients
+from vigbench.ops.gla.kernels.key_gradients import chunk_key_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
 from vigbench.ops.gla.kernels.settings import Settings
 from vigbench.ops.gla.kernels.states import States, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
+from vigbench.ops.gla.kernels.value_gradients import chunk_value_gradients
 from vigbench.ops.gla.kernels.variant import Variant
 from vigbench.ops.precision import refuse_float64
 
@@ -91,12 +92,19 @@ def backward(
     states = work.states(k, v, adjoint=False)
     state_grads = work.states(q, grad, adjoint=True)
     work.start(
-        chunk_gradients,
-        (work.heads, work.chunks, work.batch),
+        chunk_value_gradients,
+        (work.heads * work.variant.value_blocks, work.chunks, work.batch),
+        settings.warps,
+        settings.stages,
+        view(q), view(k), *work.gates, view(grad), state_grads, view(grads[2]), work.length, work.segment, scale,
+    )  # fmt: skip
+    work.start(
+        chunk_key_gradients,
+        (work.heads * work.variant.key_blocks, work.chunks, work.batch),
         settings.warps,
         settings.stages,
         view(q), view(k), view(v), *work.gates, view(grad), states, state_grads,
-        *map(view, grads), view(gate_grads[0]), view(gate_grads[-1]), work.length, work.segment,
+        view(grads[0]), view(grads[1]), view(gate_grads[0]), view(gate_grads[-1]), work.length, work.segment,
         0 if gates.forward else 1, 2 if gates.backward else 1, scale,
     )  # fmt: skip
     return returned

@@ -14,16 +14,28 @@ from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
 @triton.jit
+def _least(gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
+    """The smallest sum of log-decays over a chunk, of each of these channels."""
+    least = zeros_row(variant.key_block)
+    if variant.forward:
+        least = tl.minimum(least, tl.sum(load_log_decays(gate_fwd, at, keys, variant), 0))
+    if variant.backward:
+        least = tl.minimum(least, tl.sum(load_log_decays(gate_bwd, at, keys, variant), 0))
+    return least
+
+
+@triton.jit
+def is_mild_block(gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
+    """`is_mild` for some key channels alone, where nothing else depends on the others."""
+    return tl.min(_least(gate_fwd, gate_bwd, at, keys, variant)) >= -variant.mild
+
+
+@triton.jit
 def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):
     """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token."""
     least = zeros_row(variant.key_block)
     for block in range(variant.key_blocks):
-        if variant.forward:
-            g_fwd = load_log_decays(gate_fwd, at, key_block(block, variant), variant)
-            least = tl.minimum(least, tl.sum(g_fwd, 0))
-        if variant.backward:
-            g_bwd = load_log_decays(gate_bwd, at, key_block(block, variant), variant)
-            least = tl.minimum(least, tl.sum(g_bwd, 0))
+        least = tl.minimum(least, _least(gate_fwd, gate_bwd, at, key_block(block, variant), variant))
     return tl.min(least) >= -variant.mild
 
 

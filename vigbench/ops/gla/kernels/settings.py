@@ -9,8 +9,8 @@ import torch
 
 Pass = Literal["forward", "backward"]
 TABLE = Path(__file__).with_name("tuned.json")
-SINGLE_KEY_BLOCK = 32
-WITHOUT_WGMMA = ("7.", "8.", "12.")  # capabilities
+WARP_GROUP = 4  # warps; and a product of theirs has 64 rows
+WARP_GROUP_ROWS = 64
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
 
 
@@ -55,10 +55,12 @@ def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, le
 def settings_for(
     device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass
 ) -> Settings:
-    """The tuned settings, or the default ones for a device or shape that nobody has tuned for."""
+    """The tuned settings, or the default ones for a device or shape that nobody has tuned for, or tuned wrongly."""
     capability = capability_of(device)
-    key = key_of(capability, dtype, key_dim, value_dim, length, pass_)
-    return tuned_table().get(key) or default_settings(capability, dtype, key_dim, value_dim, pass_)
+    tuned = tuned_table().get(key_of(capability, dtype, key_dim, value_dim, length, pass_))
+    if tuned is None or forbidden(tuned, capability, dtype, pass_):
+        return default_settings(capability, dtype, pass_)
+    return tuned
 
 
 class Row(NamedTuple):
@@ -91,21 +93,36 @@ def format_rows(rows: dict[Key, Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def default_settings(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, pass_: Pass) -> Settings:
-    """Settings that compile without spills for every supported shape on compute capability 8.0, 9.0 and 10.0."""
-    forward, wide = pass_ == "forward", key_dim > SINGLE_KEY_BLOCK
-    key_block = 16 if wide else 32
+def default_settings(capability: str, dtype: torch.dtype, pass_: Pass) -> Settings:
+    """Settings for any shape that `forbidden` allows; on capability 8.0, 9.0 and 10.0 they compile without spills."""
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
-        return Settings(16, key_block, 32 if forward or value_dim <= 64 else 16, 16, 8, 1, 8, 1)
-    if capability.startswith(WITHOUT_WGMMA):  # tensor cores there take their operands from registers
-        if forward:
-            return Settings(32, 32, 64, 16, 4, 2, 8, 1)
-        if wide and value_dim >= 32:
-            return Settings(32, 16, 32, 16, 4, 2, 8, 1)
-        return Settings(16 if wide else 32, 16, 16, 16, 4, 2, 4, 1)
-    if forward:
-        return Settings(64, 32, 32, 8, 4, 2, 8, 1) if wide else Settings(64, 32, 64, 8, 4, 2, 4, 1)
-    return Settings(16 if wide and value_dim < 32 else 64, key_block, 32, 8, 4, 2, 8, 1)
+        return Settings(16, 16, 32, 16, 8, 1, 8, 1)
+    if pass_ == "backward":
+        return Settings(32, 16, 16, 16, 4, 2, 4, 1)
+    if capability.startswith("9."):
+        return Settings(64, 32, 64, 8, 4, 2, 4, 1)
+    return Settings(32, 32, 64, 16, 4, 2, 8, 1)
+
+
+def forbidden(settings: Settings, capability: str, dtype: torch.dtype, pass_: Pass) -> str | None:
+    """Why compilers are known or suspected to get these settings wrong; None where they are not.
+
+    Tiles of 64 rows are multiplied asynchronously by whole warp groups on Hopper (capability 9) and by one warp on
+    Blackwell (10), and that is where all known faults of Triton 3.4 to 3.9 and of its assembler are. Smaller tiles are
+    multiplied by single warps, synchronously, as on every GPU since Ampere. docs/kernels.md has the threads.
+    """
+    if dtype == torch.float32 or not capability.startswith(("9.", "10.")):
+        return None  # no such products
+    rows = max(settings.chunk, settings.key_block)
+    if rows < WARP_GROUP_ROWS:
+        return None
+    if capability.startswith("10."):
+        return "tiles of 64 rows: Triton to 3.8 may miscompile sums of several products there (triton#10821)"
+    if pass_ == "backward":
+        return "gradients in tiles of 64 rows came out wrong on Hopper with ptxas 12.8, and it is mended in 13.3 only"
+    if max(settings.warps, settings.states_warps) > WARP_GROUP:
+        return "a warp group does not wait for the products of another one (triton#11047): use at most 4 warps"
+    return None
 
 
 @lru_cache
