@@ -1,7 +1,7 @@
 """The peers: fused attention by the flash-attn packages.
 
-Arguments and results as for `softmax.sdpa`; UnsupportedError where the package has no kernel for the inputs. On the meta
-device, where costs are counted, `sdpa` stands for them.
+Arguments and results as for `softmax.sdpa`; UnsupportedError where the package has no kernel for the inputs. On "meta",
+where costs are counted, `sdpa` stands for them.
 """
 
 from __future__ import annotations
