@@ -15,7 +15,7 @@ from vigbench.measure.cuda_graph import WARMUP_CALLS
 from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SPIN_S
 from vigbench.measure.energy import MIN_ENERGY_S
 from vigbench.measure.latency import BETWEEN_S
-from vigbench.measure.launch import LAUNCH_BOUND_BELOW
+from vigbench.measure.launch import FEWEST_CALLS, LAUNCH_BOUND_BELOW, MOST_CALLS
 from vigbench.measure.profile import words
 from vigbench.measure.profile.roofs import MOST_TRIAL_S
 from vigbench.runner.claims import EFFORT
@@ -71,6 +71,8 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"starts at {1e3 * FIRST_SPIN_S:.0f} ms",
         f"at most {1e3 * MAX_SPIN_S:.0f} ms; each sample",
         f"fails in more than {MAX_EXPOSED_SHARE:.0%}",
+        f"in {FEWEST_CALLS} to {MOST_CALLS} calls, each from a flushed cache",
+        f"over the latency of {FEWEST_CALLS} calls without the profiler",
         f"Below {LAUNCH_BOUND_BELOW} the record is marked `launch_bound`",
         f"after {WARMUP_CALLS} calls on a side stream",
         f"over at least {MIN_ENERGY_S:.0f} s of blocks",
