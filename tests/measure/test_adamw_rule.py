@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from vigbench.measure import adamw_rule
 from vigbench.measure.adamw_rule import Snapshot, broken_step, snapshot
 
 Spoil = Callable[[AdamW, nn.Module], None]
@@ -242,7 +243,10 @@ def test_a_wrong_epsilon_is_found_in_gradients_that_feel_it(wrong: float, dtype:
     assert found.startswith("the change of parameter 0 is off by")
 
 
-def test_one_wrong_element_among_thousands_is_found() -> None:
+@pytest.mark.parametrize("piece", [adamw_rule.PIECE, 1000, 1])
+def test_one_wrong_element_among_thousands_is_found(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adamw_rule, "PIECE", piece)
+
     def update(optimizer: AdamW) -> None:
         optimizer.step()
         (state,) = optimizer.state.values()

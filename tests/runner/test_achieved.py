@@ -45,7 +45,9 @@ def test_a_time_that_is_not_of_kernels_from_a_cold_cache_gives_no_rate(source: s
     metrics = Metrics.model_validate(
         {"latency_ms": 4.0, "gmacs": 0.25, "kernel_ms": source and 1.0, "kernel_time_source": source}
     )
-    assert "achieved_gb_per_s" not in achieved_columns(GLA.model_copy(update={"device": "cuda"}), metrics, CEILINGS)
+    metrics = metrics.model_copy(update={"inputs_mib": 1.0, "peak_memory_mib": 2.0})
+    found = achieved_columns(GLA.model_copy(update={"device": "cuda"}), metrics, CEILINGS)
+    assert list(found) == ["extra_memory_share"]
 
 
 def test_training_counts_three_forward_passes_of_arithmetic() -> None:

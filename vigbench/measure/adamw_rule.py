@@ -31,12 +31,13 @@ from torch import Tensor
 from torch.optim import AdamW
 
 TERM_ROUNDINGS, STEP_ROUNDINGS, DECAY_ROUNDINGS = 4, 8, 3
+PIECE = 2**18  # elements at a time: some 20 tensors of them in float64 fit into a cache, and beside any case
 POWER_ULPS = 8  # of powf on CUDA, and one more for 1 - b^t
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One parameter with its moments before a step, in float64 on the CPU, and how many steps it has seen."""
+    """One parameter with its moments, and how many steps it has seen."""
 
     weight: Tensor
     moment: Tensor
@@ -59,13 +60,14 @@ class Bounded:
         if not beyond.any():
             return None
         worst = (error / self.allowed).nan_to_num(math.inf, math.inf).where(beyond, 0.0).argmax()
-        off, rounding = ((one.flatten()[worst] / self.scale.flatten()[worst]).item() for one in (error, self.allowed))
+        off, rounding = ((one[worst] / self.scale[worst]).item() for one in (error, self.allowed))
         return f"off by {off:.1e} of itself, of which rounding explains {rounding:.1e}"
 
 
 def snapshot(optimizer: AdamW) -> list[Snapshot]:
     """Every parameter of `optimizer`, in order; on the CPU, so that nothing lies beside the case on its device."""
-    return [_snapshot(parameter, optimizer) for parameter in parameters_of(optimizer)]
+    found = (_now(parameter, optimizer) for parameter in parameters_of(optimizer))
+    return [Snapshot(_kept(one.weight), _kept(one.moment), _kept(one.square), one.steps) for one in found]
 
 
 def broken_step(optimizer: AdamW, before: Iterable[Snapshot]) -> str | None:
@@ -81,20 +83,19 @@ def broken_step(optimizer: AdamW, before: Iterable[Snapshot]) -> str | None:
     group = optimizer.param_groups[0]
     moved = 0
     for number, (parameter, old) in enumerate(zip(parameters_of(optimizer), before, strict=True)):
-        new = _snapshot(parameter, optimizer)
+        new = _now(parameter, optimizer)
         if parameter.grad is None:
             continue
         moved += 1
         if new.steps != old.steps + 1:
             return f"parameter {number} has seen {new.steps - old.steps} steps instead of one"
-        moment, square, weight = _rule(old, _wide(parameter.grad), group, parameter.dtype)
-        for what, expected, found in (
-            ("first moment", moment, new.moment),
-            ("second moment", square, new.square),
-            ("change", weight, new.weight),
-        ):
-            if excess := expected.excess(found):
-                return f"the {what} of parameter {number} is {excess}"
+        tensors = (old.weight, old.moment, old.square, parameter.grad, new.moment, new.square, new.weight)
+        for pieces in zip(*(_flat(tensor).split(PIECE) for tensor in tensors), strict=True):
+            weight, moment, square, gradient, *found = (x.to(parameter.device, torch.float64) for x in pieces)
+            expected = _rule(Snapshot(weight, moment, square, old.steps), gradient, group, parameter.dtype)
+            for what, one, value in zip(("first moment", "second moment", "change"), expected, found, strict=True):
+                if excess := one.excess(value):
+                    return f"the {what} of parameter {number} is {excess}"
     return None if moved else "no parameter has a gradient"
 
 
@@ -143,11 +144,13 @@ def _off(beta: float, dtype: torch.dtype) -> float:
     return 0.0 if dtype == torch.float64 else abs(torch.tensor(beta, dtype=torch.float32).item() - beta)
 
 
-def _snapshot(parameter: Tensor, optimizer: AdamW) -> Snapshot:
+def _now(parameter: Tensor, optimizer: AdamW) -> Snapshot:
+    """The tensors themselves."""
     state = optimizer.state.get(parameter, {})
-    zeros = torch.zeros(parameter.shape, dtype=torch.float64)
-    moment, square = (_wide(state[name]) if name in state else zeros for name in ("exp_avg", "exp_avg_sq"))
-    return Snapshot(_wide(parameter), moment, square, int(state.get("step", 0)))
+    moment, square = (
+        state[name] if name in state else torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")
+    )
+    return Snapshot(parameter, moment, square, int(state.get("step", 0)))
 
 
 def parameters_of(optimizer: AdamW) -> list[Tensor]:
@@ -155,5 +158,9 @@ def parameters_of(optimizer: AdamW) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(device="cpu", dtype=torch.float64, copy=True)
+def _flat(tensor: Tensor) -> Tensor:
+    return tensor.detach().flatten()
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    return _flat(tensor).to("cpu", copy=True)

@@ -30,7 +30,7 @@ def check_step(step: TrainingStep) -> float:
         _require_rule(step, step, before)
     with torch.no_grad():
         for parameter, old in zip(parameters_of(step.optimizer), before, strict=True):
-            parameter.copy_(old.weight)
+            parameter.copy_(old.weight.view(parameter.shape))
     return finite_loss(step)
 
 
