@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import vigbench
+from vigbench.analysis.sides import Measurement
 from vigbench.measure.environment import describe_environment
 
 WriteRun = Callable[..., Path]
@@ -159,3 +160,41 @@ def test_wrong_input_is_refused_in_words(write_run: WriteRun, tmp_path: Path) ->
         vigbench.compare(base, base, margin=3)
     frame = vigbench.compare(base, base, metric="kernel_ms")
     assert set(frame["note"]) == {"kernel_ms was not measured"}
+
+
+KERNEL = {"kernel_ms": 5.0, "kernel_low_ms": 4.9, "kernel_high_ms": 5.1}
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "compared"),
+    [
+        ({"kernel_time_source": "events"}, {"kernel_time_source": "events"}, True),
+        ({"kernel_time_source": "profile"}, {"kernel_time_source": "profile"}, True),
+        ({"kernel_time_source": "events"}, {"kernel_time_source": "profile"}, False),
+        ({"kernel_time_source": "profile_warm"}, {"kernel_time_source": "profile"}, False),
+        ({}, {"kernel_time_source": "events"}, True),  # as all were once
+        ({"marks": "launch_exposed"}, {"kernel_time_source": "events"}, False),
+        ({"marks": "launch_exposed"}, {"kernel_time_source": "events_exposed"}, True),
+    ],
+)
+def test_kernel_times_of_two_kinds_do_not_compare(
+    base: dict[str, str], head: dict[str, str], compared: bool, write_run: WriteRun
+) -> None:
+    frame = vigbench.load_results(write_run("base", MODELS))
+    one, two = (frame.assign(**KERNEL, **more) for more in (base, head))
+    found = vigbench.compare(one, two, metric="kernel_ms")
+    assert found["ratio"].notna().all() == compared
+    assert found["note"].str.contains("two kinds of time").all() != compared
+
+
+def test_pooled_runs_of_two_kinds_have_no_kernel_time() -> None:
+    row = {"status": "ok", "marks": "", "device": "cuda", "batch_size": 1, **KERNEL}
+    events, profile = (
+        Measurement({**row, "kernel_time_source": source}, {"kernel_ms": [[5.0]], "latency_ms": [[9.0]]})
+        for source in ("events", "profile")
+    )
+    assert events.pooled(events).value("kernel_ms") == pytest.approx(5.0)
+    mixed = events.pooled(profile)
+    assert mixed.value("kernel_ms") is None
+    assert mixed.kernel_time_source is None
+    assert mixed.value("latency_ms") == pytest.approx(9.0)

@@ -152,3 +152,25 @@ def test_the_text_tells_each_thing_once() -> None:
     assert "No size is found" not in text
     assert "Not shown, with fewer than 2 sizes: 1 curve." in text
     assert text.endswith("No memory is known.")
+
+
+def test_kernel_times_of_two_kinds_are_two_curves() -> None:
+    found = frame([*sweep(LAWS), record("deit", 2048, None, status="out_of_memory")])
+    found = found.assign(kernel_ms=found["latency_ms"], kernel_low_ms=None, kernel_high_ms=None)
+    found["kernel_time_source"] = [
+        None if pd.isna(ms) else "profile" if px < 512 else "events"
+        for px, ms in zip(found["resolution"], found["kernel_ms"], strict=True)
+    ]
+    curves = {(one.name, one.settings["kernel_time_source"]): one for one in curves_of(found, "kernel_ms")}
+    assert {name: one.extents for name, one in curves.items()} == {
+        (name, source): extents
+        for name in LAWS
+        for source, extents in (("profile", (224, 384)), ("events", (512, 768, 1024)))
+    }
+    assert all(one.failed == {2048: "out_of_memory"} for (name, _), one in curves.items() if name == "deit")
+    fitted = fit_scaling(found, "kernel_ms").set_index(["subject", "kernel_time_source"])
+    assert fitted["points"].to_dict() == {key: len(one.extents) for key, one in curves.items()}
+    pairs = crossovers(found, "kernel_ms", "vig", "deit")
+    assert list(pairs["kernel_time_source"]) == ["profile", "events"]
+    assert "kernel_time_source" not in fit_scaling(found, "latency_ms")
+    assert len(curves_of(found, "latency_ms")) == len(LAWS)

@@ -6,7 +6,7 @@ import torch
 
 from vigbench.measure.path import record_path
 from vigbench.ops.attention import set_attention
-from vigbench.ops.registry import get_implementation, list_implementations
+from vigbench.ops.registry import UnsupportedError, get_implementation, list_implementations
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -26,7 +26,12 @@ def test_output_and_gradients(name: str, causal: bool, length: int) -> None:
     attend = get_implementation("attention", name).load()
     inputs = [torch.randn(2, length, 3, 64, device="cuda").bfloat16().requires_grad_() for _ in range(3)]
     grad = torch.randn(2, length, 3, 64, device="cuda").bfloat16()
-    out = attend(*inputs, 0.125, causal)
+    try:
+        out = attend(*inputs, 0.125, causal)
+    except UnsupportedError as error:
+        if length > 1:  # for one token cuDNN need not have a kernel
+            raise
+        pytest.skip(str(error))
     found = [out, *torch.autograd.grad(out, inputs, grad)]
     doubles = [x.detach().double().requires_grad_() for x in inputs]
     exact = get_implementation("attention", "eager").load()(*doubles, 0.125, causal)

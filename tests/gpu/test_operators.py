@@ -44,6 +44,7 @@ def test_the_suite_runs_and_stays_below_the_ceilings(tmp_path: Path) -> None:
             continue
         metrics = record.metrics
         assert metrics.kernel_ms is not None
+        assert metrics.kernel_time_source in ("events", "profile")
         assert metrics.bandwidth_share is not None
         assert metrics.compute_share is not None
         assert 0 < metrics.bandwidth_share < 1

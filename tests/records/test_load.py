@@ -1,14 +1,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
 
 import vigbench
 from vigbench.records.load import RUN_COLUMNS
-from vigbench.records.schema import Metrics, Record, columns
+from vigbench.records.schema import KernelTimeSource, Metrics, Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 
@@ -44,15 +44,16 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 def test_the_frame_holds_the_rows_of_the_records(runs: Path, make_record: MakeRecord) -> None:
     store = RunStore.open(runs / "a")
     store.append(make_record(256, status="pruned", marks=("a", "b")), [])
-    store.append(make_record(512, metrics=Metrics(params=3, sdpa_backend="flash")), [])
+    store.append(make_record(512, metrics=Metrics(params=3, kernel_time_source=KernelTimeSource.profile)), [])
     store.append(make_record(256, metrics=Metrics(gmacs=2.0)), [])
     expected = pd.DataFrame([record.row() for record in store.records()], columns=list(columns()))
     frame = vigbench.load_results(store.folder)[list(columns())]
     assert list(frame["resolution"]) == [64, 128, 256, 512], "a case recorded again keeps its place"
     pd.testing.assert_frame_equal(plain(frame), plain(expected))
-    numbers = [name for name, field in Metrics.model_fields.items() if "str" not in str(field.annotation)]
+    numbers = [name for name, field in Metrics.model_fields.items() if {int, float} & set(get_args(field.annotation))]
     assert all(pd.api.types.is_numeric_dtype(frame[name]) for name in numbers), "even where nothing was measured"
     assert {type(status) for status in frame["status"]} == {str}
+    assert list(frame["kernel_time_source"].dropna().map(type)) == [str]
 
 
 def test_runs_under_equal_conditions_share_their_fingerprint(runs: Path) -> None:

@@ -29,7 +29,7 @@ DIMENSIONLESS |= {
     "largest_batch",
 }
 DIMENSIONLESS |= {"energy_source", "throttle_reasons", "operator_calls", "kernel_launches", "sdpa_backend"}
-DIMENSIONLESS |= {"optimizer", "loss_drift", "graph_breaks"}
+DIMENSIONLESS |= {"kernel_time_source", "optimizer", "loss_drift", "graph_breaks"}
 
 
 def test_every_column_is_described_and_every_quantity_names_its_unit() -> None:

@@ -132,6 +132,20 @@ def test_the_device_s_own_time_comes_first_where_there_is_one(make_frame: Any) -
     assert headline(found, {"ok": 16}).startswith("At 4096 tokens GLA (triton_fused) is 4.1x faster than")
 
 
+def test_kernel_times_of_another_kind_are_not_set_beside_the_others(make_frame: Any) -> None:
+    frame = make_frame(every())
+    frame["kernel_ms"], frame["kernel_time_source"] = frame["latency_ms"], "events"
+    other = (frame["subject"] == "attention") & (frame["length"] == 4096)
+    assert other.any()
+    frame.loc[other, "kernel_time_source"] = "profile"
+    kernel, latency = (
+        {(curve.subject, curve.implementation, one.extent) for curve in panel.curves for one in curve.points}
+        for metric in (KERNEL, LATENCY)
+        for panel in panels(to_rows(frame), metric)
+    )
+    assert {(subject, extent) for subject, _, extent in latency - kernel} == {("attention", 4096)}
+
+
 def test_ticks_are_the_lengths(make_frame: Any) -> None:
     with look(text_as_paths=True):
         figure = draw(LATENCY, panels(to_rows(make_frame(every())), LATENCY), 760.0)

@@ -33,8 +33,21 @@ def test_rates_are_over_the_device_s_own_time_where_there_is_one() -> None:
     assert found["achieved_tflop_per_s"] == pytest.approx(2 * 3 * 0.25e9 / 1e12 / 4e-3)
     assert found["bandwidth_share"] == pytest.approx(found["achieved_gb_per_s"] / 4.0)  # type: ignore[operator]
     assert found["compute_share"] == pytest.approx(found["achieved_tflop_per_s"] / 0.5)  # type: ignore[operator]
-    on_device = achieved_columns(GLA, metrics.model_copy(update={"kernel_ms": 1.0}), CEILINGS)
-    assert on_device["achieved_gb_per_s"] == pytest.approx(4 * found["achieved_gb_per_s"])  # type: ignore[operator]
+    on_cuda = GLA.model_copy(update={"device": "cuda"})
+    for source in ("events", "profile"):
+        timed = Metrics(latency_ms=4.0, gmacs=0.25, kernel_ms=1.0, kernel_time_source=source)  # type: ignore[arg-type]
+        on_device = achieved_columns(on_cuda, timed, CEILINGS)
+        assert on_device["achieved_gb_per_s"] == pytest.approx(4 * found["achieved_gb_per_s"])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("source", ["profile_warm", "events_exposed", None])
+def test_a_time_that_is_not_of_kernels_from_a_cold_cache_gives_no_rate(source: str | None) -> None:
+    metrics = Metrics.model_validate(
+        {"latency_ms": 4.0, "gmacs": 0.25, "kernel_ms": source and 1.0, "kernel_time_source": source}
+    )
+    metrics = metrics.model_copy(update={"inputs_mib": 1.0, "peak_memory_mib": 2.0})
+    found = achieved_columns(GLA.model_copy(update={"device": "cuda"}), metrics, CEILINGS)
+    assert list(found) == ["extra_memory_share"]
 
 
 def test_training_counts_three_forward_passes_of_arithmetic() -> None:

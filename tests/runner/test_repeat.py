@@ -52,3 +52,12 @@ def test_every_reason_of_every_process_is_kept(monkeypatch: pytest.MonkeyPatch) 
     assert measured.metrics.peak_memory_mib == 3.0
     assert measured.metrics.processes == 3
     assert together(monkeypatch, (10.0, 10.0)).metrics.throttle_reasons is None, "nothing told, so nothing known"
+
+
+def test_kernel_times_of_two_kinds_are_not_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = ("profile", "events", "events")
+    metrics = together(monkeypatch, (10.0, 10.0, 10.0), kernel_ms=(1.0, 4.0, 6.0), kernel_time_source=sources).metrics
+    assert (metrics.kernel_ms, metrics.kernel_time_source) == (5.0, "events")
+    alike = together(monkeypatch, (10.0, 10.0), kernel_ms=(1.0, 2.0), kernel_time_source=("profile",) * 2).metrics
+    assert (alike.kernel_ms, alike.kernel_time_source) == (1.5, "profile")
+    assert together(monkeypatch, (10.0, 10.0)).metrics.kernel_time_source is None

@@ -11,8 +11,10 @@ from vigbench.records.schema import Status
 from vigbench.runner import fit as fit_module
 from vigbench.runner import training_step
 from vigbench.runner.fit import fit_case
+from vigbench.runner.gate import WrongResultError
 from vigbench.runner.measure_case import measure_case
 from vigbench.runner.messages import Outcome
+from vigbench.runner.step_check import check_step
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.runner.training_step import TrainingStep, describe_optimizer
 from vigbench.suites.case import Case
@@ -113,6 +115,31 @@ def test_a_step_with_other_gradients_than_those_it_shows_is_wrong(monkeypatch: p
     outcome = measured()
     assert outcome.status is Status.wrong_result
     assert "the first moment of parameter 0 is off by 5.0e-01" in outcome.reason
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wrong", [{"lr": 2.0}, {"weight_decay": 0.0}, {"eps": 1e-4}], ids=str)
+def test_what_rounds_away_in_a_timed_step_is_seen_in_the_checked_one(
+    precision: str, wrong: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: AdamW, original: Any = AdamW.step) -> None:
+        said = dict(self.param_groups[0])
+        self.param_groups[0].update(wrong)
+        original(self)
+        self.param_groups[0].update(said)
+
+    monkeypatch.setattr(AdamW, "step", step)
+    with pytest.raises(WrongResultError, match=r"the change of parameter \d+ is off by"):
+        check_step(step_of(changed(precision=precision)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_check_puts_the_weights_back(precision: str) -> None:
+    step = step_of(changed(precision=precision))
+    before = [parameter.clone() for parameter in step.model.parameters()]
+    check_step(step)
+    assert all(torch.equal(one, other) for one, other in zip(step.model.parameters(), before, strict=True))
+    assert describe_optimizer(step.optimizer).startswith("AdamW(lr=1e-08,")
 
 
 def test_a_loss_that_explodes_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,10 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
         row["regression"] = base.ok or head.row["status"] in FAULTS
         row["note"] = f"{row['base_status']} in base, {row['head_status']} in head"
         return None
+    kinds = (base.kernel_time_source, head.kernel_time_source)
+    if metric == "kernel_ms" and None not in kinds and kinds[0] != kinds[1]:
+        row["note"] = f"kernel_ms is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
+        return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
     calibrated = quantity == "latency_ms" and base.calibrated and head.calibrated
     sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]

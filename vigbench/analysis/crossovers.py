@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import KEYS, METRICS, Curve, curves_of, extent_of
+from vigbench.analysis.curves import KEYS, KIND, METRICS, Curve, curves_of, extent_of, keys_of
 from vigbench.nearest import did_you_mean
 from vigbench.stats.crossover import Crossover, Kind, find_crossover
 
 MOST_PAIRS = 20_000
 CERTAIN = 0.975  # share of draws from which "always" needs no qualification
-SHARED = tuple(name for name in KEYS if name not in ("subject", "implementation"))
+OF_ONE_SIDE = ("subject", "implementation")
+SHARED = tuple(name for name in (*KEYS, *KIND.values()) if name not in OF_ONE_SIDE)
 FOUND = ("metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest")
 
 
@@ -59,7 +60,7 @@ def crossovers(
         for two in by_group.get(one.group, ())
         if one is not two and (row := _row(one, two, metric)) is not None
     ]
-    keys = [name for name in ("run", *SHARED) if name in frame]
+    keys = [name for name in keys_of(frame, metric) if name not in OF_ONE_SIDE]
     return pd.DataFrame(rows, columns=[*keys, *FOUND, "sentence"])
 
 
@@ -87,7 +88,7 @@ def _row(one: Curve, two: Curve, metric: str) -> dict[str, Any] | None:
         return None if tokens is None else extent_of(one.over, tokens)
 
     row = {
-        **{name: value for name, value in one.settings.items() if name not in ("subject", "implementation")},
+        **{name: value for name, value in one.settings.items() if name not in OF_ONE_SIDE},
         "metric": metric,
         "a": one.name,
         "b": two.name,

@@ -26,6 +26,7 @@ METRICS = {
     "peak_memory_mib": "needs less memory than",
     "activation_memory_mib": "needs less activation memory than",
 }
+KIND = {"kernel_ms": "kernel_time_source"}  # metric -> the column that tells values apart which do not compare
 KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
 
@@ -95,6 +96,8 @@ def extent_of(over: str, tokens: float) -> float:
 def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
     """All curves of a frame of `load_results`, those without a value included, in the order of their first case.
 
+    Kernel times of different sources do not compare: they are curves of their own.
+
     A value's relative standard error is half its 95% interval / 1.96. Where the interval does not hold the spread
     between processes (one process; device time), that is added: 5% on a CPU and 1% on CUDA over the square root of
     their number. Memory: 0.5%.
@@ -103,14 +106,34 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
         ValueError: if the metric has no law, the frame lacks columns, or holds a case more than once.
     """
     _require(frame, metric)
-    keys = [name for name in ("run", *KEYS) if name in frame]
+    keys, kind = keys_of(frame, metric), KIND.get(metric)
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for raw in frame.to_dict("records"):
         row = {str(name): None if pd.isna(value) else value for name, value in raw.items()}
         over = "resolution" if row.get("length") is None else "length"
         if row.get(over) is not None:
             groups.setdefault((over, *(row[name] for name in keys)), []).append(row)
+    if kind in keys:
+        groups = _with_failed(groups, 1 + keys.index(kind))
     return [_curve(dict(zip(keys, key[1:], strict=True)), key[0], rows, metric) for key, rows in groups.items()]
+
+
+def keys_of(frame: pd.DataFrame, metric: str) -> list[str]:
+    """The columns in which the points of a curve agree: run, settings but for the size, and the kind of value."""
+    kind = KIND.get(metric)
+    return [name for name in ("run", *KEYS, *([kind] if kind else [])) if name in frame]
+
+
+def _with_failed(
+    groups: Mapping[tuple[Any, ...], list[Mapping[str, Any]]], place: int
+) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    """Cases without a value have no kind of value (at `place` of the key): they are on every curve of their setting."""
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for key, rows in groups.items():
+        kinds = [other for other in groups if other[:place] == key[:place] and other[place] is not None]
+        for one in kinds if key[place] is None and kinds else [key]:
+            found.setdefault(one, []).extend(rows)
+    return found
 
 
 def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]], metric: str) -> Curve:

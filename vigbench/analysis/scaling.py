@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import KEYS, Curve, curves_of, tokens_of
+from vigbench.analysis.curves import Curve, curves_of, keys_of, tokens_of
 from vigbench.stats.growth_law import (
     LAW_FROM,
     LEAST_SPAN,
@@ -33,13 +33,14 @@ def fit_scaling(frame: pd.DataFrame, metric: str = "latency_ms") -> pd.DataFrame
         metric: latency_ms, kernel_ms, peak_memory_mib or activation_memory_mib.
 
     Returns:
-        One row for each curve: `run` (where the frame has it) and the settings without resolution and length;
-        `metric`; `over`: resolution or length; `points`; `largest`: measured, px or tokens; `constant_ms`,
-        `linear_ms_per_token` and `quadratic_ms_per_token2` (memory: mib), each with `_low` and `_high` before its unit;
-        `exponent`: of the law at the largest size; `exponent_between`: between the two largest sizes, by no law; both
-        with `_low` and `_high`; `fits`: whether the errors of the points explain the residuals; `largest_residual`: as
-        a share; `next`: the next resolution or length; `predicted` there in the metric's unit, with a 95% prediction
-        interval; `reason`: what is empty or uncertain, and why. Intervals are 95%; see docs/measurement.md.
+        One row for each curve: `run` (where the frame has it) and the settings without resolution and length (of
+        kernel_ms its source, too); `metric`; `over`: resolution or length; `points`; `largest`: measured, px or tokens;
+        `constant_ms`, `linear_ms_per_token` and `quadratic_ms_per_token2` (memory: mib), each with `_low` and `_high`
+        before its unit; `exponent`: of the law at the largest size; `exponent_between`: between the two largest sizes,
+        by no law; both with `_low` and `_high`; `fits`: whether the errors of the points explain the residuals;
+        `largest_residual`: as a share; `next`: the next resolution or length; `predicted` there in the metric's unit,
+        with a 95% prediction interval; `reason`: what is empty or uncertain, and why. Intervals are 95%; see
+        docs/measurement.md.
 
     Raises:
         ValueError: if the metric has no law, the frame lacks columns, or holds a case more than once.
@@ -47,8 +48,7 @@ def fit_scaling(frame: pd.DataFrame, metric: str = "latency_ms") -> pd.DataFrame
     curves = curves_of(frame, metric)
     unit = metric.rpartition("_")[2]
     rows = [_row(curve, metric, unit) for curve in curves]
-    keys = [name for name in ("run", *KEYS) if name in frame]
-    return pd.DataFrame(rows, columns=[*keys, *_columns(unit)])
+    return pd.DataFrame(rows, columns=[*keys_of(frame, metric), *_columns(unit)])
 
 
 def next_extent(curve: Curve) -> int | None:

@@ -14,7 +14,7 @@ import pandas as pd
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.records.files import matching
 from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
-from vigbench.records.schema import Status, names_in
+from vigbench.records.schema import KernelTimeSource, Status, names_in
 from vigbench.records.store import RunStore
 from vigbench.stats.hierarchical import location
 from vigbench.suites.case import Case
@@ -54,6 +54,17 @@ class Measurement:
         return names_in(self.row["marks"])
 
     @property
+    def kernel_time_source(self) -> str | None:
+        """Where kernel_ms comes from; records before there were several kinds have it from events."""
+        source = self.row.get("kernel_time_source")
+        if source is not None and not pd.isna(source):
+            return str(source)
+        if self.row.get("kernel_ms") is None or pd.isna(self.row["kernel_ms"]):
+            return None
+        exposed = "launch_exposed" in self.marks
+        return str(KernelTimeSource.events_exposed if exposed else KernelTimeSource.events)
+
+    @property
     def calibrated(self) -> bool:
         """Whether every latency sample has its sample of the fixed workload."""
         found = (self.samples.get(name, ()) for name in ("latency_ms", "calibration_ms"))
@@ -75,8 +86,11 @@ class Measurement:
         if not (self.ok and other.ok):
             return other if self.ok else self
         samples = {name: [*self.samples[name], *other.samples[name]] for name in self.samples if name in other.samples}
-        marks = ";".join(sorted(self.marks | other.marks))
-        return Measurement({**self.row, "marks": marks}, samples, self.runs + other.runs)
+        row = {**self.row, "marks": ";".join(sorted(self.marks | other.marks))}
+        if self.kernel_time_source != other.kernel_time_source:
+            samples.pop("kernel_ms", None)
+            row |= dict.fromkeys(("kernel_ms", "kernel_low_ms", "kernel_high_ms", "kernel_time_source"))
+        return Measurement(row, samples, self.runs + other.runs)
 
 
 @dataclass(frozen=True)

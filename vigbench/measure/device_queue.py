@@ -37,13 +37,18 @@ class DeviceQueue(Protocol):
         """Mark this point of the queue."""
 
 
+def flush_buffer(device: torch.device) -> torch.Tensor:
+    """Bytes on `device` that displace whatever is in its L2 cache when they are written."""
+    l2 = int(getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)) or L2_IF_UNKNOWN
+    return torch.empty(FLUSH_TIMES_L2 * l2, dtype=torch.int8, device=device)
+
+
 class CudaQueue:
     """The current stream of a CUDA device."""
 
     def __init__(self, device: torch.device) -> None:
         """Allocate the buffer that flushes the cache, and learn how fast the device counts cycles."""
-        l2 = int(getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)) or L2_IF_UNKNOWN
-        self._buffer = torch.empty(FLUSH_TIMES_L2 * l2, dtype=torch.int8, device=device)
+        self._buffer = flush_buffer(device)
         self._cycles_per_s = 1e9
         for _ in range(2):  # the first one loads the kernel and raises the clock
             begin = self.record()

@@ -26,7 +26,8 @@ class KernelTime:
         samples: seconds between an event before and one after the call.
         launch_hidden: whether the host had launched everything before the device began, in 95% of the samples. If
             not, the samples contain gaps and are an upper bound: launching takes longer than `MAX_SPIN_S`, the call
-            waits for the device, or it has more kernels than the driver queues (about a thousand).
+            waits for the device, or it has more kernels than the driver queues (about a thousand). Then the profiler's
+            sum of kernels is the device's own time, see `launch.DeviceWork`.
     """
 
     samples: Samples

@@ -30,7 +30,8 @@ class Implementation:
     `target` is "package.module:function" and is imported on first use, so that listing needs no optional package.
     `devices` are torch device types; empty means any. `training` says whether it has a backward, `inference_only`
     on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only, `float64` says
-    whether it takes double precision.
+    whether it takes double precision, `infinite_decay` whether log-decays of -inf (a state is forgotten) are among its
+    inputs; of operators without decays it says nothing.
     `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
     has to show or must not show: the proof that the label is what ran. `must_run_on_cuda` are more of the first kind.
@@ -46,6 +47,7 @@ class Implementation:
     inference_only: tuple[str, ...] = ()
     half_only: tuple[str, ...] = ()
     float64: bool = True
+    infinite_decay: bool = True
     check: str | None = None
     must_run: tuple[str, ...] = ()
     must_run_on_cuda: tuple[str, ...] = ()

@@ -91,8 +91,8 @@ def _cells(store: RunStore) -> tuple[list[list[Any]], list[int]]:
 def _column(name: str, values: list[Any]) -> pd.Series[Any]:
     if name == "marks":
         return pd.Series([";".join(marks) for marks in values])
-    if values and isinstance(values[0], Enum):
-        return pd.Series([value.value for value in values])
+    if isinstance(next((value for value in values if value is not None), None), Enum):
+        return pd.Series([None if value is None else value.value for value in values])
     types = _TYPES.get(name, ())
     # a count that some cases lack, or all, is a float: NaN is one
     number = float in types or (int in types and None in values)

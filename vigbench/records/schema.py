@@ -25,6 +25,15 @@ class Status(StrEnum):
     error = "error"
 
 
+class KernelTimeSource(StrEnum):
+    """Where `kernel_ms` comes from; two of different sources do not compare."""
+
+    events = "events"
+    profile = "profile"
+    profile_warm = "profile_warm"
+    events_exposed = "events_exposed"
+
+
 # of the code that was measured, not of the machine or the settings
 FAULTS = (Status.error, Status.crashed, Status.wrong_result)
 
@@ -79,12 +88,20 @@ class Metrics(BaseModel):
     )
     # CUDA: the device's own time
     kernel_ms: float | None = Field(
-        None, description="CUDA: device time of one call between two events, L2 flushed, launches queued ahead"
+        None, description="CUDA: device time of one call from a cold L2 cache, as `kernel_time_source` says"
     )
     kernel_low_ms: float | None = Field(None, description="lower end of kernel_ms's 95% interval")
     kernel_high_ms: float | None = Field(None, description="upper end of kernel_ms's 95% interval")
+    kernel_time_source: KernelTimeSource | None = Field(
+        None,
+        description="CUDA: `events`: from an event before the call to one after it, launches hidden; `profile`: the "
+        "sum of kernel durations in the profiler, without the pauses between kernels; `profile_warm`: the same, L2 not "
+        "flushed; `events_exposed`: events with launches not hidden, an upper bound",
+    )
     device_busy_share: float | None = Field(
-        None, description="CUDA: time with a kernel running / latency, 0 to 1; below 0.8 marks `launch_bound`"
+        None,
+        description="CUDA: time with a kernel running / latency of calls just before, 0 to 1; below 0.8 marks "
+        "`launch_bound`",
     )
     # throughput: queued calls, one synchronisation a block
     throughput_img_per_s: float | None = Field(

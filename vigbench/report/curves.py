@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -65,12 +66,13 @@ class Panel:
 
 
 def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
-    """One panel for each setting that has values of this metric."""
+    """One panel for each setting that has values of this metric; of values of several kinds, those of the commonest."""
     names = labels(rows)
     rows = [row for row in rows if metric in (OPERATOR_METRICS if row["shape"] else METRICS)]
     result = []
     for setting, group in by_setting(list(rows)).items():
         series: dict[tuple[str, str], list[Row]] = {}
+        group = _of_one_kind(group, metric)
         for row in sorted(group, key=lambda row: row["extent"]):
             series.setdefault((row["subject"], row["implementation"]), []).append(row)
         curves = [_curve(names[key], members, metric) for key, members in series.items()]
@@ -80,6 +82,16 @@ def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
             curves.sort(key=_order)
             result.append(Panel(setting, tuple(curves), setting.text()))
     return with_brief(_merge_equal(result) if metric.counted else result)
+
+
+def _of_one_kind(group: Sequence[Row], metric: Metric) -> list[Row]:
+    """Without the values that do not compare with most of the others; cases without a value stay."""
+    kinds = Counter(_kind(row, metric) for row in group if row[metric.column] is not None)
+    return [row for row in group if row[metric.column] is None or _kind(row, metric) == kinds.most_common(1)[0][0]]
+
+
+def _kind(row: Row, metric: Metric) -> object:
+    return None if metric.kind is None else row.get(metric.kind)
 
 
 def with_brief(found: Sequence[Panel]) -> list[Panel]:

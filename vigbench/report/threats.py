@@ -33,7 +33,9 @@ MARKS = {
     "unsteady": "The level moved while timing: a clock dropped, or somebody came. The median is that of a mixture.",
     "launch_bound": "The GPU waited for the CPU: these are times of the host. A larger batch or a CUDA graph shows the "
     "device's own.",
-    "launch_exposed": "Launches could not be hidden from the kernel time, which is an upper bound here.",
+    "launch_exposed": "Launches could not be hidden behind the device's work. Kernel time is the sum of kernels in the "
+    "profiler (see kernel_time_source), without the pauses between them that others' includes: a few percent "
+    "between the two kinds mean nothing.",
     "unverified": "The reference did not fit, or the model differs from run to run: no output was checked against it.",
     "flops_disputed": "Two independent counters of multiply-adds differ by more than 0.5%: rates and counts are open.",
 }

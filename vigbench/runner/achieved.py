@@ -8,23 +8,34 @@ from typing import Any
 from vigbench.measure.memory import MIB
 from vigbench.measure.settings import DTYPES
 from vigbench.ops.subjects import OPERATORS
-from vigbench.records.schema import Metrics
+from vigbench.records.schema import KernelTimeSource, Metrics
 from vigbench.runner.ceilings import ceiling_name
 from vigbench.suites.case import Case
 
+FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
 TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
 
 
 def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | int | None]:
-    """The columns of an operator's record that follow from its others; empty for a model, or without a time.
+    """The columns of an operator's record that follow from its others; empty for a model, without a time no rates.
 
     Args:
         case: what was measured.
-        metrics: its numbers; the time is kernel_ms where there is one, else latency_ms.
+        metrics: its numbers; the time is latency_ms on a CPU, on CUDA kernel_ms if it is that of kernels from a cold
+            cache.
         ceilings: see `ceilings.measure_ceilings`.
     """
-    time_ms = metrics.kernel_ms or metrics.latency_ms
-    if not case.is_operator or time_ms is None or metrics.gmacs is None:
+    if not case.is_operator:
+        return {}
+    extra = _extra_memory_share(case, metrics)
+    return {**_rates(case, metrics, ceilings), **({} if extra is None else {"extra_memory_share": extra})}
+
+
+def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | None]:
+    time_ms = metrics.latency_ms
+    if case.device == "cuda":
+        time_ms = metrics.kernel_ms if metrics.kernel_time_source in FROM_A_COLD_CACHE else None
+    if time_ms is None or metrics.gmacs is None:
         return {}
     gb_per_s = bytes_moved(case) / 1e6 / time_ms
     passes = TRAINING_PASSES if case.phase.trains else 1
@@ -35,7 +46,6 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
         "achieved_tflop_per_s": tflop_per_s,
         "bandwidth_share": gb_per_s / ceiling["copy_gb_per_s"] if ceiling else None,
         "compute_share": tflop_per_s / ceiling["product_tflop_per_s"] if ceiling else None,
-        "extra_memory_share": _extra_memory_share(case, metrics),
     }
 
 

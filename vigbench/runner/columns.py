@@ -8,9 +8,11 @@ from vigbench.measure.cost import Cost
 from vigbench.measure.device_time import KernelTime
 from vigbench.measure.gradient_memory import GradientMemory
 from vigbench.measure.latency import Timing
-from vigbench.measure.launch import busy_share
+from vigbench.measure.launch import DeviceWork
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import Path
+from vigbench.measure.sampling import robust_interval
+from vigbench.records.schema import KernelTimeSource
 from vigbench.runner.observe import Taken
 from vigbench.stats.order import MedianInterval, count_outliers, percentile
 from vigbench.stats.series import effective_size
@@ -104,13 +106,26 @@ def path_columns(path: Path) -> dict[str, float | int | str | None]:
     }
 
 
-def kernel_columns(kernel: KernelTime | None, busy_s: float | None, timing: Timing) -> dict[str, float | None]:
-    """The device's own time, and the share of a synchronised call in which it had work."""
-    latency_s = timing.latency.interval().median
-    share = {"device_busy_share": busy_share(busy_s, latency_s)}
-    if kernel is None:
-        return share
-    return {**share, **interval_columns("kernel", kernel.samples.interval())}
+def kernel_columns(kernel: KernelTime | None, work: DeviceWork | None) -> dict[str, float | str | None]:
+    """The device's own time and how it was found, and the share of a synchronised call in which it had work."""
+    share = {"device_busy_share": None if work is None else work.busy_share}
+    source, durations_s = device_time(kernel, work)
+    if source is None:
+        return {**share}
+    return {**share, **interval_columns("kernel", robust_interval(durations_s)), "kernel_time_source": source}
+
+
+def device_time(
+    kernel: KernelTime | None, work: DeviceWork | None
+) -> tuple[KernelTimeSource | None, tuple[float, ...]]:
+    """Seconds of each call on the device by the best source there is: events, unless they hold launch gaps."""
+    if kernel is not None and kernel.launch_hidden:
+        return KernelTimeSource.events, kernel.samples.durations_s
+    if work is not None:
+        return (KernelTimeSource.profile if work.cold else KernelTimeSource.profile_warm), work.kernel_s
+    if kernel is not None:
+        return KernelTimeSource.events_exposed, kernel.samples.durations_s
+    return None, ()
 
 
 def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:
@@ -130,13 +145,17 @@ def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:
     }
 
 
-def raw_samples(taken: Taken) -> dict[str, tuple[float, ...]]:
-    """Every raw value by quantity, in the order taken; milliseconds where the name says so."""
+def raw_samples(taken: Taken, work: DeviceWork | None) -> dict[str, tuple[float, ...]]:
+    """Every raw value by quantity, in the order taken; milliseconds where the name says so.
+
+    `kernel_ms` is of the source that the record names; what events say of launches that were not hidden stands apart.
+    """
     timing = taken.timing
     seconds = {"latency_ms": timing.latency.durations_s, "calibration_ms": timing.calibration_s}
     if timing.throughput is not timing.latency:
         seconds["queued_call_ms"] = timing.throughput.durations_s
-    if taken.kernel is not None:
-        seconds["kernel_ms"] = taken.kernel.samples.durations_s
+    if taken.kernel is not None and not taken.kernel.launch_hidden:
+        seconds["kernel_exposed_ms"] = taken.kernel.samples.durations_s
+    seconds["kernel_ms"] = device_time(taken.kernel, work)[1]
     found = {name: tuple(1e3 * one for one in values) for name, values in seconds.items()}
     return {name: values for name, values in {**found, **taken.series}.items() if values}

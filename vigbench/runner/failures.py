@@ -9,14 +9,15 @@ from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.models.catalog import UnsupportedError, describe
 from vigbench.models.factory import FactoryError
+from vigbench.ops.attention.refusal import is_refusal
 from vigbench.records.schema import Status
 from vigbench.runner.gate import WrongResultError
 from vigbench.runner.messages import Outcome
 from vigbench.suites.case import Case
 
 NO_BACKEND = (
-    "{case.subject}: torch's {case.implementation} cannot compute this attention (a mask, the precision, the shape of "
-    "the heads, or this device): choose sdpa, which takes another backend where it has to."
+    "{case.subject} has attention that {case.implementation} cannot compute (a mask, the precision, the shape of the "
+    "heads, or this device): choose sdpa, which takes another backend where it has to, or eager."
 )
 
 
@@ -40,7 +41,7 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
         reason = f"{case.subject} needs the package {error.name}, which is not installed: pip install {error.name}"
         return _failure(case, Status.unsupported, reason)
     except Exception as error:
-        if "No available kernel" in str(error):  # a pinned backend of scaled_dot_product_attention
+        if is_refusal(error):  # in a backward pass, or by a subject of a user's own
             return _failure(case, Status.unsupported, NO_BACKEND.format(case=case))
         if is_out_of_memory(error):
             size = f"batch {case.batch_size}, {case.extent_text}"

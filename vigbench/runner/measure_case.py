@@ -8,7 +8,7 @@ from dataclasses import replace
 from vigbench.measure.closed_form import are_disputed, closed_form_macs
 from vigbench.measure.compilation import watch_kernels
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.schema import KernelTimeSource, Metrics, Status
 from vigbench.runner.columns import (
     cost_columns,
     kernel_columns,
@@ -67,7 +67,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             **memory_columns(held.memory, held.saved_for_backward, held.gradients),
             **cost_columns(prepared.cost, prepared.operator, closed_form),
             **path_columns(ran.path),
-            **kernel_columns(taken.kernel, ran.busy_s, timing),
+            **kernel_columns(taken.kernel, ran.work),
             **surroundings_columns(taken),
             **parts.columns,
             **drift_columns(prepared),
@@ -89,7 +89,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         "contended": taken.contended,
         "throttled": taken.state.throttled,
         "launch_bound": busy is not None and busy < LAUNCH_BOUND_BELOW,
-        "launch_exposed": taken.kernel is not None and not taken.kernel.launch_hidden,
+        "launch_exposed": metrics.kernel_time_source not in (None, KernelTimeSource.events),
         "flops_disputed": are_disputed(prepared.cost.macs, closed_form),
         "unverified": gate.unverified or taken.unverified,
     }
@@ -98,7 +98,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         operator=prepared.operator,
         marks=tuple(mark for mark, holds in found.items() if holds),
         metrics=metrics,
-        samples={**raw_samples(taken), **parts.samples},
+        samples={**raw_samples(taken, ran.work), **parts.samples},
         operators=dict(ran.path.operators),
         kernels=dict(ran.path.kernels),
     )

@@ -13,7 +13,7 @@ from vigbench.measure.device_time import KernelTime, measure_kernel_time
 from vigbench.measure.energy import Energy, find_meter, measure_energy
 from vigbench.measure.gradient_memory import GradientMemory, measure_gradients
 from vigbench.measure.latency import Timing, block_of, measure_timing, timed
-from vigbench.measure.launch import device_busy_s
+from vigbench.measure.launch import DeviceWork, profile_device
 from vigbench.measure.memory import Memory, measure_memory
 from vigbench.measure.path import Path
 from vigbench.measure.saved_tensors import saved_for_backward
@@ -63,10 +63,10 @@ class Taken:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a call ran: its operators and kernels, and on CUDA the seconds with one of them on the device."""
+    """What a call ran: its operators and kernels, and on CUDA how long those took."""
 
     path: Path
-    busy_s: float | None
+    work: DeviceWork | None
 
 
 def measure_held(prepared: Prepared) -> Held:
@@ -144,4 +144,4 @@ def look_inside(prepared: Prepared) -> Ran:
     """
     device = prepared.inputs.device
     path = prove_path(prepared)
-    return Ran(path, device_busy_s(prepared.call, device) if device.type == "cuda" else None)
+    return Ran(path, profile_device(prepared.call, device) if device.type == "cuda" else None)

@@ -22,7 +22,7 @@ from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
 from vigbench.runner.operator import Operator, operator_cost
 from vigbench.runner.operator_gate import check_operator
-from vigbench.runner.step_check import check_step
+from vigbench.runner.step_check import check_replay, check_step
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.runner.training_step import TrainingStep, require_steppable
 from vigbench.runner.variant import check_call, run_plain
@@ -107,7 +107,7 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
         require_compiled(compilation, case)
         check_call(call, plain, model, case)
         del plain
-    first_loss = check_step(call, call) if isinstance(call, TrainingStep) else None
+    first_loss = check_step(call) if isinstance(call, TrainingStep) else None
 
     on_stage("warm-up")
     begin = perf_counter()
@@ -160,7 +160,7 @@ def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
     replay = capture(prepared.call, prepared.inputs.device)
     check_call(replay, plain, prepared.model, prepared.case)
     if prepared.step is not None:
-        check_step(prepared.step, replay)
+        check_replay(prepared.step, replay)
     for _ in range(prepared.criterion.min_warmup):
         replay()
     return replay, not plain.random

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from vigbench.measure.launch import busy_share
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.profile.capture import Profile, kernel_calls
 from vigbench.measure.profile.costs import Cost
@@ -150,7 +149,7 @@ def totals_of(measured: Measured, latency: Samples, memory: Memory) -> dict[str,
         "accounted_ms": accounted_ms,
         "accounted_share": None if on_cuda else accounted_ms / wall_ms,
         "outside_operators_share": None if on_cuda else profile.times.outside / profile.times.total,
-        "device_busy_share": busy_share(profile.busy_s, interval.median),
+        "device_busy_share": profile.busy_share,
         "gmacs": prepared.cost.macs * prepared.case.batch_size / 1e9,
         "counted_gmacs": sum(flops for (_, backward, _), flops in counted if not backward) / 2e9,
         "counted_backward_gmacs": sum(flops for (_, backward, _), flops in counted if backward) / 2e9,

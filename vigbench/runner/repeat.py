@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -96,6 +97,7 @@ def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_sta
 
 
 def _of(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
+    outcomes = _with_one_kernel_time(outcomes)
     first = outcomes[0]
     samples = tuple(outcome.samples for outcome in outcomes)
     metrics = first.metrics.model_dump()
@@ -116,6 +118,24 @@ def _of(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
     )
 
 
+def _with_one_kernel_time(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Without the kernel times of processes that found theirs in another way than most did."""
+    sources = Counter(one.metrics.kernel_time_source for one in outcomes if one.metrics.kernel_time_source)
+    kept = sources.most_common(1)[0][0] if sources else None
+    without = dict.fromkeys(("kernel_ms", "kernel_low_ms", "kernel_high_ms", "kernel_time_source"))
+    return [
+        one
+        if one.metrics.kernel_time_source == kept
+        else one.model_copy(
+            update={
+                "metrics": one.metrics.model_copy(update=without),
+                "samples": {name: values for name, values in one.samples.items() if name != "kernel_ms"},
+            }
+        )
+        for one in outcomes
+    ]
+
+
 def _together(several: Sequence[Metrics]) -> dict[str, float | str]:
     """One value for each metric that is not the same in every process; what follows from the case alone is."""
     combine: dict[str, Callable[[list[float]], float]] = {
@@ -125,6 +145,8 @@ def _together(several: Sequence[Metrics]) -> dict[str, float | str]:
     }
     found = {name: [value for one in several if (value := getattr(one, name)) is not None] for name in combine}
     together: dict[str, float | str] = {name: combine[name](values) for name, values in found.items() if values}
+    if sources := [one.kernel_time_source for one in several if one.kernel_time_source]:
+        together["kernel_time_source"] = sources[0]
     seen = [one.throttle_reasons for one in several if one.throttle_reasons is not None]
     if seen:
         together["throttle_reasons"] = ";".join(

@@ -1,5 +1,5 @@
 import sys
-import warnings
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from vigbench.ops import registry
+from vigbench.ops.attention.refusal import or_unsupported
 from vigbench.ops.attention.softmax import eager, sdpa, sdpa_flash, sdpa_math
-from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops.registry import UnsupportedError, get_implementation, select_implementation
 
 
 def by_definition(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
@@ -65,10 +66,53 @@ def test_flex_is_compiled() -> None:
     assert path.broken_promise((), get_implementation("attention", "flex").must_not_run) is None
 
 
-def test_a_backend_that_is_not_there_says_so() -> None:
+def no_last_stride(x: Tensor) -> Tensor:
+    return x.transpose(1, 3).contiguous().transpose(1, 3)
+
+
+REFUSED = r"sdpa_flash has no kernel.*last dimension of the input to have stride 1.*choose sdpa.*eager"
+
+
+@pytest.mark.filterwarnings("ignore:.*kernel not used|All fused kernels")  # of the call itself, beside the error
+def test_a_backend_without_a_kernel_says_why_and_what_to_choose() -> None:
     x = torch.randn(1, 8, 1, 8)
-    with pytest.raises(RuntimeError, match="No available kernel"), warnings.catch_warnings(action="ignore"):
-        sdpa_flash(x.transpose(1, 3).contiguous().transpose(1, 3), x, x, 1.0)
+    with pytest.raises(ValueError, match=REFUSED) as refused:
+        sdpa_flash(no_last_stride(x), x, x, 1.0)
+    assert isinstance(refused.value, UnsupportedError)
+    assert "No available kernel" in str(refused.value.__cause__)
+
+
+def test_what_is_wrong_with_the_inputs_is_no_refusal() -> None:
+    x = torch.randn(1, 8, 2, 8)
+    with pytest.raises(RuntimeError, match="must match the size"):
+        sdpa_math(x, x[:, :, :1].expand(1, 8, 3, 8), x, 1.0)
+
+
+def test_running_out_of_memory_is_no_refusal() -> None:
+    def full(*inputs: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        or_unsupported("full", full)()
+
+
+@pytest.mark.parametrize("attend", [sdpa_flash, sdpa_math])
+def test_a_pinned_backend_is_compiled_whole(attend: Callable[..., Tensor]) -> None:
+    torch._dynamo.reset()
+    q, k, v = (torch.randn(1, 5, 2, 8) for _ in range(3))
+    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
+    leaves = [x.clone().requires_grad_() for x in (q, k, v)]
+    out = compiled(*leaves, 0.3)
+    torch.testing.assert_close(out, by_definition(q, k, v, 0.3))
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(out.sum(), leaves))
+
+
+@pytest.mark.filterwarnings("ignore:.*kernel not used|All fused kernels")
+def test_a_compiled_call_without_a_kernel_falls_back_to_the_same_words() -> None:
+    torch._dynamo.reset()
+    x = torch.randn(1, 8, 1, 8)
+    with pytest.raises(UnsupportedError, match=REFUSED):
+        torch.compile(sdpa_flash, backend="eager")(no_last_stride(x), x, x, 1.0)
 
 
 PACKAGES = {
@@ -107,6 +151,32 @@ def test_an_installed_package_is_called_with_our_scale(name: str, monkeypatch: p
     for causal in (False, True):
         found = get_implementation("attention", name).load()(q, k, v, 0.3, causal)
         torch.testing.assert_close(found, by_definition(q, k, v, 0.3, causal))
+
+
+SAID = {
+    "flash_attn": RuntimeError("FlashAttention forward only supports head dimension at most 256"),
+    "flash_attn_4": AssertionError("head_dim must be less than or equal to 256"),
+}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_what_a_package_cannot_compute_is_unsupported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [SAID[name], RuntimeError("an illegal memory access was encountered")]
+
+    def flash_attn_func(*inputs: object, **options: object) -> object:
+        raise said[0]
+
+    package, cute = ModuleType("flash_attn"), ModuleType("flash_attn.cute")
+    for module in (package, cute):
+        module.flash_attn_func = flash_attn_func  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "flash_attn", package)
+    monkeypatch.setitem(sys.modules, "flash_attn.cute", cute)
+    attend, x = get_implementation("attention", name).load(), torch.randn(1, 4, 1, 512)
+    with pytest.raises(UnsupportedError, match=f"{name} has no kernel.*256.*choose sdpa"):
+        attend(x, x, x, 1.0)
+    del said[0]
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        attend(x, x, x, 1.0)
 
 
 @pytest.mark.parametrize("name", ["flash_attn", "flash_attn_4", "sdpa_cudnn"])

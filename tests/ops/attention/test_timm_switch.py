@@ -58,6 +58,23 @@ def test_a_pinned_backend_is_what_runs(name: str, deit: torch.nn.Module) -> None
     assert "aten::scaled_dot_product_attention" not in operators(deit, IMAGE), "a later choice replaces an earlier one"
 
 
+@pytest.mark.filterwarnings("ignore:.*kernel not used|Flash attention requires")
+def test_a_backend_pinned_around_a_model_says_why_it_cannot(deit: torch.nn.Module) -> None:
+    class Narrow(torch.nn.Module):
+        """Keys narrower than values, which flash attention does not take."""
+
+        fused_attn = True
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q = x[:, None]
+            return torch.nn.functional.scaled_dot_product_attention(q[..., :4], q[..., :4], q)[:, 0]
+
+    model = torch.nn.Sequential(Narrow())
+    set_attention(model, "sdpa_flash")
+    with torch.inference_mode(), pytest.raises(UnsupportedError, match=r"sdpa_flash.*same last dimension.*choose sdpa"):
+        model(torch.randn(2, 5, 8))
+
+
 def replace_attention(monkeypatch: pytest.MonkeyPatch, attend: object) -> None:
     """`flex` means `attend`, so that nothing need be compiled."""
     monkeypatch.setattr(registry.Implementation, "load", lambda self: attend)

@@ -15,7 +15,7 @@ from torch import nn
 from torch._C._profiler import _RecordFunctionFast
 from torch.profiler import ProfilerActivity, profile
 
-from vigbench.measure.launch import busy_time
+from vigbench.measure.launch import busy_share, busy_time, plain_latency
 from vigbench.measure.memory import without_collection
 from vigbench.measure.path import events_of
 from vigbench.measure.profile.counting import CountedCalls
@@ -69,6 +69,7 @@ class Profile:
     Attributes:
         wall_s: seconds of each profiled iteration.
         busy_s: CUDA: seconds of an iteration with a kernel, copy or fill running.
+        plain_s: CUDA: seconds of an iteration just before, without the profiler.
         classes: of all modules by qualified name.
         shapes: operator -> the arguments' shapes of its longest call in the memory pass.
         trace_events: in the trace file.
@@ -83,6 +84,12 @@ class Profile:
     trace_events: int
     kernels: list[Kernel] = field(default_factory=list)
     busy_s: float | None = None
+    plain_s: float | None = None
+
+    @property
+    def busy_share(self) -> float | None:
+        """See `launch.busy_share`; None on a CPU."""
+        return busy_share(self.busy_s, self.plain_s) if self.busy_s and self.plain_s else None
 
 
 def profile_subject(subject: Subject, iterations: int, trace: Path) -> Profile:
@@ -98,6 +105,7 @@ def profile_subject(subject: Subject, iterations: int, trace: Path) -> Profile:
     with without_collection():
         counts = _count(subject)
         memory, shapes = _memory(subject)
+        plain_s = plain_latency(subject.call, subject.synchronize) if subject.on_cuda else None
         with module_ranges(subject.model, subject.device) as labels:
             profiler, wall_s = _profiled(subject, iterations)
     events = events_of(profiler)
@@ -118,6 +126,7 @@ def profile_subject(subject: Subject, iterations: int, trace: Path) -> Profile:
         trace_events=write_trace(profiler, trace),
         kernels=kernels,
         busy_s=busy_s,
+        plain_s=plain_s,
     )
 
 

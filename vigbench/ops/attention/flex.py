@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
+from vigbench.ops.attention.refusal import or_unsupported
 from vigbench.ops.attention.softmax import sdpa
 
-_compiled = torch.compile(flex_attention, dynamic=False)
+_compiled = or_unsupported("flex", torch.compile(flex_attention, dynamic=False))
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
-    """softmax(scale q k^T) v without score_mod; arguments as for `sdpa`, which stands for it on "meta"."""
+    """softmax(scale q k^T) v without score_mod; arguments as for `sdpa`, which stands for it on "meta".
+
+    Raises:
+        UnsupportedError: if there is no kernel for the heads' size.
+    """
     if q.device.type == "meta":
         return sdpa(q, k, v, scale, causal)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))

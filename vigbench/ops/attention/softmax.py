@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vigbench.ops.attention.refusal import or_unsupported
+
+P = ParamSpec("P")
+T = TypeVar("T")
 Attention = Callable[..., Tensor]
 BACKENDS = {
     "sdpa_flash": SDPBackend.FLASH_ATTENTION,
@@ -35,16 +40,26 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) ->
     return F.scaled_dot_product_attention(q, k, v, scale=scale, is_causal=causal).transpose(1, 2)
 
 
-def _pinned(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:
-    with sdpa_kernel(backend):
-        return sdpa(q, k, v, scale, causal)
+def pinned(name: str, function: Callable[P, T]) -> Callable[P, T]:
+    """`function` with scaled_dot_product_attention held to one of `BACKENDS`.
+
+    Raises:
+        UnsupportedError: on a call, if that backend has no kernel for it; the message says why.
+    """
+    backend = BACKENDS[name]
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with sdpa_kernel(backend):
+            return function(*args, **kwargs)
+
+    return or_unsupported(name, call)
 
 
-# `sdpa` with one backend: RuntimeError ("No available kernel") where that cannot compute these inputs
-sdpa_flash = partial(_pinned, BACKENDS["sdpa_flash"])
-sdpa_efficient = partial(_pinned, BACKENDS["sdpa_efficient"])
-sdpa_cudnn = partial(_pinned, BACKENDS["sdpa_cudnn"])
-sdpa_math = partial(_pinned, BACKENDS["sdpa_math"])
+sdpa_flash = pinned("sdpa_flash", sdpa)
+sdpa_efficient = pinned("sdpa_efficient", sdpa)
+sdpa_cudnn = pinned("sdpa_cudnn", sdpa)
+sdpa_math = pinned("sdpa_math", sdpa)
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> Tensor:

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vigbench.ops.attention.softmax import BACKENDS, Attention
+from vigbench.ops.attention.softmax import BACKENDS, Attention, pinned
 from vigbench.ops.registry import UnsupportedError, get_implementation
 
 FUSED = "scaled_dot_product_attention"
@@ -44,7 +43,7 @@ def set_attention(model: nn.Module, implementation: str) -> None:
     for module in modules:
         setattr(module, "fused_attn", implementation != "eager")  # noqa: B010  nn.Module types its attributes as tensors
     if implementation in BACKENDS:
-        _replace_forward(model, _pinned(_forward_of(model), BACKENDS[implementation]))
+        _replace_forward(model, pinned(implementation, _forward_of(model)))
     elif implementation not in ("eager", "sdpa"):
         fused = _as_fused(chosen.load(), implementation)
         for module in modules:
@@ -59,14 +58,6 @@ def _forward_of(module: nn.Module) -> FunctionType:
 
 def _replace_forward(module: nn.Module, forward: Callable[..., Any]) -> None:
     module.__dict__["forward"] = MethodType(forward, module)
-
-
-def _pinned(forward: FunctionType, backend: SDPBackend) -> Callable[..., Any]:
-    def pinned(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        with sdpa_kernel(backend):
-            return forward(self, *args, **kwargs)
-
-    return pinned
 
 
 def _as_fused(attend: Attention, name: str) -> Callable[..., Tensor]:

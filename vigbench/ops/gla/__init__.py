@@ -63,10 +63,11 @@ register(
     Implementation(
         operator="gla",
         name="fla",
-        description="flash-linear-attention's chunk_gla, once each way",
+        description="flash-linear-attention's chunk_gla, once each way; log-decays have to be finite",
         target="vigbench.ops.gla.external:fla",
         requires=("triton", "fla", "einops"),
         devices=("cuda",),
+        infinite_decay=False,
         check="vigbench.ops.gla.external:unsupported_reason",
         must_run=("chunk_gla_fwd*",),
         must_not_run=("vigbench::gla_*",),
