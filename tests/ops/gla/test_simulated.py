@@ -1,0 +1,82 @@
+"""The kernels as they are compiled for a GPU, run on the CPU: bfloat16, layouts, barriers and asynchronous products.
+
+The interpreter runs what Triton's language says; this runs what Triton's compiler made of it.
+"""
+
+import pytest
+
+pytest.importorskip("triton")
+
+import torch
+from torch import Tensor
+
+from tests.ops.conftest import sample
+from tests.ptx.simulate import simulated
+from vigbench.ops.gla.kernels import settings
+from vigbench.ops.gla.reference import reference
+from vigbench.ops.gla.triton_fused import triton_fused
+
+Dims = tuple[int, int]
+ALLOWED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 2e-6}
+NAMES = ("o", "dq", "dk", "dv", "dg_fwd", "dg_bwd")
+
+
+@pytest.fixture(autouse=True)
+def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that a kernel leaves unwritten is NaN."""
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
+
+
+def differentiated(inputs: list[Tensor], grad: Tensor, run: object) -> list[Tensor]:
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    o = run(*leaves, 0.5)  # type: ignore[operator]
+    return [o.detach(), *torch.autograd.grad(o, leaves, grad)]
+
+
+def assert_as_defined(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: int,
+    dims: tuple[int, int],
+    dtype: torch.dtype,
+    length: int,
+    regime: str,
+) -> None:
+    monkeypatch.setattr(settings, "capability_of", lambda _: f"{capability // 10}.{capability % 10}")
+    *inputs, grad = [x.to(dtype) for x in sample(regime, (1, length, 1), *dims)]
+    expected = differentiated([x.double() for x in inputs], grad.double(), reference)
+    with simulated(capability):
+        found = differentiated(inputs, grad, triton_fused)
+    for name, x, y in zip(NAMES, found, expected, strict=True):
+        assert torch.isfinite(x).all(), name
+        assert (x.double() - y).abs().max() <= ALLOWED[dtype] * y.abs().max(), name
+
+
+def test_the_shape_of_vig_h_in_bfloat16_on_hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients that came out wrong on an H200 when they were multiplied by warp groups."""
+    assert_as_defined(monkeypatch, 90, (16, 32), torch.bfloat16, 40, "as trained")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("capability", "dims", "dtype", "length", "regime_"),
+    [
+        (90, (32, 64), torch.bfloat16, 130, "as initialised"),
+        (90, (16, 32), torch.float16, 70, "as trained"),
+        (90, (64, 64), torch.bfloat16, 35, "edge of mild"),
+        (90, (16, 16), torch.bfloat16, 70, "hard mixture"),
+        (90, (16, 128), torch.bfloat16, 35, "as trained"),
+        (90, (20, 24), torch.float32, 35, "as trained"),
+        (80, (32, 64), torch.bfloat16, 70, "as trained"),
+        (80, (16, 32), torch.float16, 35, "hard mixture"),
+    ],
+)
+def test_shapes_precisions_and_decays(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: int,
+    dims: tuple[int, int],
+    dtype: torch.dtype,
+    length: int,
+    regime_: str,
+) -> None:
+    assert_as_defined(monkeypatch, capability, dims, dtype, length, regime_)

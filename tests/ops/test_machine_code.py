@@ -1,0 +1,112 @@
+"""The machine code of all kernels for Hopper has none of the patterns that compilers are known to get wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("triton")
+
+import torch
+import triton
+import triton.language as tl
+
+from tests.ops.calls import biwkv_call, conv_call, gated_norm_call, recurrent_call, scan_call
+from tests.ops.gla.compiling import DIMS, Binary, Variant, binaries, call_of
+from tests.ptx.patterns import overwritten_operands, transposed_products, unguarded_waits, warp_group_products
+from vigbench.ops import kernel_launch
+from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
+from vigbench.ops.gla.kernels.settings import Settings, default_settings, forbidden
+
+HOPPER = 90
+GRADIENTS = ("chunk_value_gradients", "chunk_key_gradients")
+
+
+def assert_safe(kernel: Binary) -> None:
+    ptx, name = kernel.compiled.asm["ptx"], kernel.kernel
+    products = warp_group_products(ptx)
+    assert not transposed_products(kernel.compiled.asm["ttgir"]), f"{name} turns a product around"
+    assert not any("n8k" in shape for shape in products), f"{name} has a product with 8 columns"
+    assert not unguarded_waits(ptx, kernel.warps), f"{name} does not wait for another warp group's products"
+    assert not (products and name in GRADIENTS), f"{name} multiplies by warp groups"
+    assert not overwritten_operands(kernel.compiled.asm["cubin"]), f"{name} overwrites what a product still reads"
+
+
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("dims", "gate"),
+    [
+        (DIMS[1], LOW_RANK),
+        pytest.param(DIMS[0], LOW_RANK, marks=pytest.mark.slow),
+        *(pytest.param(dims, LOG_DECAY, marks=pytest.mark.slow) for dims in DIMS),
+    ],
+)
+def test_gla(dims: tuple[int, int], gate: str, pass_: str) -> None:
+    found = binaries(HOPPER, lambda: call_of(Variant(pass_, *dims, "bfloat16", gate, HOPPER)))  # type: ignore[arg-type]
+    assert {kernel.kernel for kernel in found} >= (set(GRADIENTS) if pass_ == "backward" else {"chunk_outputs"})
+    for kernel in found:
+        assert_safe(kernel)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(recurrent_call("bfloat16", *DIMS[0]), id="recurrence"),
+        pytest.param(gated_norm_call("bfloat16", 64), id="gated norm"),
+        pytest.param(conv_call(384, "bfloat16", False), id="convolution"),
+        pytest.param(scan_call("forward", 384, "bfloat16"), id="scan"),
+        pytest.param(scan_call("backward", 384, "bfloat16"), id="scan, backward", marks=pytest.mark.slow),
+        pytest.param(biwkv_call("forward", "bfloat16"), id="Bi-WKV", marks=pytest.mark.slow),
+        pytest.param(biwkv_call("backward", "bfloat16"), id="Bi-WKV, backward", marks=pytest.mark.slow),
+    ],
+)
+def test_other_operators_multiply_no_matrices(call: Callable[[], object]) -> None:
+    for kernel in binaries(HOPPER, call):
+        assert_safe(kernel)
+        assert not warp_group_products(kernel.compiled.asm["ptx"]), kernel.kernel
+
+
+@triton.jit
+def all_that_is_forbidden(a, b, out, inner: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A product turned around as the operand of one with 16 columns, which two warp groups share: 8 for each."""
+    row, k, column = tl.arange(0, 64), tl.arange(0, inner), tl.arange(0, 16)
+    left = tl.load(a + row[:, None] * inner + k[None, :])
+    scores = tl.dot(left, tl.trans(left))
+    right = tl.load(b + row[:, None] * 16 + column[None, :])
+    tl.store(out + row[:, None] * 16 + column[None, :], tl.dot(tl.trans(scores.to(right.dtype)), right))
+
+
+def test_the_patterns_are_found_where_they_are() -> None:
+    a, b, out = (torch.empty(64, n, dtype=torch.bfloat16, device="meta") for n in (32, 16, 16))
+    constants: dict[str, Any] = {"inner": 32}
+    (kernel,) = binaries(
+        HOPPER,
+        lambda: kernel_launch.launch_kernel(all_that_is_forbidden, (1, 1, 1), a.device, (a, b, out), constants, 8, 1),
+    )
+    assert transposed_products(kernel.compiled.asm["ttgir"])
+    assert any("n8k" in shape for shape in warp_group_products(kernel.compiled.asm["ptx"]))
+
+
+def test_a_store_after_a_wait_without_a_barrier_is_found() -> None:
+    waiting = "x\n{\nwgmma.wait_group.sync.aligned 0;\n{}st.shared.b32 [%r1], %r2;\n"
+    assert unguarded_waits(waiting.replace("{}", ""), 8) == 1
+    assert unguarded_waits(waiting.replace("{}", ""), 4) == 0
+    assert unguarded_waits(waiting.replace("{}", "bar.sync 0;\n"), 8) == 0
+
+
+@pytest.mark.parametrize("capability", ["8.0", "8.9", "9.0", "10.0", "12.0"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_: str) -> None:
+    assert forbidden(default_settings(capability, dtype, pass_), capability, dtype, pass_) is None  # type: ignore[arg-type]
+
+
+def test_what_is_forbidden_on_hopper() -> None:
+    small, large = Settings(32, 16, 16, 16, 4, 2, 4, 1), Settings(64, 32, 64, 8, 4, 2, 4, 1)
+    half = torch.bfloat16
+    assert forbidden(small, "9.0", half, "backward") is None
+    assert "ptxas" in (forbidden(large, "9.0", half, "backward") or "")
+    assert forbidden(large, "9.0", half, "forward") is None
+    assert "11047" in (forbidden(large._replace(warps=8), "9.0", half, "forward") or "")
+    assert "10821" in (forbidden(large, "10.0", half, "forward") or "")
+    assert forbidden(large._replace(warps=8), "8.0", half, "backward") is None
