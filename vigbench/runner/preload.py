@@ -29,19 +29,20 @@ def hash_kernels() -> None:
         return
     from triton.runtime.jit import JITFunction
 
-    _triton_key()()
+    triton_key()()
     modules = [module for name, module in sys.modules.items() if name.startswith("vigbench.ops.")]
     for value in [value for module in modules for value in vars(module).values()]:
         if isinstance(value, JITFunction):
             _ = value.cache_key
 
 
-def _triton_key() -> Any:
+def triton_key() -> Any:
+    """Triton's function for the hash of itself; it remembers the answer."""
     try:
-        from triton.runtime.cache import triton_key
+        from triton.runtime.cache import triton_key as found
     except ImportError:  # before Triton 3.5
-        from triton.compiler.compiler import triton_key
-    return triton_key
+        from triton.compiler.compiler import triton_key as found
+    return found
 
 
 adopt_orphans()  # what a crashed worker leaves behind becomes the fork server's, where it is found and ended
