@@ -3,8 +3,10 @@
 import gc
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
@@ -20,15 +22,22 @@ def import_implementations() -> None:
             import_module(module.name)
 
 
-def hash_kernels() -> None:
-    """What Triton looks a compiled kernel up by: itself, a library of half a gigabyte, and each kernel's source.
+def has_nvidia_driver() -> bool:
+    """Whether kernels may be launched here, without asking CUDA, which no process may that forks; WSL's is called dxg."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
 
-    It keeps both hashes for a process; without this each worker would read everything again, which takes a second.
+
+def prepare_triton() -> None:
+    """What Triton does once a process: hashes of itself, a library of half a gigabyte, and of each kernel's source.
+
+    Compiled kernels are looked up by them. Without this each worker would read everything again, which takes a second.
     """
     if find_spec("triton") is None:
         return
     from triton.runtime.jit import JITFunction
 
+    with suppress(ImportError):  # not in every version; the first launch would import it
+        import_module("triton.experimental.gluon.nvidia.hopper")
     triton_key()()
     modules = [module for name, module in sys.modules.items() if name.startswith("vigbench.ops.")]
     for value in [value for module in modules for value in vars(module).values()]:
@@ -48,7 +57,8 @@ def triton_key() -> Any:
 adopt_orphans()  # what a crashed worker leaves behind becomes the fork server's, where it is found and ended
 warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")  # the end of such an orphan
 import_implementations()
-hash_kernels()
+if has_nvidia_driver():
+    prepare_triton()
 # a collection in a worker then looks at that worker's own objects, not at half a million of these: 0.5 s each time
 gc.collect()
 gc.freeze()
