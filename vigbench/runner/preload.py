@@ -23,7 +23,7 @@ def import_implementations() -> None:
 
 
 def has_nvidia_driver() -> bool:
-    """Whether kernels may be launched here, by the driver's device (dxg: WSL): a process that forks may not ask CUDA."""
+    """Whether kernels may be launched here, by the driver's device (WSL: dxg). Who forks may not ask CUDA."""
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
 
 
