@@ -58,19 +58,21 @@ def test_the_stages_of_all_attempts_add_up_to_the_case(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = iter([("contended",), ()])
+    reference_s = iter([0.5, 0.0])  # the second finds what the first has kept
 
     def measure(case: Case, planned: object, **options: object) -> Measured:
         begin = time.monotonic()
         time.sleep(0.02)
         spent = time.monotonic() - begin
         metrics = Metrics(latency_ms=1.0, start_s=spent / 4, timing_s=spent / 2, end_s=spent / 4)
+        metrics = metrics.model_copy(update={"reference_s": next(reference_s)})
         return Measured(Status.ok, marks=next(attempts), metrics=metrics, samples=({"latency_ms": (1.0,)},))
 
     monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
     store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
     continue_run(store, planned)
     (metrics,) = (record.metrics for record in store.records())
-    assert metrics.attempts == 2
+    assert (metrics.attempts, metrics.reference_s) == (2, 0.5)
     assert metrics.start_s is not None
     assert metrics.timing_s is not None
     assert metrics.end_s is not None

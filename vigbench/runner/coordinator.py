@@ -133,12 +133,14 @@ class Coordinator:
             self.progress.stage("again, since other processes disturbed it")
             attempts[2] = self._measure(case, sampling_s)
         spent = seconds_of(one.metrics for one in attempts.values())
+        references = [one.metrics.reference_s for one in attempts.values() if one.metrics.reference_s is not None]
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
         measured = attempts.pop(kept)
         extra: dict[str, float | int | None] = {
             "attempts": len(attempts) + 1,
             "case_s": (case_s := monotonic() - begin),
             **stage_columns(spent, case_s),
+            "reference_s": sum(references) if references else None,
             "timeout_s": self.planned.case_timeout_s,
             **achieved_columns(case, measured.metrics, self.ceilings),
         }
