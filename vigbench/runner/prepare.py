@@ -20,6 +20,7 @@ from vigbench.measure.settings import DTYPES, apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
+from vigbench.runner.kept_cost import kept_cost
 from vigbench.runner.operator import Operator, operator_cost
 from vigbench.runner.operator_gate import check_operator
 from vigbench.runner.references import References, wait_for
@@ -102,7 +103,7 @@ def prepare(
     on_stage("cost")
     try:
         operator_alone = model if isinstance(model, Operator) else None
-        cost = operator_cost(operator_alone, case) if operator_alone else count_cost(model, (1, *inputs.shape[1:]))
+        cost = kept_cost(references.folder, case, lambda: _count(model, case, inputs))
     except UnsupportedError:
         raise
     except ValueError as error:  # the model does not take this shape
@@ -148,6 +149,11 @@ def prepare(
         warmup_s=warmup_s,
         first_loss=first_loss,
     )
+
+
+def _count(model: nn.Module, case: Case, inputs: Tensor) -> Cost:
+    """What one image or sequence costs."""
+    return operator_cost(model, case) if isinstance(model, Operator) else count_cost(model, (1, *inputs.shape[1:]))
 
 
 def require_compiled(compilation: Compilation, case: Case) -> None:

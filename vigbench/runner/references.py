@@ -102,6 +102,11 @@ def _write(file: Path, result: Result) -> None:
     content = save({name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()})
     if len(content) + sum(one.stat().st_size for one in file.parent.iterdir()) > MOST_BYTES:
         return
+    write_whole(file, content)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all, since a worker may be killed at any moment. OSError if that fails."""
     unfinished = file.with_suffix(".unfinished")
     unfinished.write_bytes(content)
-    unfinished.replace(file)  # a worker may be killed at any moment
+    unfinished.replace(file)
