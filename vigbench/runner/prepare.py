@@ -102,7 +102,6 @@ def prepare(
 
     on_stage("cost")
     try:
-        operator_alone = model if isinstance(model, Operator) else None
         cost = kept_cost(references.folder, case, lambda: _count(model, case, inputs))
     except UnsupportedError:
         raise
@@ -111,8 +110,8 @@ def prepare(
 
     on_stage("check")
     gate = (
-        check_operator(operator_alone, case, inputs, references)
-        if operator_alone
+        check_operator(model, case, inputs, references)
+        if isinstance(model, Operator)
         else check(model, case, operator, inputs, references)
     )
     call, synchronize = iteration(model, case, inputs)
