@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import vigbench
 from vigbench.measure.memory import MIB, measure_memory
 from vigbench.ops.gla import bidirectional_gla
+from vigbench.records.stages import seconds_of
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
@@ -69,4 +70,29 @@ def test_more_than_the_device_holds_is_out_of_memory_and_the_next_case_runs() ->
 
 def test_the_smoke_suite_runs_on_cuda(tmp_path: Path) -> None:
     run = vigbench.run("smoke", out=tmp_path, device="cuda", overrides=Overrides(budget=300.0))
-    assert {record.status for record in run.store.records()} == {"ok"}
+    records = run.store.records()
+    assert {record.status for record in records} == {"ok"}
+    for metrics in (record.metrics for record in records):
+        assert metrics.device_s is not None
+        assert metrics.device_s > 0
+        assert sum(seconds_of([metrics]).values()) == pytest.approx(metrics.case_s)
+
+
+def test_a_second_case_finds_its_reference_kept(tmp_path: Path) -> None:
+    seconds = []
+    for batch in (1, 2):
+        case = Case(
+            subject="vig_tiny_patch16_224",
+            implementation="torch_chunk",
+            resolution=512,
+            batch_size=batch,
+            precision="bfloat16",
+            device="cuda",
+        )
+        job = Job(case=case, budget_s=1.0, references=str(tmp_path))
+        outcome = run_in_worker(job, timeout_s=120, on_stage=lambda stage: None)
+        assert outcome.status == "ok", outcome.reason
+        seconds.append(outcome.metrics.reference_s)
+    assert seconds[0] is not None
+    assert seconds[0] > 0
+    assert seconds[1] == 0.0

@@ -4,11 +4,13 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.utils.flop_counter import flop_registry
 
 import vigbench
 from vigbench.measure.cost import count_cost
 from vigbench.measure.memory import cpu_allocator_peak
 from vigbench.ops.attention import set_attention
+from vigbench.ops.cost import EXECUTED_FLOPS, register_cost
 
 DEIT_GMACS = {
     "deit_tiny_patch16_224": 1.2537,
@@ -106,3 +108,26 @@ def test_an_operator_without_formula_is_named() -> None:
 def test_a_shape_that_the_model_does_not_take_is_a_value_error() -> None:
     with pytest.raises(ValueError, match=r"VisionTransformer did not run on an input of shape \(1, 3, 64, 64\)"):
         count_cost(timm.create_model("deit_tiny_patch16_224"), (1, 3, 64, 64))
+
+
+def test_an_operator_that_registers_its_formulas_when_it_first_runs_is_counted_by_them() -> None:
+    library = torch.library.Library("vigbench_test", "FRAGMENT")
+    library.define("late(Tensor x) -> Tensor")
+    library.impl("late", torch.clone, "CompositeExplicitAutograd")
+
+    class Late(nn.Module):
+        forwards = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            packet = torch.ops.vigbench_test.late
+            if not self.forwards:
+                register_cost(packet, macs=lambda shape, **_: shape[-1], executed_macs=lambda shape, **_: 3 * shape[-1])
+            self.forwards += 1
+            return packet(x)
+
+    try:
+        cost = count_cost(Late(), (1, 3, 4, 32))
+        assert (cost.macs, cost.executed_macs, cost.calls, cost.uncounted) == (32, 96, 1, {})
+    finally:
+        flop_registry.pop(torch.ops.vigbench_test.late, None)
+        EXECUTED_FLOPS.pop(torch.ops.vigbench_test.late, None)

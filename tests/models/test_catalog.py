@@ -85,6 +85,39 @@ def test_every_subject_of_the_main_suite_takes_other_resolutions(
     assert model(torch.empty(1, 3, resolution, resolution, device="meta")).shape == (1, 1000)
 
 
+@pytest.mark.parametrize(
+    ("name", "implementation"),
+    [
+        ("vig_tiny_patch16_224", "torch_chunk"),
+        ("deit_tiny_patch16_224", "sdpa"),
+        ("vim_tiny_patch16_224", "torch_chunk"),
+        ("resnet18", "default"),
+    ],
+)
+def test_without_initial_values_a_model_has_the_same_tensors(name: str, implementation: str) -> None:
+    meta, real = build_on_meta(lambda: build_subject(name, implementation, 64)), build_subject(name, implementation, 64)
+    sides = [
+        [(name, x.shape, x.dtype) for name, x in (*model.named_parameters(), *model.named_buffers())]
+        for model in (meta, real)
+    ]
+    assert sides[0] == sides[1]
+    assert all(x.is_meta for x in meta.parameters())
+
+
+def test_tensors_with_values_are_filled_while_others_are_built_without() -> None:
+    filled: list[torch.Tensor] = []
+
+    def build() -> torch.nn.Module:
+        real = torch.empty(100, device="cpu")
+        torch.nn.init.normal_(real)
+        filled.extend((real, torch.zeros(3, device="cpu").fill_(2.0)))
+        return torch.nn.Linear(3, 3)
+
+    build_on_meta(build)
+    assert filled[0].std() > 0.1
+    assert filled[1].tolist() == [2.0] * 3
+
+
 def test_what_cannot_be_built_for_a_resolution_is_unsupported() -> None:
     with pytest.raises(UnsupportedError, match=r"250 px.*Leave this resolution out"):
         build_subject("xcit_tiny_12_p16_224", "default", 250)

@@ -105,8 +105,15 @@ def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def measure(subjects: Path) -> Measure:
     """Measure `misbehaving:<name>` in a real worker."""
 
-    def run(name: str, *, budget_s: float = 0.5, timeout_s: float = 60.0, resolution: int = 32) -> Outcome:
+    def run(
+        name: str,
+        *,
+        budget_s: float = 0.5,
+        timeout_s: float = 60.0,
+        resolution: int = 32,
+        on_stage: Callable[[str], None] = lambda stage: None,
+    ) -> Outcome:
         case = Case(subject=f"misbehaving:{name}", resolution=resolution, threads=1)
-        return run_in_worker(Job(case=case, budget_s=budget_s), timeout_s=timeout_s, on_stage=lambda stage: None)
+        return run_in_worker(Job(case=case, budget_s=budget_s), timeout_s=timeout_s, on_stage=on_stage)
 
     return run

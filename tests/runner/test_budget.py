@@ -38,3 +38,24 @@ def test_sampling_time_is_shared_and_bounded(budget: Budget) -> None:
     assert budget.sampling_s(case(100), later, left_s=0) == LEAST_S
     fair = budget.sampling_s(case(100), later, left_s=52)
     assert fair == pytest.approx((52 - 4 * CASE_OVERHEAD_S) / 4)
+
+
+def test_what_a_case_takes_beside_its_calls_is_the_least_that_was_seen(budget: Budget) -> None:
+    def seen(resolution: int, **metrics: float) -> Record:
+        one = finished(case(resolution), latency_ms=1.0, case_s=0.0)
+        return one.model_copy(update={"metrics": Metrics(latency_ms=1.0, **metrics)})
+
+    budget.learn(seen(100, case_s=20.0, timing_s=2.0, warmup_s=1.0))  # the first waits for imports
+    assert budget.least_s(case(1000, "b")) == pytest.approx(17.0)
+    budget.learn(seen(100, case_s=14.0, timing_s=5.0, warmup_s=1.0, attempts=2))
+    assert budget.least_s(case(1000, "b")) == pytest.approx(4.0)
+    budget.learn(seen(200, case_s=30.0, timing_s=5.0, warmup_s=1.0))
+    assert budget.least_s(case(1000, "b")) == pytest.approx(4.0)
+    fair = budget.sampling_s(case(100, "b"), [case(200, "c"), case(300, "d")], left_s=42.0)
+    assert fair == pytest.approx((42 - 3 * 4.0) / 3), "the others still fit"
+
+
+def test_a_case_that_failed_tells_nothing_of_what_one_takes(budget: Budget) -> None:
+    metrics = Metrics(case_s=0.2, timing_s=0.0)
+    budget.learn(finished(case(100), 1.0, 0.2).model_copy(update={"status": Status.error, "metrics": metrics}))
+    assert budget.least_s(case(1000, "b")) == CASE_OVERHEAD_S

@@ -54,6 +54,62 @@ def test_a_contended_case_is_measured_again_and_both_attempts_are_kept(
     assert store.samples(record.case_id, attempt=1) == {"latency_ms": [[90.0]]}
 
 
+def test_the_stages_of_all_attempts_add_up_to_the_case(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = iter([("contended",), ()])
+    reference_s = iter([0.5, 0.0])  # the second finds what the first has kept
+
+    def measure(case: Case, planned: object, **options: object) -> Measured:
+        begin = time.monotonic()
+        time.sleep(0.02)
+        spent = time.monotonic() - begin
+        metrics = Metrics(latency_ms=1.0, start_s=spent / 4, timing_s=spent / 2, end_s=spent / 4)
+        metrics = metrics.model_copy(update={"reference_s": next(reference_s)})
+        return Measured(Status.ok, marks=next(attempts), metrics=metrics, samples=({"latency_ms": (1.0,)},))
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=Overrides(resolution=[32]))
+    continue_run(store, planned)
+    (metrics,) = (record.metrics for record in store.records())
+    assert (metrics.attempts, metrics.reference_s) == (2, 0.5)
+    assert metrics.start_s is not None
+    assert metrics.timing_s is not None
+    assert metrics.end_s is not None
+    assert metrics.timing_s == pytest.approx(2 * metrics.start_s), "of both"
+    assert metrics.start_s + metrics.timing_s + metrics.end_s == pytest.approx(metrics.case_s)
+    assert metrics.end_s >= metrics.start_s, "and what the coordinator itself took"
+
+
+def test_workers_share_a_folder_for_references_that_is_gone_after_the_run(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+
+    def run(job: Job, **_: object) -> Outcome:
+        assert job.references is not None
+        assert Path(job.references).is_dir()
+        folders.append(job.references)
+        return Outcome(status=Status.error, reason="no")
+
+    monkeypatch.setattr("vigbench.runner.repeat.run_in_worker", run)
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    continue_run(store, planned)
+    assert len(folders) == 3
+    assert len(set(folders)) == 1
+    assert not Path(folders[0]).exists()
+
+
+def test_a_run_needs_no_place_for_temporary_files(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("vigbench.runner.run.TemporaryDirectory", none)
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", lambda *_, **__: ok_in(5.0))
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    assert continue_run(store, planned)
+
+
 def ok_in(latency_ms: float) -> Measured:
     metrics = Metrics(latency_ms=latency_ms, other_load=0.0)
     return Measured(Status.ok, metrics=metrics, samples=({"latency_ms": (latency_ms,)},))

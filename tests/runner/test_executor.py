@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from vigbench.records.stages import seconds_of
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case
@@ -39,6 +40,32 @@ def test_a_fault_ends_in_one_status_with_a_reason(measure: Measure, name: str, s
     assert outcome.status == status
     assert reason in outcome.reason
     assert outcome.metrics.latency_ms is None, "what failed is never timed"
+
+
+REACHED_BEFORE_A_CALL = ["start", "build", "cost", "check", "end"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("fine", ["start", "build", "cost", "check", "warm-up", "memory", "timing", "path", "end"]),
+        ("raises", REACHED_BEFORE_A_CALL),
+        ("exits", REACHED_BEFORE_A_CALL),
+        pytest.param("hangs", REACHED_BEFORE_A_CALL, marks=pytest.mark.slow),
+    ],
+)
+def test_every_stage_that_was_reached_has_its_seconds_by_the_coordinator_s_clock(
+    measure: Measure, name: str, stages: list[str]
+) -> None:
+    told: list[str] = []
+    begin = time.monotonic()
+    outcome = measure(name, timeout_s=60 if name != "hangs" else 10, on_stage=told.append)
+    wall_s = time.monotonic() - begin
+    seconds = seconds_of([outcome.metrics])
+    assert sorted(seconds) == sorted(stages)
+    assert told == stages[1:-1], "the first and the last no worker can tell"
+    assert all(one >= 0 for one in seconds.values())
+    assert 0 < sum(seconds.values()) <= wall_s
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from vigbench.records.schema import Metrics, Status
+from vigbench.records.stages import seconds_of
 from vigbench.runner import repeat
 from vigbench.runner.messages import Outcome
 from vigbench.runner.repeat import Measured, measure_in_processes
@@ -61,3 +62,24 @@ def test_kernel_times_of_two_kinds_are_not_averaged(monkeypatch: pytest.MonkeyPa
     alike = together(monkeypatch, (10.0, 10.0), kernel_ms=(1.0, 2.0), kernel_time_source=("profile",) * 2).metrics
     assert (alike.kernel_ms, alike.kernel_time_source) == (1.5, "profile")
     assert together(monkeypatch, (10.0, 10.0)).metrics.kernel_time_source is None
+
+
+def test_a_failure_keeps_the_seconds_of_the_processes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = Outcome(
+        status=Status.ok,
+        metrics=Metrics(latency_ms=1.0, throughput_img_per_s=1e3, start_s=1.0, timing_s=2.0, end_s=0.5),
+        samples={"latency_ms": (1.0,) * 10},
+    )
+    failed = Outcome(status=Status.crashed, reason="gone", metrics=Metrics(start_s=0.25, check_s=3.0, end_s=0.5))
+    outcomes = iter([fine, failed])
+    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=2)
+    measured = measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
+    assert measured.status is Status.crashed
+    assert seconds_of([measured.metrics]) == {"start": 1.25, "timing": 2.0, "check": 3.0, "end": 1.0}
+    assert measured.metrics.latency_ms is None
+
+
+def test_seconds_of_all_processes_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = together(monkeypatch, (10.0, 10.0), check_s=(1.0, 2.0), reference_s=(0.5, 0.0), end_s=(0.25, 0.25))
+    assert (measured.metrics.check_s, measured.metrics.reference_s, measured.metrics.end_s) == (3.0, 0.5, 0.5)

@@ -24,6 +24,7 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
     assert cpu.budget <= 600
     assert cuda.batch_size == [1, 64]
     assert set(cuda.precision) == {"bfloat16", "float32"}
+    assert cuda.cuda_graph == [False, True]
     assert (min(cuda.resolution), max(cuda.resolution)) == (224, 2048)
     implementations = {entry.name: entry.implementations for entry in suite.subjects}
     assert implementations == {
@@ -52,6 +53,12 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
         ("[64, 128]", "[64, -1]", ["profiles.cpu.resolution.1", "greater than or equal to 1", "-1"]),
         ("[64, 128]", "[64, 1.5]", ["profiles.cpu.resolution.1", "integer", "1.5"]),
         ("[64, 128]", "[]", ["profiles.cpu.resolution", "empty"]),
+        (
+            "threads: 1",
+            "exclude: [{cuda_graf: true}]\n    threads: 1",
+            ["profiles.cpu.exclude.0.cuda_graf", "did you mean 'cuda_graph'"],
+        ),
+        ("threads: 1", "exclude: [{}]\n    threads: 1", ["profiles.cpu.exclude.0", "name the axes"]),
         ("[eager, sdpa]", "[]", ["subjects.1.attention", "empty"]),
         ("attention:", "atention:", ["subjects.1.atention", "did you mean 'attention'", "name, attention, gla"]),
         ("resolution: [64, 128]", "length: 64", ["profiles.cpu", "name a resolution for models, or length and shape"]),

@@ -9,6 +9,7 @@ from vigbench.runner.run import plan_suite
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan
+from vigbench.suites.schema import Profile, Suite
 from vigbench.suites.shape import Shape
 
 SUITE = load_suite("resolution-scaling")
@@ -22,7 +23,57 @@ def test_cases_run_by_resolution_and_never_twice() -> None:
     planned = plan(SUITE, Device.cuda, resolve)
     resolutions = [case.resolution for case in planned.cases]
     assert resolutions == sorted(resolutions)
-    assert len({case.case_id for case in planned.cases}) == len(planned.cases) == 7 * 2 * 2 * 10
+    assert len({case.case_id for case in planned.cases}) == len(planned.cases) == 7 * (2 * 2 + 1) * 10
+
+
+def test_one_image_is_measured_as_a_cuda_graph_too_where_launching_can_matter() -> None:
+    graphs = {(case.batch_size, case.precision) for case in plan(SUITE, Device.cuda, resolve).cases if case.cuda_graph}
+    assert graphs == {(1, "bfloat16")}
+    plain = {case for case in plan(SUITE, Device.cuda, resolve).cases if not case.cuda_graph}
+    for case in plan(SUITE, Device.cuda, resolve).cases:
+        assert not case.cuda_graph or case.model_copy(update={"cuda_graph": False}) in plain, "to compare with"
+
+
+def profile_with(exclude: object, **axes: object) -> Profile:
+    settings = {"resolution": [32, 64], "batch_size": [1, 2], "cuda_graph": [False, True], "budget": 60}
+    return Profile.model_validate({**settings, **axes, "exclude": exclude})
+
+
+def suite_with(exclude: object, **axes: object) -> Suite:
+    return Suite(name="one", question="?", subjects=["a"], profiles={Device.cpu: profile_with(exclude, **axes)})
+
+
+def left(suite: Suite, **overrides: object) -> set[tuple[int | None, int, bool]]:
+    cases = plan(suite, Device.cpu, resolve, Overrides(**overrides)).cases  # type: ignore[arg-type]
+    return {(case.resolution, case.batch_size, case.cuda_graph) for case in cases}
+
+
+def test_an_exclusion_leaves_out_what_has_one_of_the_values_on_every_axis_that_it_names() -> None:
+    everything = left(suite_with([]))
+    assert len(everything) == 8
+    assert left(suite_with([{"cuda_graph": True, "batch_size": 2}])) == {
+        one for one in everything if one[1:] != (2, True)
+    }
+    assert left(suite_with([{"resolution": [32, 64], "cuda_graph": True}, {"batch_size": 2}])) == {
+        (32, 1, False),
+        (64, 1, False),
+    }
+    with pytest.raises(ValueError, match="leave no case"):
+        left(suite_with([{"batch_size": [1, 2]}]))
+
+
+def test_what_the_command_line_asks_for_is_not_excluded() -> None:
+    suite = suite_with([{"cuda_graph": True, "batch_size": 2}])
+    assert left(suite, batch_size=[2]) == {(32, 2, False), (64, 2, False)}
+    assert left(suite, cuda_graph=[True]) == {(32, 1, True), (64, 1, True)}
+    assert left(suite, batch_size=[2], cuda_graph=[True], resolution=[32]) == {(32, 2, True)}
+
+
+def test_exclusions_survive_the_run_s_own_file() -> None:
+    suite = suite_with([{"cuda_graph": True, "batch_size": 2}, {"shape": "3x32x64@4096"}])
+    again = Suite.model_validate(suite.model_dump(mode="json"))
+    assert again == suite
+    assert left(again) == left(suite)
 
 
 def test_every_axis_can_be_overridden() -> None:

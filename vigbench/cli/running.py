@@ -11,6 +11,7 @@ import typer
 
 from vigbench.cli import options
 from vigbench.cli.measuring import command_line, measure
+from vigbench.cli.stage_times import time_spent
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
@@ -92,6 +93,10 @@ def run(
     limit_mib = None if memory_limit is None else options.memory_mib("--memory-limit", memory_limit)
     if resume is None:
         options.require_subjects("run", suite, subject)
+    if not plan_only:
+        from vigbench.runner import fork_server
+
+        fork_server.start()  # it imports torch while this process does
 
     from vigbench.records.schema import FAULTS
     from vigbench.runner.max_batch import BatchLimits
@@ -111,6 +116,8 @@ def run(
         return 130
     if max_batch:
         print_largest_batches(store.records())
+    if spent := time_spent(store.records()):
+        print(spent)
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:
         from vigbench.cli.reporting import report_on

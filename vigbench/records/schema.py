@@ -222,7 +222,33 @@ class Metrics(BaseModel):
         None, description="backend of scaled_dot_product_attention that ran: flash, efficient, cudnn, math"
     )
     # bookkeeping
-    build_s: float | None = Field(None, description="seconds to build the model and move it to the device")
+    start_s: float | None = Field(
+        None,
+        description="seconds from asking for the worker until it speaks; the first case of a run waits for imports",
+    )
+    device_s: float | None = Field(None, description="CUDA: seconds to open the device: driver and context")
+    build_s: float | None = Field(
+        None, description="seconds to build the model and its inputs and move them to the device"
+    )
+    cost_s: float | None = Field(None, description="seconds to count multiply-adds")
+    check_s: float | None = Field(
+        None, description="seconds of the correctness gate, in which kernels are compiled and libraries loaded"
+    )
+    reference_s: float | None = Field(
+        None,
+        description="those of them in which reference implementations computed; 0 where the results of an earlier case "
+        "were kept",
+    )
+    warmup_s: float | None = Field(None, description="seconds of warm-up")
+    memory_s: float | None = Field(None, description="seconds of the memory pass")
+    timing_s: float | None = Field(
+        None,
+        description="seconds of timing: latency, throughput, kernel time, energy, and the looks at other processes",
+    )
+    path_s: float | None = Field(None, description="seconds to profile what ran")
+    end_s: float | None = Field(
+        None, description="seconds from the outcome until the process and all that it held is gone, and of bookkeeping"
+    )
     compile_s: float | None = Field(None, description="seconds of the first call where `compile` is on")
     kernel_compile_s: float | None = Field(
         None, description="seconds that Triton compiled (or loaded) kernels before timing; empty where there are none"
@@ -230,7 +256,11 @@ class Metrics(BaseModel):
     graph_breaks: int | None = Field(
         None, description="places at which torch.compile had to leave the model to Python; empty without `compile`"
     )
-    case_s: float | None = Field(None, description="seconds from the start of the worker to its record")
+    case_s: float | None = Field(
+        None,
+        description="seconds from asking for the worker to the record, of all processes and attempts: the sum of "
+        "start_s, device_s, build_s, cost_s, check_s, warmup_s, memory_s, timing_s, path_s and end_s",
+    )
     timeout_s: float | None = Field(None, description="seconds after which each worker process was to be stopped")
     other_load: float | None = Field(
         None, description="share of the machine's CPU used by others before timing, 0 to 1"

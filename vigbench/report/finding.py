@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vigbench.report.curves import Curve, Panel, Point
@@ -27,7 +27,7 @@ MEMORY = (ACTIVATIONS, PEAK)
 
 @dataclass(frozen=True)
 class Pair:
-    """ViG beside DeiT of the same size, or GLA beside attention, at the largest size that both reach in one setting."""
+    """ViG beside DeiT of the same size, or GLA beside attention, at one size that both reach in one setting."""
 
     panel: Panel
     extent: int
@@ -38,19 +38,23 @@ class Pair:
 
 def find_pair(panels: Sequence[Panel], metric: Metric) -> Pair | None:
     """The first pair in the order of settings (most results first) and sizes (small models first)."""
-    for panel in panels:
-        for size in ("",) if panel.setting.shape else SIZES:
-            ours = [c for c in panel.curves if c.family == "vig" and c.size == size and c.points]
-            theirs = [c for c in panel.curves if c.family == "deit" and c.size == size and c.points]
-            shared = {p.extent for c in ours for p in c.points} & {p.extent for c in theirs for p in c.points}
-            if shared:
-                extent = max(shared)
-                reaching = {c.subject for c in ours if c.at(extent)}
-                plain = min(reaching, key=lambda subject: (len(subject), subject))  # ViG before ViG-H
-                our_best = best([c for c in ours if c.subject == plain], metric, extent)
-                their_best = best(theirs, metric, extent)
-                eager = next((c for c in theirs if c.implementation == "eager" and c is not their_best), None)
-                return Pair(panel, extent, our_best, their_best, eager)
+    return next((pair for panel in panels if (pair := pair_at(panel, metric, max))), None)
+
+
+def pair_at(panel: Panel, metric: Metric, choose: Callable[[set[int]], int]) -> Pair | None:
+    """The pair of one setting, small models first, at the extent that `choose` takes of those that both reach."""
+    for size in ("",) if panel.setting.shape else SIZES:
+        ours = [c for c in panel.curves if c.family == "vig" and c.size == size and c.points]
+        theirs = [c for c in panel.curves if c.family == "deit" and c.size == size and c.points]
+        shared = {p.extent for c in ours for p in c.points} & {p.extent for c in theirs for p in c.points}
+        if shared:
+            extent = choose(shared)
+            reaching = {c.subject for c in ours if c.at(extent)}
+            plain = min(reaching, key=lambda subject: (len(subject), subject))  # ViG before ViG-H
+            our_best = best([c for c in ours if c.subject == plain], metric, extent)
+            their_best = best(theirs, metric, extent)
+            eager = next((c for c in theirs if c.implementation == "eager" and c is not their_best), None)
+            return Pair(panel, extent, our_best, their_best, eager)
     return None
 
 

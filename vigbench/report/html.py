@@ -21,6 +21,7 @@ from vigbench.report.curves import panels, with_brief
 from vigbench.report.figures import draw_all
 from vigbench.report.finding import Panels, headline
 from vigbench.report.infos import Info, as_infos, device_of, run_of, source, states, when
+from vigbench.report.launching import launching_lines
 from vigbench.report.metrics import KERNEL, LATENCY, PLOTTED
 from vigbench.report.page import render
 from vigbench.report.payload import as_json, payload
@@ -91,6 +92,7 @@ def _answers(
     return [
         *(changed_lines(versus) if versus else []),
         *speed_line(shown),
+        *launching_lines(shown),
         *(scaling_lines(frame, rows, speed, shown[speed.column]) if speed else []),
         *memory_line(shown),
         *claim_line(claims),

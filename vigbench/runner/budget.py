@@ -30,6 +30,7 @@ class Budget:
     _seconds_per_gmac: dict[str, float] = field(default_factory=dict)
     _estimated_s: float = 0.0
     _actual_s: float = 0.0
+    _overhead_s: float | None = None  # the least that a process of a case took beside warm-up and timing
 
     def learn(self, record: Record) -> None:
         """Take a finished case into account."""
@@ -37,10 +38,19 @@ class Budget:
         if spent is not None:
             self._estimated_s += self.estimate_s(record.case)
             self._actual_s += spent
+        if record.status is Status.ok and spent is not None and record.metrics.timing_s is not None:
+            beside_s = spent - record.metrics.timing_s - (record.metrics.warmup_s or 0.0)
+            once_s = beside_s / (record.metrics.attempts or 1) / self.processes
+            self._overhead_s = once_s if self._overhead_s is None else min(once_s, self._overhead_s)
         latency = record.metrics.latency_ms
         gmacs = self.gmacs(record.case)
         if record.status is Status.ok and latency is not None and gmacs > 0:
             self._seconds_per_gmac[record.case.series] = latency / 1e3 / gmacs
+
+    @property
+    def overhead_s(self) -> float:
+        """Seconds that every process of a case takes beside its calls: the least seen, before that a guess."""
+        return CASE_OVERHEAD_S if self._overhead_s is None else self._overhead_s
 
     def expected_s(self, case: Case) -> float:
         """The plan's guess, scaled by how wrong it has been so far."""
@@ -54,14 +64,14 @@ class Budget:
     def least_s(self, case: Case) -> float:
         """The least time in which a case can end in a record: certain only once its series has one."""
         rate = self._seconds_per_gmac.get(case.series)
-        once = CASE_OVERHEAD_S if rate is None else CASE_OVERHEAD_S + MINIMUM_CALLS * rate * self.gmacs(case)
+        once = self.overhead_s if rate is None else self.overhead_s + MINIMUM_CALLS * rate * self.gmacs(case)
         return self.processes * once
 
     def sampling_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
         """Seconds of warm-up and sampling in each process of `case`; `later` cases still fit in what is left."""
         slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
         share = slack / (1 + len(later)) / self.processes
-        minimum = SAMPLING_CALLS / MINIMUM_CALLS * (self.least_s(case) / self.processes - CASE_OVERHEAD_S)
+        minimum = SAMPLING_CALLS / MINIMUM_CALLS * (self.least_s(case) / self.processes - self.overhead_s)
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
 
     def can_repeat(self, later: Sequence[Case], left_s: float, spent_s: float) -> bool:

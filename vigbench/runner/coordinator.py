@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from vigbench.models.family import family_of
 from vigbench.models.own import is_own
 from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
@@ -59,6 +60,7 @@ class Coordinator:
         stop: asked between two cases whether the user wants to stop.
         batch_limits: finds the largest batch of a case; None: not asked for.
         ceilings: what the device reaches at best, by precision, see `runner.ceilings`; for operators.
+        references: folder in which workers keep what references computed; None: nowhere.
     """
 
     store: RunStore
@@ -68,6 +70,7 @@ class Coordinator:
     stop: StopRequest
     batch_limits: BatchLimits | None = None
     ceilings: Mapping[str, Any] = field(default_factory=dict)
+    references: str | None = None
 
     def run(self) -> None:
         """Measure every case that the store does not hold yet, or holds as pruned, or as stopped after less time.
@@ -129,11 +132,15 @@ class Coordinator:
         if CONTENDED in measured.marks and self.budget.can_repeat(later, end - monotonic(), monotonic() - begin):
             self.progress.stage("again, since other processes disturbed it")
             attempts[2] = self._measure(case, sampling_s)
+        spent = seconds_of(one.metrics for one in attempts.values())
+        references = [one.metrics.reference_s for one in attempts.values() if one.metrics.reference_s is not None]
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
         measured = attempts.pop(kept)
         extra: dict[str, float | int | None] = {
             "attempts": len(attempts) + 1,
-            "case_s": monotonic() - begin,
+            "case_s": (case_s := monotonic() - begin),
+            **stage_columns(spent, case_s),
+            "reference_s": sum(references) if references else None,
             "timeout_s": self.planned.case_timeout_s,
             **achieved_columns(case, measured.metrics, self.ceilings),
         }
@@ -157,7 +164,9 @@ class Coordinator:
         return record
 
     def _measure(self, case: Case, sampling_s: float) -> Measured:
-        return measure_in_processes(case, self.planned, sampling_s=sampling_s, on_stage=self.progress.stage)
+        return measure_in_processes(
+            case, self.planned, sampling_s=sampling_s, on_stage=self.progress.stage, references=self.references
+        )
 
     def _reason_to_stop(self, case: Case, left_s: float) -> str:
         least_s, limit_s = self.budget.least_s(case), self.planned.case_timeout_s

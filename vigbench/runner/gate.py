@@ -15,6 +15,7 @@ from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import Path
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
+from vigbench.runner.references import References, Result
 from vigbench.runner.subject import build_on_device, gradients_of, loss_of, make_inputs
 from vigbench.suites.case import Case, Precision
 
@@ -49,7 +50,9 @@ class Gate:
     unverified: bool = False
 
 
-def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) -> Gate:
+def check(
+    model: nn.Module, case: Case, operator: str | None, inputs: Tensor, references: References | None = None
+) -> Gate:
     """Compare one image's output, and in training the gradients, with the reference in float32 on the same weights.
 
     The comparison is made at the case's resolution, or at the largest one below it at which the reference fits.
@@ -57,21 +60,22 @@ def check(model: nn.Module, case: Case, operator: str | None, inputs: Tensor) ->
     Args:
         model: the case's model on its device; left as it was.
         operator: the operator whose implementations differ; None: only finiteness is checked.
-        inputs: (batch, 3, height, width); the first image is used.
+        inputs: (batch, 3, height, width); the output for the first image has to be finite.
+        references: what earlier cases' references computed; None: nothing is kept.
 
     Raises:
         WrongResultError: if a value is not finite, or farther from the reference than the precision allows.
     """
+    references = references or References()
     training = model.training
     model.eval()  # dropout and stochastic depth are random in training mode; the operators are the same
     try:
-        image = inputs[:1]
-        require_finite(*_run(model, image, case))
+        require_finite(*_run(model, inputs[:1], case))
         if operator is None:
             return Gate()
         side = min(case.extent, _largest_px(operator, case))
         while side >= min(SMALLEST_GATE_PX, case.extent):
-            if gate := if_it_fits(partial(_compare, model, image, case, operator, side)):
+            if gate := if_it_fits(partial(_compare, model, case, operator, side, references)):
                 return gate
             side //= 2
         return Gate(unverified=True)
@@ -89,14 +93,15 @@ def _largest_px(operator: str, case: Case) -> int:
     return (LARGEST_GRADIENT_PX if case.phase.trains else LARGEST_PX).get(operator, case.extent)
 
 
-def _at_resolution(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
-    """The model and an image of `side` px; a model that is built for one size is built anew, with the same weights."""
-    if side == case.extent:
-        return model, image
-    if operator != "attention":  # vigbench's own models take any size
-        return model, image[:, :, :side, :side]
-    smaller = case.model_copy(update={"resolution": side, "batch_size": 1})
-    return build_on_device(smaller).eval(), make_inputs(smaller)
+def _at_resolution(model: nn.Module, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
+    """The model and an image of `side` px, the same in cases of every batch size and of larger resolutions.
+
+    A model that is built for one size is built anew, with the same weights.
+    """
+    alone = case.model_copy(update={"resolution": side, "batch_size": 1})
+    if operator == "attention" and side != case.extent:  # vigbench's own models take any size
+        model = build_on_device(alone).eval()
+    return model, make_inputs(alone)
 
 
 def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
@@ -109,24 +114,31 @@ def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
     return None
 
 
-def _compare(model: nn.Module, image: Tensor, case: Case, operator: str, side: int) -> Gate:
-    model, image = _at_resolution(model, image, case, operator, side)
+def _compare(model: nn.Module, case: Case, operator: str, side: int, references: References) -> Gate:
+    model, image = _at_resolution(model, case, operator, side)
     if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
         return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
-    with full_float32():
-        expected, expected_gradients = _run(_reference(model, operator), image.float(), case)
-    error = relative_error(output, expected)
-    require_close(error, TOLERANCE[tolerance_class(case)], "The output", case, f"{side} px")
-    if not case.phase.trains:
-        return Gate(error, None, side)
-    worst, name = gradient_error(gradients, expected_gradients)
-    require_close(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, f"{side} px")
-    return Gate(error, worst, side)
+
+    def compute() -> Result:
+        with full_float32():
+            return _run(_reference(model, operator), image.float(), case)
+
+    def judge(expected: Result) -> Gate:
+        error = relative_error(output, expected[0])
+        require_close(error, TOLERANCE[tolerance_class(case)], "The output", case, f"{side} px")
+        if not case.phase.trains:
+            return Gate(error, None, side)
+        worst, name = gradient_error(gradients, expected[1])
+        require_close(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, f"{side} px")
+        return Gate(error, worst, side)
+
+    what = {"subject": case.subject, "gradients": case.phase.trains, "threads": case.threads}
+    return references.judged([*model.parameters(), *model.buffers(), image], what, compute, judge)
 
 
-def _run(model: nn.Module, image: Tensor, case: Case) -> tuple[Tensor, dict[str, Tensor]]:
+def _run(model: nn.Module, image: Tensor, case: Case) -> Result:
     """Output and, in training, the gradients of the mean square of the output: by parameter, and `input`."""
     if not case.phase.trains:
         with torch.inference_mode():

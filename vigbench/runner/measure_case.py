@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from vigbench.measure.closed_form import are_disputed, closed_form_macs
 from vigbench.measure.compilation import watch_kernels
@@ -24,12 +25,15 @@ from vigbench.runner.messages import Outcome
 from vigbench.runner.observe import look_inside, measure_held, measure_taken
 from vigbench.runner.parts import drift_columns, measure_step_parts, share_for_parts
 from vigbench.runner.prepare import Prepared, prepare
+from vigbench.runner.references import References
 from vigbench.suites.case import Case
 
 OnStage = Callable[[str], None]
 
 
-def measure_case(case: Case, budget_s: float, on_stage: OnStage, *, calibrate: bool = False) -> Outcome:
+def measure_case(
+    case: Case, budget_s: float, on_stage: OnStage, *, calibrate: bool = False, references: Path | None = None
+) -> Outcome:
     """Measure one case in this process; every foreseeable failure becomes a status with a reason.
 
     Args:
@@ -37,11 +41,12 @@ def measure_case(case: Case, budget_s: float, on_stage: OnStage, *, calibrate: b
         budget_s: seconds for warm-up and sampling.
         on_stage: told what happens now, in a word.
         calibrate: whether a fixed workload takes turns with the case.
+        references: folder in which the run keeps what references computed; None: nowhere.
     """
 
     def measure() -> Outcome:
         with watch_kernels() as kernel_s:
-            prepared = replace(prepare(case, budget_s, on_stage), kernel_s=kernel_s)
+            prepared = replace(prepare(case, budget_s, on_stage, References(references)), kernel_s=kernel_s)
         return _measure(prepared, max(0.0, budget_s - prepared.warmup_s), on_stage, calibrate)
 
     return guarded(case, measure)
@@ -76,7 +81,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             "gradient_error": gate.gradient_error,
             "gate_resolution": gate.resolution,
             "gate_length": gate.length,
-            "build_s": prepared.build_s,
+            "reference_s": prepared.reference_s,
             "compile_s": prepared.compile_s,
             "kernel_compile_s": sum(prepared.kernel_s) if prepared.kernel_s else None,
             "graph_breaks": prepared.compilation and prepared.compilation.graph_breaks,

@@ -33,6 +33,7 @@ class Job(_Message):
     budget_s: float = 1.0
     calibrate: bool = False
     memory_limit_mib: float | None = None
+    references: str | None = None  # folder for what references compute, shared by the cases of a run
 
     def to_json(self) -> str:
         """Without defaults, so that an older build in another environment knows every key."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from vigbench.measure.settings import full_float32
 from vigbench.ops.subjects import OPERATORS
 from vigbench.runner.gate import Gate, WrongResultError, if_it_fits, require_close, require_finite, tolerance_class
 from vigbench.runner.operator import REFERENCES, Operator
+from vigbench.runner.references import References, Result
 from vigbench.runner.subject import gradients_of, run_backward
 from vigbench.suites.case import Case, Phase
 
@@ -26,10 +27,10 @@ LONGEST = {
 SHORTEST = 64  # below it there is nothing left to compare
 WINDOW, MARGIN = 2048, 1024  # tokens; over the margin, decays of -0.05 a token leave e**-50 of a state
 
-Result = tuple[Tensor, Mapping[str, Tensor]]  # output, and in training the gradients by name
 
-
-def check_operator(operator: Operator, case: Case, output_gradient: Tensor) -> Gate:
+def check_operator(
+    operator: Operator, case: Case, output_gradient: Tensor, references: References | None = None
+) -> Gate:
     """Compare output and, in training, the gradients of q, k, v and log-decays with the reference's.
 
     Twice: one sequence on its own, at the case's length or at the largest one at which the reference fits and takes
@@ -39,22 +40,24 @@ def check_operator(operator: Operator, case: Case, output_gradient: Tensor) -> G
         operator: the case's, on its device; left without gradients.
         case: says precision and phase.
         output_gradient: where the backward pass starts; of no token in inference.
+        references: what earlier cases' references computed; None: nothing is kept.
 
     Raises:
         WrongResultError: if a value is not finite, or farther from the reference than the precision allows.
     """
+    references = references or References()
     whole = _run(operator, output_gradient, case)
     require_finite(*whole)
     if _is_reference(operator, case):
         return Gate(0.0, 0.0 if case.phase.trains else None, length=case.length)
     if operator.subject.directions > 0:
-        end = if_it_fits(partial(_compare_end, operator, output_gradient, whole, case))
+        end = if_it_fits(partial(_compare_end, operator, output_gradient, whole, case, references))
     else:
         end = Gate()  # every token of attention depends on every other
     del whole
     length = min(case.extent, LONGEST[operator.subject.operator][case.phase])
     while length >= min(SHORTEST, case.extent):
-        if alone := if_it_fits(partial(_compare_alone, operator, output_gradient, case, length)):
+        if alone := if_it_fits(partial(_compare_alone, operator, output_gradient, case, length, references)):
             return replace(alone, unverified=end is None)
         length //= 2
     return Gate(unverified=True)
@@ -64,21 +67,44 @@ def _is_reference(operator: Operator, case: Case) -> bool:
     return tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator.subject.operator][0]
 
 
-def _compare_alone(operator: Operator, output_gradient: Tensor, case: Case, length: int) -> Gate:
+def _compare_alone(
+    operator: Operator, output_gradient: Tensor, case: Case, length: int, references: References
+) -> Gate:
     alone, gradient = operator.cut(0, 0, length), output_gradient[:1, :length]
-    found, expected = _run(alone, gradient, case), _run_reference(alone, gradient, case)
-    error, gradient_error = _require_equal(found, expected, case, f"{length} tokens")
-    return Gate(error, gradient_error, length=length)
+    found = _run(alone, gradient, case)
+
+    def judge(expected: Result) -> Gate:
+        error, gradient_error = _require_equal(found, expected, case, f"{length} tokens")
+        return Gate(error, gradient_error, length=length)
+
+    return _judged(alone, gradient, case, references, judge)
 
 
-def _compare_end(operator: Operator, output_gradient: Tensor, whole: Result, case: Case) -> Gate:
+def _compare_end(
+    operator: Operator, output_gradient: Tensor, whole: Result, case: Case, references: References
+) -> Gate:
     """The last tokens of the last sequence, of which what lies before the window has no part left."""
     first = max(0, case.extent - WINDOW)
     settled = MARGIN if first > 0 else 0
     window = operator.cut(case.batch_size - 1, first, case.extent)
-    expected = _run_reference(window, output_gradient[-1:, first:], case)
     where = f"the end of the last sequence, {case.extent_text}"
-    return Gate(*_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where))
+
+    def judge(expected: Result) -> Gate:
+        return Gate(*_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where))
+
+    return _judged(window, output_gradient[-1:, first:], case, references, judge)
+
+
+def _judged(
+    operator: Operator, output_gradient: Tensor, case: Case, references: References, judge: Callable[[Result], Gate]
+) -> Gate:
+    """What `judge` says of the reference's result on the tensors of this operator."""
+
+    def compute() -> Result:
+        return _run_reference(operator, output_gradient, case)
+
+    what = {"subject": case.subject, "gradients": case.phase.trains, "threads": case.threads, "scale": operator.scale}
+    return references.judged([*operator.parameters(), output_gradient], what, compute, judge)
 
 
 def _last_from(result: Result, token: int) -> Result:

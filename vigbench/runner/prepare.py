@@ -20,8 +20,10 @@ from vigbench.measure.settings import DTYPES, apply_settings
 from vigbench.models.catalog import UnsupportedError, describe, require_supported
 from vigbench.ops.registry import get_implementation
 from vigbench.runner.gate import Gate, WrongResultError, check
+from vigbench.runner.kept_cost import kept_cost
 from vigbench.runner.operator import Operator, operator_cost
 from vigbench.runner.operator_gate import check_operator
+from vigbench.runner.references import References, wait_for
 from vigbench.runner.step_check import check_replay, check_step
 from vigbench.runner.subject import build_on_device, iteration, make_inputs
 from vigbench.runner.training_step import TrainingStep, require_steppable
@@ -48,7 +50,7 @@ class Prepared:
     criterion: Criterion
     cost: Cost
     gate: Gate
-    build_s: float
+    reference_s: float | None
     compile_s: float | None
     compilation: Compilation | None
     warmup_iterations: int
@@ -72,32 +74,46 @@ def operator_of(case: Case) -> str | None:
     return subject.operator
 
 
-def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Prepared:
+def prepare(
+    case: Case, budget_s: float, on_stage: Callable[[str], None], references: References | None = None
+) -> Prepared:
     """All that protocol 1 asks for before memory and timing.
+
+    Args:
+        case: what to prepare.
+        budget_s: seconds of sampling, of which warm-up takes a share.
+        on_stage: told what happens now.
+        references: what earlier cases' references computed; None: nothing is kept.
 
     Raises:
         UnsupportedError: if the subject cannot run with these settings, or here.
         WrongResultError: if its result is wrong.
     """
+    references = references or References()
+    if case.device == "cuda" and torch.cuda.is_available():
+        on_stage("device")
+        torch.cuda.synchronize()  # opens the driver and makes a context, which the first tensor there would do
     on_stage("build")
     operator = operator_of(case)
     apply_settings(threads=case.threads, tf32=case.tf32)
-    begin = perf_counter()
     model = build_on_device(case)
-    build_s = perf_counter() - begin
     inputs = make_inputs(case)
+    wait_for(inputs.device)
 
     on_stage("cost")
     try:
-        operator_alone = model if isinstance(model, Operator) else None
-        cost = operator_cost(operator_alone, case) if operator_alone else count_cost(model, (1, *inputs.shape[1:]))
+        cost = kept_cost(references.folder, case, lambda: _count(model, case, inputs))
     except UnsupportedError:
         raise
     except ValueError as error:  # the model does not take this shape
         raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
 
     on_stage("check")
-    gate = check_operator(operator_alone, case, inputs) if operator_alone else check(model, case, operator, inputs)
+    gate = (
+        check_operator(model, case, inputs, references)
+        if isinstance(model, Operator)
+        else check(model, case, operator, inputs, references)
+    )
     call, synchronize = iteration(model, case, inputs)
     compile_s, compilation = None, None
     if case.compile:
@@ -125,13 +141,18 @@ def prepare(case: Case, budget_s: float, on_stage: Callable[[str], None]) -> Pre
         criterion=criterion,
         cost=cost,
         gate=gate,
-        build_s=build_s,
+        reference_s=references.seconds,
         compile_s=compile_s,
         compilation=compilation,
         warmup_iterations=warmup_iterations,
         warmup_s=warmup_s,
         first_loss=first_loss,
     )
+
+
+def _count(model: nn.Module, case: Case, inputs: Tensor) -> Cost:
+    """What one image or sequence costs."""
+    return operator_cost(model, case) if isinstance(model, Operator) else count_cost(model, (1, *inputs.shape[1:]))
 
 
 def require_compiled(compilation: Compilation, case: Case) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic, sleep
-from types import ModuleType
 
 import psutil
 
+from vigbench.runner.fork_server import context, without_main
 from vigbench.runner.messages import Block, Job, Message, decode
 from vigbench.runner.worker import worker_main
 
@@ -27,14 +24,6 @@ GRACE_S = 5.0  # between a worker's outcome and the end of its process
 KILL_S = 30.0  # for a killed process to vanish; a driver or a network disk can hold one in the kernel for ever
 LOG_TAIL = 300  # characters of a crashed worker's last words
 _alive: set[int] = set()  # pids of this process's workers
-
-
-@lru_cache(maxsize=1)
-def _context() -> ForkServerContext:
-    """A fork server that has torch and timm imported, so that a worker starts in milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vigbench.runner.preload"])
-    return context
 
 
 class WorkerEndedError(Exception):
@@ -52,12 +41,12 @@ class Worker:
     """
 
     def __init__(self, job: Job, python: str | None = None, *, forked: bool = True) -> None:
-        self._here, there = _context().Pipe(duplex=True)
-        output, output_end = _context().Pipe(duplex=False)
+        self._here, there = context().Pipe(duplex=True)
+        output, output_end = context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
-            process = _context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
-            with _without_main():
+            process = context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
+            with without_main():
                 process.start()
             assert process.pid is not None
             self._join: Callable[[float | None], None] = process.join
@@ -193,17 +182,6 @@ def _kill_all(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.kill()  # psutil makes sure that the pid still means the same process
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep the worker from importing the user's script, which may call `vigbench.run` outside a `__main__` guard."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _start_alone(python: str | None, connection: Connection, output: Connection, job: Job) -> subprocess.Popen[bytes]:

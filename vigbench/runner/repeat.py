@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.records.schema import Metrics, Status
+from vigbench.records.stages import STAGES, seconds_of, stage_columns
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.messages import Job, Outcome
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
@@ -27,9 +28,10 @@ SUM_OF_ALL = (
     "effective_samples",
     "outliers",
     "warmup_iterations",
-    "build_s",
     "compile_s",
     "kernel_compile_s",
+    "reference_s",
+    *STAGES.values(),
 )
 MIDDLE_OF_ALL = (
     "calibrated_latency", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "kernel_ms", "kernel_low_ms",
@@ -70,7 +72,9 @@ class Measured:
         return float(failed), float(contended), float(metrics.gpu_others or 0), max(load, drop)
 
 
-def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None]) -> Measured:
+def measure_in_processes(
+    case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None], references: str | None = None
+) -> Measured:
     """Measure a case as often as the plan says, each time in a fresh process; the first failure is the result.
 
     Args:
@@ -78,8 +82,9 @@ def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_sta
         planned: processes, calibration and timeout.
         sampling_s: seconds of warm-up and sampling in each process.
         on_stage: told what happens now.
+        references: folder in which the run keeps what references computed; None: nowhere.
     """
-    job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate)
+    job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate, references=references)
     outcomes: list[Outcome] = []
     for number in range(1, planned.processes + 1):
         where = f" ({number}/{planned.processes})" if planned.processes > 1 else ""
@@ -89,9 +94,10 @@ def measure_in_processes(case: Case, planned: Plan, *, sampling_s: float, on_sta
 
         outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
         if outcome.status is not Status.ok:
-            return _of(
-                [outcome], case.device, f"{outcome.reason} (process {number} of {planned.processes})" if where else ""
-            )
+            reason = f"{outcome.reason} (process {number} of {planned.processes})" if where else ""
+            spent = stage_columns(seconds_of(one.metrics for one in (*outcomes, outcome)))
+            failed = _of([outcome], case.device, reason)
+            return replace(failed, metrics=failed.metrics.model_copy(update=spent))
         outcomes.append(outcome)
     return _of(outcomes, case.device)
 

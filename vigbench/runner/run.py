@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from vigbench.models.own import require_buildable
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
+from vigbench.runner import fork_server
 from vigbench.runner.budget import Budget
 from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
@@ -80,6 +83,7 @@ def start_run(
     command_line: Sequence[str] | None = None,
 ) -> tuple[RunStore, Plan]:
     """Plan a suite and make its folder; `continue_run` does the measuring."""
+    fork_server.start()
     definition, planned = plan_for(suite, device, overrides)
     info = describe_run(
         definition,
@@ -231,16 +235,27 @@ def continue_run(
         planned.budget_s, lambda case: estimated_s(case, planned.processes), gmacs.__getitem__, planned.processes
     )
     stop = stop or StopRequest()
-    with store.lock() as problem:
+    with store.lock() as problem, _folder_for_references() as references:
         if problem:
             print(f"vigbench: {problem}", file=sys.stderr)
         store.prepare()
         ceilings = (store.info().get("environment") or {}).get("ceilings") or {}
-        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits, ceilings).run()
+        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits, ceilings, references).run()
         finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}
         if finished:
             store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
     return finished
+
+
+@contextmanager
+def _folder_for_references() -> Iterator[str | None]:
+    """A folder that is gone when the run ends; None where there is no place for temporary files."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(TemporaryDirectory(prefix="vigbench-", ignore_cleanup_errors=True))
+        except OSError:
+            folder = None
+        yield folder
 
 
 def run(

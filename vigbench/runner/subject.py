@@ -36,10 +36,11 @@ def make_inputs(case: Case) -> Tensor:
     """
     if case.resolution is None:
         return make_output_gradient(case)
-    generator = torch.Generator().manual_seed(SEED)
-    images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator)
+    device = case.device.value  # drawn there: a batch of large images would take a CPU several seconds
+    generator = torch.Generator(device).manual_seed(SEED)
+    images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator, device=device)
     layout = torch.channels_last if case.channels_last else torch.contiguous_format
-    return images.to(device=case.device.value, dtype=DTYPES[case.precision], memory_format=layout)
+    return images.to(dtype=DTYPES[case.precision], memory_format=layout)
 
 
 def runnable(model: nn.Module, case: Case) -> Callable[[Tensor], Tensor]:

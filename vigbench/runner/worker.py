@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
@@ -49,7 +50,8 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
 
     match job.task:
         case Task.measure:
-            say(measure_case(case, job.budget_s, on_stage, calibrate=job.calibrate))
+            references = None if job.references is None else Path(job.references)
+            say(measure_case(case, job.budget_s, on_stage, calibrate=job.calibrate, references=references))
         case Task.fit:
             say(fit_case(case, job.memory_limit_mib))
         case Task.describe:

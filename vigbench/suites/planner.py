@@ -42,9 +42,13 @@ class Overrides:
         return replace(self, budget=None, case_timeout=None) != Overrides()
 
     def applied_to(self, profile: Profile) -> Profile:
-        """The profile with the overridden settings, checked like a suite file's."""
-        changes = {name: value for name in Profile.model_fields if (value := getattr(self, name)) is not None}
-        return Profile.model_validate({**profile.model_dump(), **changes})
+        """The profile with the overridden settings, checked like a suite file's.
+
+        What is asked for is not left out: an exclusion ends to hold where all axes that it names are overridden.
+        """
+        changes = {name: value for name in Profile.model_fields if (value := getattr(self, name, None)) is not None}
+        kept = [one for one in profile.exclude if not one.model_fields_set <= changes.keys()]
+        return Profile.model_validate({**profile.model_dump(), **changes, "exclude": kept})
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         for settings in product(*(getattr(profile, name) for name in others))
         for subject, implementation in subjects
     ]
+    cases = [case for case in cases if not any(one.matches(case) for one in profile.exclude)]
+    if not cases:
+        raise ValueError(f"The exclusions of suite {suite.name} leave no case: change {device}.exclude, or the axes.")
     return Plan(tuple(dict.fromkeys(cases)), profile.budget, profile.case_timeout, profile.processes, profile.calibrate)
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from vigbench.nearest import one_of
-from vigbench.suites.case import Device, Phase, Precision
+from vigbench.suites.case import Case, Device, Phase, Precision
 from vigbench.suites.duration import parse_duration
 from vigbench.suites.shape import parse_entry
 
@@ -97,9 +106,28 @@ class Axes(_Strict):
     tf32: OneOrMore[Flag] = [False]
 
 
-class Profile(Axes):
-    """The axes for one kind of device, and the time they may take."""
+class Exclusion(Axes):
+    """Cases to leave out: those that have, on each axis that is named, one of the values given there."""
 
+    @model_validator(mode="after")
+    def _says_something(self) -> Exclusion:
+        if not self.model_fields_set:
+            raise ValueError(f"name the axes of the cases to leave out: {one_of(Axes.model_fields)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in to_dict(self).items() if name in self.model_fields_set}
+
+    def matches(self, case: Case) -> bool:
+        """Whether it leaves a case out."""
+        return all(str(getattr(case, name)) in map(str, getattr(self, name)) for name in self.model_fields_set)
+
+
+class Profile(Axes):
+    """The axes for one kind of device, what to leave out of their product, and the time that all may take."""
+
+    exclude: list[Exclusion] = []
     implementation: Names | None = None
     threads: Annotated[int, Field(ge=0, strict=True)] = 0
     processes: Whole = 1

@@ -125,6 +125,6 @@ def test_a_tuned_row_that_compilers_get_wrong_is_left_out(monkeypatch: pytest.Mo
 
 
 def test_the_shipped_table_is_one() -> None:
-    for key, settings in tuned_table().items():
+    for key, row in tuned_table().items():
         assert key.length in (*LENGTH_BUCKETS, 0)
-        assert settings.chunk in (16, 32, 64, 128)
+        assert row.chunk in (16, 32, 64, 128)
