@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigbench.ops.gla.kernels.settings import Row, Settings, default_settings, format_rows, parse_rows
-from vigbench.runner.tune import CHOICES, Task, descend, tune
+from vigbench.runner.tune import CHOICES, IsolatedTrial, Task, descend, tune
+from vigbench.suites.case import Device
 
 START = default_settings("9.0", torch.bfloat16, "forward")
 TASK = Task("bfloat16", 3, 32, 64, 4096, 32, "forward")
@@ -75,3 +76,26 @@ def test_anything_else_is_not_a_table(text: str) -> None:
 def test_only_a_gpu_can_be_tuned() -> None:
     with pytest.raises(ValueError, match="no CUDA device"):
         next(tune([TASK], torch.device("cpu")))
+
+
+def test_what_is_forbidden_is_never_tried() -> None:
+    backward = Task("bfloat16", 3, 32, 64, 4096, 32, "backward")
+    asked: list[Settings] = []
+    descend(
+        backward.default("9.0"),
+        lambda settings: asked.append(settings) or 1.0 / settings.chunk,  # type: ignore[func-returns-value]
+        lambda settings: backward.allows("9.0", settings),
+    )
+    assert asked
+    assert max(settings.chunk for settings in asked) < 64
+
+
+def test_a_candidate_that_ends_its_process_costs_one_process() -> None:
+    """On a CPU every launch fails: each candidate breaks its process, and the search goes on."""
+    small = Task("float32", 1, 16, 16, 32, 1, "forward")
+    with IsolatedTrial(small, Device.cpu) as trial:
+        first, second = small.default("9.0"), small.default("9.0")._replace(chunk=32)
+        assert trial.seconds(first) is None
+        assert trial.seconds(second) is None
+        assert set(trial.crashed) == {first, second}
+        assert all(trial.crashed.values())

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from vigbench.cli import (
+    checking,
     claiming,
     comparing,
     doctor,
@@ -48,6 +49,7 @@ app.command("profile")(profiling.profile)
 app.command("report")(reporting.report)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
+app.command("check")(checking.check)
 app.command("tune")(tuning.tune)
 
 

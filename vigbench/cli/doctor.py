@@ -43,6 +43,8 @@ def doctor(noise: Noise = False, threads: Threads = 0) -> None:
     print("\nImplementations")
     for name, text in implementation_rows():
         print(f"  {name:24}  {text}")
+    print("\nChecks")
+    print(f"  {checked_text(device, environment)}")
     print("\nOptional packages")
     for name, (purpose, command) in OPTIONAL_PACKAGES.items():
         print(f"  {name:24}  {_installed(name) or f'missing: {command}'} ({purpose})")
@@ -78,6 +80,21 @@ def implementation_rows() -> list[tuple[str, str]]:
         reason = one.unsupported_reason(device)
         rows.append((f"{one.operator}/{one.name}", f"unsupported: {reason}" if reason else one.description))
     return rows
+
+
+def checked_text(device: str, environment: dict[str, Any]) -> str:
+    """What has passed `vigbench check` with this device and these versions, in a line."""
+    from vigbench.measure.environment import device_name
+    from vigbench.records.checks import checked_here, passed
+
+    good = passed(checked_here(device_name(device), environment))
+    if not good:
+        return "nothing has passed with this device and these versions: vigbench check (a minute or two)"
+    by_name: dict[str, list[str]] = {}
+    for name in sorted(good):
+        operator, implementation, precision = name.split("/")
+        by_name.setdefault(f"{operator}/{implementation}", []).append(precision)
+    return "\n  ".join(f"{name:24}  passed in {', '.join(precisions)}" for name, precisions in by_name.items())
 
 
 def _print_devices(environment: dict[str, Any]) -> None:

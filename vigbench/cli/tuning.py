@@ -38,8 +38,10 @@ def tune(
     """
     import torch
 
+    from vigbench.measure.environment import describe_environment
     from vigbench.ops.gla.kernels import settings as kernel_settings
     from vigbench.records.files import write_atomically
+    from vigbench.runner.check import unchecked_line
     from vigbench.runner.tune import tune as find
 
     tasks = _tasks(shape, length, precision, passes, batch_size)
@@ -51,6 +53,10 @@ def tune(
     rows = kernel_settings.parse_rows(path.read_text("utf-8")) if path.exists() else {}
     open_tasks = [task for task in tasks if again or task.key(capability) not in rows]
     print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are in {path} already; --again repeats them.")
+    environment = describe_environment("cuda", 0)
+    wanted = {f"gla/triton_fused/{task.precision}" for task in tasks}
+    if line := unchecked_line(torch.cuda.get_device_name(device), environment, wanted):
+        print(line)
     for task, found in find(open_tasks, device):
         print(f"{task.label()}: {_outcome(found)}", flush=True)
         if found is None:

@@ -31,7 +31,8 @@ class Implementation:
     `devices` are torch device types; empty means any. `training` says whether it has a backward, `inference_only`
     on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only, `float64` says
     whether it takes double precision, `infinite_decay` whether log-decays of -inf (a state is forgotten) are among its
-    inputs; of operators without decays it says nothing.
+    inputs; of operators without decays it says nothing. `repeatable` says whether the same inputs give the same bits
+    again, gradients included: no promise of code that is not the project's own.
     `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
     has to show or must not show: the proof that the label is what ran. `must_run_on_cuda` are more of the first kind.
@@ -48,6 +49,7 @@ class Implementation:
     half_only: tuple[str, ...] = ()
     float64: bool = True
     infinite_decay: bool = True
+    repeatable: bool = True
     check: str | None = None
     must_run: tuple[str, ...] = ()
     must_run_on_cuda: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ class Implementation:
         if kind == "cuda" and not torch.cuda.is_available():
             return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
         if dtype == torch.float64 and not self.float64:
-            return f"{self.name} sums in float32: choose an implementation that takes float64"
+            return f"{self.name} takes no float64: choose an implementation that does"
         if kind in self.half_only and dtype is not None and dtype not in HALF:
             return f"{self.name} takes half precision only on {kind}: choose bfloat16 or float16"
         return None if self.check is None else str(reason) if (reason := _load(self.check)()) else None

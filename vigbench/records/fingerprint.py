@@ -78,10 +78,16 @@ def digest(of: Mapping[str, str]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def code_hash() -> str:
-    """12 hexadecimal digits over vigbench's Python files and shipped suites, equal in a checkout and when installed."""
-    files = {path.relative_to(_PACKAGE.parent).as_posix(): path for path in _PACKAGE.rglob("*.py")}
-    files |= {f"suites/{name}.yaml": path for name, path in suite_files().items()}
+def code_hash(folder: str = "") -> str:
+    """12 hexadecimal digits over vigbench's Python files and shipped suites, equal in a checkout and when installed.
+
+    With `folder`, over the Python and JSON files of that subpackage alone.
+    """
+    inside = [*_PACKAGE.joinpath(folder).rglob("*.py")]
+    if folder:
+        inside += _PACKAGE.joinpath(folder).rglob("*.json")
+    files = {path.relative_to(_PACKAGE.parent).as_posix(): path for path in inside}
+    files |= {} if folder else {f"suites/{name}.yaml": path for name, path in suite_files().items()}
     hashes = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(files.items())]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12]
 

@@ -23,6 +23,8 @@ class Task(StrEnum):
     describe = "describe"  # the device and the environment
     ceilings = "ceilings"  # what the device reaches at best
     contest = "contest"  # timed blocks on command, in turns with another worker
+    check = "check"  # one implementation of an operator against float64
+    trial = "trial"  # kernel settings on command, each checked and timed
 
 
 class Job(_Message):
@@ -33,6 +35,7 @@ class Job(_Message):
     budget_s: float = 1.0
     calibrate: bool = False
     memory_limit_mib: float | None = None
+    argument: str = ""  # what else the task needs, as JSON
     references: str | None = None  # folder for what references compute, shared by the cases of a run
 
     def to_json(self) -> str:
@@ -41,9 +44,13 @@ class Job(_Message):
 
 
 class Block(_Message):
-    """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end."""
+    """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end.
+
+    To a trial of kernel settings: time the settings in `argument`, as JSON; 0: end.
+    """
 
     calls: int
+    argument: str = ""
 
 
 class Stage(_Message):

@@ -27,6 +27,7 @@ from vigbench.records.store import RunStore
 from vigbench.runner import fork_server
 from vigbench.runner.budget import Budget
 from vigbench.runner.ceilings import measure_ceilings
+from vigbench.runner.check import unchecked_line, used_by
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.interrupt import StopRequest
@@ -91,6 +92,10 @@ def start_run(
         list(command_line if command_line is not None else sys.argv),
         shipped=str(suite) in list_suites(),
     )
+    if info["device"] == "cuda" and (
+        line := unchecked_line(info["device_name"], info["environment"], used_by(planned.cases))
+    ):
+        print(f"vigbench: {line}", file=sys.stderr)
     if ceilings := measure_ceilings(planned.cases):
         info["environment"] = {**info["environment"], "ceilings": ceilings}
     return _create_folder(Path(out), info), planned

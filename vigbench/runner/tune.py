@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from triton.runtime.errors import TritonError
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
-from vigbench.measure.device_time import measure_kernel_time
-from vigbench.measure.sampling import criterion_for
-from vigbench.measure.settings import DTYPES, SEED
-from vigbench.ops.gla.kernels import launch
-from vigbench.ops.gla.kernels.launch import log_decay_gates
+from vigbench.measure.settings import DTYPES
 from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, forbidden, key_of
-from vigbench.ops.gla.reference import reference
+from vigbench.runner.messages import Block, Durations, Job, Outcome
+from vigbench.runner.messages import Task as WorkerTask
+from vigbench.runner.process import Worker, WorkerEndedError
+from vigbench.suites.case import Case, Device
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
 CHOICES: dict[str, tuple[int, ...]] = {
@@ -33,8 +30,7 @@ CHOICES: dict[str, tuple[int, ...]] = {
     "stages": (1, 2, 3),
 }
 GAIN = 0.98  # of the best time so far, or noise would decide
-SECONDS_EACH = 0.3  # of sampling, for one candidate
-CHECKED_TOKENS = 512  # the reference goes token by token
+TIMEOUT_S = 120.0  # for one candidate, compiling and a first process included
 
 Seconds = Callable[[Settings], float | None]
 """Device seconds of a call with these settings; None where they do not run, or give a wrong result."""
@@ -121,57 +117,57 @@ def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Fo
         raise ValueError("Kernels are tuned on the GPU that will run them: there is no CUDA device here.")
     capability = capability_of(device)
     for task in tasks:
-        yield task, descend(task.default(capability), Trial(task, device).seconds, partial(task.allows, capability))
+        with IsolatedTrial(task, Device(device.type)) as trial:
+            yield task, descend(task.default(capability), trial.seconds, partial(task.allows, capability))
 
 
-class Trial:
-    """Runs a task's pass with any settings, checks it against the reference and times it."""
+class IsolatedTrial:
+    """Tries a task's settings in a process of its own: those that break the device end that process, not the search.
 
-    def __init__(self, task: Task, device: torch.device) -> None:
-        self.task, self.device = task, device
-        self.inputs = _inputs(task, device)
-        self.short = [x[:1, :CHECKED_TOKENS] for x in self.inputs]
-        self.expected = self._defined()
+    Attributes:
+        crashed: settings that ended a process, and how.
+    """
+
+    def __init__(self, task: Task, device: Device) -> None:
+        case = Case(subject="gla", length=1, heads=1, key_dim=16, value_dim=16, device=device, threads=1)
+        self._job = Job(case=case, task=WorkerTask.trial, argument=json.dumps(asdict(task)))
+        self._worker: Worker | None = None
+        self.crashed: dict[Settings, str] = {}
+
+    def __enter__(self) -> IsolatedTrial:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
 
     def seconds(self, settings: Settings) -> float | None:
-        """Median device seconds of one call, None where it fails or is wrong."""
+        """Median device seconds of one call; None where it does not run, is wrong or ends its process."""
         try:
-            errors = [relative_error(x, y) for x, y in zip(self.run(self.short, settings), self.expected, strict=True)]
-            if not max(errors) <= OPERATOR_TOLERANCE["gla"][self.task.precision]:
-                return None
-            criterion = criterion_for(self.device.type)
-            call = lambda: self.run(self.inputs, settings)  # noqa: E731
-            time = measure_kernel_time(call, self.device, criterion, SECONDS_EACH)
-        except TritonError:  # it does not compile, or asks for more than the GPU has
+            worker = self._started()
+            worker.send(Block(calls=1, argument=json.dumps(settings._asdict())))
+            answer = worker.receive(monotonic() + TIMEOUT_S)
+        except (WorkerEndedError, TimeoutError) as error:
+            self._crash(settings, str(error) or f"no answer within {TIMEOUT_S:.0f} s")
             return None
-        return None if time is None else time.samples.interval().median
+        if isinstance(answer, Outcome):
+            self._crash(settings, answer.reason)
+            return None
+        assert isinstance(answer, Durations)
+        return answer.seconds[0] if answer.seconds else None
 
-    def run(self, inputs: list[Tensor], settings: Settings) -> list[Tensor]:
-        """The pass with these settings: the output, or all gradients."""
-        q, k, v, g_fwd, g_bwd, grad = inputs
-        gates = log_decay_gates(g_fwd, g_bwd)
-        if self.task.pass_ == "forward":
-            return [launch.forward(q, k, v, gates, 1.0, settings)]
-        return launch.backward(grad, q, k, v, gates, 1.0, settings)
+    def _started(self) -> Worker:
+        if self._worker is None:
+            self._worker = Worker(self._job)
+            answer = self._worker.receive(monotonic() + TIMEOUT_S)
+            if isinstance(answer, Outcome):
+                raise WorkerEndedError(answer.reason)
+        return self._worker
 
-    def _defined(self) -> list[Tensor]:
-        q, k, v, g_fwd, g_bwd, grad = [x.detach().float() for x in self.short]
-        if self.task.pass_ == "forward":
-            return [reference(q, k, v, g_fwd, g_bwd, 1.0)]
-        leaves = [x.requires_grad_() for x in (q, k, v, g_fwd, g_bwd)]
-        return list(torch.autograd.grad(reference(q, k, v, g_fwd, g_bwd, 1.0), leaves, grad))
+    def _crash(self, settings: Settings, reason: str) -> None:
+        self.crashed[settings] = reason
+        self._end()
 
-
-def _inputs(task: Task, device: torch.device) -> list[Tensor]:
-    """q, k, v, both log-decays as in ViG, and the output's gradient, with the strides of ViG's projections."""
-    generator = torch.Generator(device).manual_seed(SEED)
-    heads, key, value = task.heads, task.key_dim, task.value_dim
-    widths = [heads * dim for dim in (key, key, value)]
-
-    def normal(width: int) -> Tensor:
-        return torch.randn(task.batch_size, task.length, width, generator=generator, device=device)
-
-    dtype = DTYPES[task.precision]
-    projected = [x.unflatten(-1, (heads, -1)) for x in normal(sum(widths)).to(dtype).split(widths, -1)]
-    gates = (F.logsigmoid(normal(2 * heads * key)) / 16).to(dtype).unflatten(-1, (2, heads, key)).unbind(2)
-    return [*projected, *gates, normal(heads * value).to(dtype).unflatten(-1, (heads, -1))]
+    def _end(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None

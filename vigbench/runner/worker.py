@@ -62,6 +62,14 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             from vigbench.runner.ceilings import ceilings_here  # likewise
 
             say(guarded(case, lambda: Outcome(status=Status.ok, description=json.dumps(ceilings_here(case)))))
+        case Task.check:
+            from vigbench.runner.check import check_here  # likewise
+
+            say(guarded(case, lambda: check_here(case, job.argument)))
+        case Task.trial:
+            from vigbench.runner.trial import try_settings  # needs triton
+
+            try_settings(case, job.argument, say, commands)
         case Task.contest:
             contest(case, job.budget_s, say, commands)
 

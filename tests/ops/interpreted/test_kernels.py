@@ -23,7 +23,8 @@ from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 from vigbench.ops.gla.triton_recurrent import triton_recurrent
 from vigbench.ops.gla.triton_unfused import triton_unfused
-from vigbench.runner.tune import Task, Trial
+from vigbench.runner.trial import Trial
+from vigbench.runner.tune import Task
 
 IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}

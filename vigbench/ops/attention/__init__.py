@@ -10,6 +10,7 @@ register(
     Implementation(
         operator="attention",
         name="sdpa",
+        repeatable=False,
         description="torch's scaled_dot_product_attention: fused, the score matrix never reaches memory",
         target="vigbench.ops.attention.softmax:sdpa",
         must_run=("aten::_scaled_dot_product_*attention*",),
@@ -29,6 +30,7 @@ register(
     Implementation(
         operator="attention",
         name="sdpa_flash",
+        repeatable=False,
         description="the same, by its FlashAttention-2 backend (on a CPU by the flash kernel for CPUs)",
         target="vigbench.ops.attention.softmax:sdpa_flash",
         half_only=("cuda",),
@@ -39,6 +41,7 @@ register(
     Implementation(
         operator="attention",
         name="sdpa_efficient",
+        repeatable=False,
         description="the same, by its memory-efficient backend (CUTLASS)",
         target="vigbench.ops.attention.softmax:sdpa_efficient",
         devices=("cuda",),
@@ -49,6 +52,7 @@ register(
     Implementation(
         operator="attention",
         name="sdpa_cudnn",
+        repeatable=False,
         description="the same, by cuDNN: the strongest of torch's own on Hopper",
         target="vigbench.ops.attention.softmax:sdpa_cudnn",
         devices=("cuda",),
@@ -60,6 +64,7 @@ register(
     Implementation(
         operator="attention",
         name="sdpa_math",
+        repeatable=False,
         description="the same, by its plain backend: materialises the score matrix",
         target="vigbench.ops.attention.softmax:sdpa_math",
         must_run=("aten::_scaled_dot_product_attention_math",),
@@ -69,6 +74,8 @@ register(
     Implementation(
         operator="attention",
         name="flex",
+        float64=False,
+        repeatable=False,
         description="torch's flex_attention, compiled: Triton on CUDA; on a CPU C++, with the scores in memory",
         target="vigbench.ops.attention.flex:flex",
         inference_only=("cpu",),
@@ -80,6 +87,7 @@ register(
     Implementation(
         operator="attention",
         name="flash_attn",
+        repeatable=False,
         description="FlashAttention-2 by the flash-attn package",
         target="vigbench.ops.attention.external:flash_attn",
         requires=("flash_attn", "flash_attn_2_cuda"),
@@ -93,6 +101,7 @@ register(
     Implementation(
         operator="attention",
         name="flash_attn_4",
+        repeatable=False,
         description="FlashAttention-4 by the flash-attn-4 package",
         target="vigbench.ops.attention.external:flash_attn_4",
         requires=("flash_attn.cute",),

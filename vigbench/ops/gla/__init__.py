@@ -63,6 +63,7 @@ register(
     Implementation(
         operator="gla",
         name="fla",
+        repeatable=False,
         description="flash-linear-attention's chunk_gla, once each way; log-decays have to be finite",
         target="vigbench.ops.gla.external:fla",
         requires=("triton", "fla", "einops"),

@@ -30,6 +30,7 @@ register(
     Implementation(
         operator="scan",
         name="mamba_ssm",
+        repeatable=False,
         description="mamba-ssm's CUDA kernel, once each way",
         target="vigbench.ops.scan.external:mamba_ssm",
         requires=("mamba_ssm", "selective_scan_cuda"),

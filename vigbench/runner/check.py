@@ -1,0 +1,208 @@
+"""Checks operators' implementations side by side, each in its own process: one that breaks the device ends alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from vigbench.measure.operator_check import CHECKS, check_implementation
+from vigbench.measure.operator_check.judge import PRECISIONS, Finding
+from vigbench.measure.settings import apply_settings
+from vigbench.models.catalog import describe
+from vigbench.models.own import is_own
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.ops.registry import Implementation, UnsupportedError
+from vigbench.records.checks import checked_here, unchecked
+from vigbench.records.schema import Status
+from vigbench.runner.executor import run_in_worker
+from vigbench.runner.messages import Job, Outcome, Task
+from vigbench.suites.case import Case, Device
+
+TIMEOUT_S = 300.0
+NOT_REPEATED = "the same inputs gave other bits the second time"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one process checks."""
+
+    operator: str
+    implementation: str
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """operator/implementation/precision."""
+        return f"{self.operator}/{self.implementation}/{self.precision}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a unit.
+
+    Attributes:
+        status: `ok`, `wrong_result`, `unsupported`, `crashed`, `timeout`, `error` or `out_of_memory`.
+        error: the error nearest to or farthest beyond its bound, relative to the largest value; None where there is
+            none, or where a value is not finite (then `where` says which).
+        allowed: that bound.
+        where: the tensor and the sample with that error.
+        reason: why it did not pass, or what of it could not be computed.
+        samples: calls that were compared.
+        seconds: with the start of the process.
+    """
+
+    operator: str
+    implementation: str
+    precision: str
+    status: Status
+    reason: str
+    error: float | None
+    allowed: float | None
+    where: str
+    samples: int
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether this is more than something that cannot run here."""
+        return self.status not in (Status.ok, Status.unsupported)
+
+    @property
+    def name(self) -> str:
+        """operator/implementation/precision."""
+        return f"{self.operator}/{self.implementation}/{self.precision}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**asdict(self), "status": self.status.value}
+
+
+def units(
+    operators: Sequence[str] | None = None,
+    implementations: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+) -> list[Unit]:
+    """Every combination that is asked for; None is all. ValueError for a name that does not exist."""
+    _require("--operator", operators, list(CHECKS))
+    names = {one.name for check in CHECKS.values() for one in check.implementations()}
+    _require("--implementation", implementations, sorted(names))
+    _require("--precision", precisions, list(PRECISIONS))
+    return [
+        Unit(operator, one.name, precision)
+        for operator, check in CHECKS.items()
+        if operators is None or operator in operators
+        for one in check.implementations()
+        if implementations is None or one.name in implementations
+        for precision in PRECISIONS
+        if precisions is None or precision in precisions
+    ]
+
+
+def check(wanted: Sequence[Unit], device: Device, jobs: int) -> Iterator[Row]:
+    """A row for each unit, as soon as it is there.
+
+    Args:
+        wanted: what to check.
+        device: where.
+        jobs: processes side by side.
+    """
+    open_units = []
+    for unit in wanted:
+        if reason := _implementation(unit).unsupported_reason(device.value, PRECISIONS[unit.precision]):
+            yield _row(unit, Status.unsupported, reason)
+        else:
+            open_units.append(unit)
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        pending = [pool.submit(_check_in_worker, unit, device) for unit in open_units]
+        try:
+            for done in as_completed(pending):
+                yield done.result()
+        finally:
+            for one in pending:
+                one.cancel()
+
+
+def used_by(cases: Iterable[Case]) -> set[str]:
+    """operator/implementation/precision of what these cases run, as far as it can be checked."""
+    names = {unit.name for unit in units()}
+    found = set()
+    for case in cases:
+        operator = None if is_own(case.subject) else describe(case.subject).operator
+        found.add(f"{operator}/{case.implementation}/{case.precision}")
+    return found & names
+
+
+def unchecked_line(device_name: str, environment: Mapping[str, Any], wanted: Iterable[str]) -> str | None:
+    """What of it has never passed a check with this device and these versions, for people; None if all has."""
+    missing = unchecked(checked_here(device_name, environment), wanted)
+    if not missing:
+        return None
+    return (
+        f"Not checked with this device, driver and versions: {', '.join(missing)}. "
+        "Run `vigbench check` once; it takes a minute."
+    )
+
+
+def carrier(device: Device) -> Case:
+    """A case for a worker that checks: it says the device, and a thread for each process, and is not measured."""
+    return Case(subject="gla", length=1, heads=1, key_dim=16, value_dim=16, device=device, threads=1)
+
+
+def check_here(case: Case, argument: str) -> Outcome:
+    """Inside the worker: one unit, as JSON in `argument`, on the case's device; the finding is the description."""
+    apply_settings(threads=case.threads, tf32=False)
+    unit = Unit(**json.loads(argument))
+    implementation = _implementation(unit)
+    device = torch.device(case.device.value)
+    found = check_implementation(CHECKS[unit.operator], implementation, unit.precision, device)
+    reasons = [f"{sample}: {reason}" for sample, reason in found.refused.items()]
+    status = Status.ok
+    if not found.passed:
+        status = Status.wrong_result
+    elif implementation.repeatable and not found.repeats:
+        status, reasons = Status.wrong_result, [NOT_REPEATED, *reasons]
+    finite = {**asdict(found), "error": found.error if math.isfinite(found.error) else None}
+    return Outcome(status=status, reason="; ".join(reasons), description=json.dumps(finite))
+
+
+def _check_in_worker(unit: Unit, device: Device) -> Row:
+    begin = perf_counter()
+    job = Job(case=carrier(device), task=Task.check, argument=json.dumps(asdict(unit)))
+    outcome = run_in_worker(job, timeout_s=TIMEOUT_S, on_stage=lambda _: None)
+    seconds = perf_counter() - begin
+    if not outcome.description:
+        return _row(unit, outcome.status, outcome.reason, seconds=seconds)
+    found = json.loads(outcome.description)
+    finding = Finding(**{**found, "error": math.inf if found["error"] is None else found["error"]})
+    return _row(unit, outcome.status, outcome.reason, finding, seconds)
+
+
+def _row(unit: Unit, status: Status, reason: str, found: Finding | None = None, seconds: float = 0.0) -> Row:
+    if found is None:
+        return Row(**asdict(unit), status=status, reason=reason, error=None, allowed=None, where="", samples=0,
+                   seconds=seconds)  # fmt: skip
+    error = found.error if math.isfinite(found.error) else None
+    return Row(**asdict(unit), status=status, reason=reason, error=error, allowed=found.allowed, where=found.where,
+               samples=found.samples, seconds=seconds)  # fmt: skip
+
+
+def _implementation(unit: Unit) -> Implementation:
+    for one in CHECKS[unit.operator].implementations():
+        if one.name == unit.implementation:
+            return one
+    raise UnsupportedError(f"{unit.operator} has no implementation {unit.implementation!r}.")
+
+
+def _require(option: str, given: Sequence[str] | None, allowed: Sequence[str]) -> None:
+    for name in given or ():
+        if name not in allowed:
+            raise ValueError(
+                f"{option} {name!r} is unknown{did_you_mean(name, allowed)} Choose from {one_of(allowed)}."
+            )
