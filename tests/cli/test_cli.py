@@ -140,7 +140,7 @@ def test_help_does_not_import_torch() -> None:
 
 COMMANDS = (
     *("run", "plan", "compare", "duel", "gate", "claims", "scaling", "evaluate", "profile", "report", "list", "doctor"),
-    "tune",
+    *("tune", "check"),
 )
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
@@ -160,6 +160,7 @@ OPTIONS = {
     "report": "base across evidence out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
+    "check": "operator implementation precision device format jobs",
 }
 
 

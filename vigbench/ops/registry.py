@@ -32,7 +32,8 @@ class Implementation:
     on which devices it has none. `half_only` are devices on which it takes float16 and bfloat16 only, `float64` says
     whether it takes double precision, `infinite_decay` whether log-decays of -inf (a state is forgotten) are among its
     inputs; of operators without decays it says nothing. `repeatable` says whether the same inputs give the same bits
-    again, gradients included: no promise of code that is not the project's own.
+    again, gradients included: no promise of code that is not the project's own. `tf32` says that its float32 products
+    go through TF32, whatever is asked for.
     `check` is a "package.module:function" that says why an installed package cannot run here, or None.
     `must_run` and `must_not_run` are glob patterns of operators (`aten::bmm`) and CUDA kernels that a profile of it
     has to show or must not show: the proof that the label is what ran. `must_run_on_cuda` are more of the first kind.
@@ -50,6 +51,7 @@ class Implementation:
     float64: bool = True
     infinite_decay: bool = True
     repeatable: bool = True
+    tf32: bool = False
     check: str | None = None
     must_run: tuple[str, ...] = ()
     must_run_on_cuda: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from vigbench.measure.operator_check.operators import OperatorCheck
 from vigbench.measure.operator_check.sample import Sample
 from vigbench.ops.registry import Implementation, UnsupportedError
 
+TF32_TOLERANCE = 5e-2  # ten bits, through sums and products of several kernels
 SMALLEST = {torch.float16: 6e-8}  # below it a dtype holds nothing
 PRECISIONS = {
     "float32": torch.float32,
@@ -67,6 +68,9 @@ def check_implementation(
         UnsupportedError: if it can compute none of the samples; the reason is that of the first.
     """
     dtype = PRECISIONS[precision]
+    tolerance = OPERATOR_TOLERANCE[check.operator][precision]
+    if implementation.tf32 and dtype == torch.float32:
+        tolerance = TF32_TOLERANCE
     trains = implementation.training and device.type not in implementation.inference_only
     worst, count, refused, repeats = (-1.0, 0.0, 1.0, ""), 0, dict[str, str](), True
     for sample in check.samples(device, dtype):
@@ -83,7 +87,7 @@ def check_implementation(
         count += 1
         repeats = repeats and all(torch.equal(x, y) for x, y in zip(found, again, strict=True))
         expected = _run(_doubled(sample), check.reference, trains)
-        allowed = OPERATOR_TOLERANCE[check.operator][precision] * sample.slack
+        allowed = tolerance * sample.slack
         for name, one in _errors(found, expected, sample, dtype):
             worst = max(worst, (one / allowed, one, allowed, f"{name}: {sample.name}"))
     if count == 0:

@@ -64,6 +64,7 @@ register(
         operator="gla",
         name="fla",
         repeatable=False,
+        tf32=True,
         description="flash-linear-attention's chunk_gla, once each way; log-decays have to be finite",
         target="vigbench.ops.gla.external:fla",
         requires=("triton", "fla", "einops"),

@@ -1,0 +1,24 @@
+"""What `vigbench check` does, on a GPU: every implementation and precision that can run there."""
+
+import pytest
+import torch
+
+from vigbench.measure.operator_check import CHECKS, check_implementation
+from vigbench.measure.operator_check.judge import PRECISIONS
+from vigbench.ops.registry import UnsupportedError
+from vigbench.runner.check import NOT_REPEATED, Unit, units
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+@pytest.mark.parametrize("unit", units(), ids=lambda unit: unit.name)
+def test_as_defined(unit: Unit) -> None:
+    (implementation,) = [one for one in CHECKS[unit.operator].implementations() if one.name == unit.implementation]
+    if reason := implementation.unsupported_reason("cuda", PRECISIONS[unit.precision]):
+        pytest.skip(reason)
+    try:
+        found = check_implementation(CHECKS[unit.operator], implementation, unit.precision, torch.device("cuda"))
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    assert found.passed, found
+    assert found.repeats or not implementation.repeatable, NOT_REPEATED
