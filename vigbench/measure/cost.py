@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from vigbench.measure.counting_rule import is_zero_by_rule
+from vigbench.measure.formulas import FORMULAS
 from vigbench.ops.cost import EXECUTED_FLOPS
 from vigbench.ops.registry import UnsupportedError
 
@@ -115,7 +116,7 @@ def _count(
     model: nn.Module, state: Mapping[str, Tensor], image: Tensor, formulas: Mapping[Any, Any]
 ) -> tuple[dict[Any, int], Counter[OpOverload]]:
     """FLOPs by operator, and the calls of every operator that is left after decomposition."""
-    counter = FlopCounterMode(display=False, custom_mapping=dict(formulas))
+    counter = FlopCounterMode(display=False, custom_mapping={**FORMULAS, **formulas})
     with _CallCounter() as calls, counter:
         _forward(model, state, image)
     return counter.get_flop_counts().get("Global", {}), calls.calls

@@ -38,6 +38,8 @@ _DATA_MOVEMENT = (
     "bernoulli",
     "dropout",
     "unsafe_view",
+    "tril",
+    "triu",
     "detach",
 )
 _UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "hardswish", "glu", "rrelu_with_noise")
@@ -52,8 +54,6 @@ _CREATION = (
     "eye",
     "scalar_tensor",
     "rand",
-    "tril",
-    "triu",
 )
 
 
