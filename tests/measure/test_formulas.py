@@ -42,7 +42,7 @@ def attended(backend: SDPBackend, train: bool) -> Callable[..., Any]:
 
 
 @given(SIZES, st.integers(2, 9), st.integers(2, 9), st.sampled_from([1, 2, 4]), st.sampled_from([8, 16]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_attention_on_a_cpu_counts_as_its_two_products(
     batch: int, queries: int, keys: int, key_heads: int, dim: int
 ) -> None:

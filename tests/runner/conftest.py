@@ -35,7 +35,14 @@ def exits(): return Misbehaves(lambda x: (print("my last words", flush=True), os
 def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range(10**6)])
 def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
-def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.12))
+def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.2))
+
+
+def tells_and_sleeps():
+    def act(x):
+        open(f"TOLD_FOLDER/called-{x.shape[-1]}", "w").close()
+        time.sleep(0.1)
+    return Misbehaves(act)
 
 
 def fails_later():
@@ -96,7 +103,9 @@ Measure = Callable[..., Outcome]
 def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on sys.path with the module `misbehaving`."""
     (tmp_path / "pids").mkdir()
-    (tmp_path / "misbehaving.py").write_text(SUBJECTS.replace("PID_FOLDER", str(tmp_path / "pids")))
+    (tmp_path / "misbehaving.py").write_text(
+        SUBJECTS.replace("PID_FOLDER", str(tmp_path / "pids")).replace("TOLD_FOLDER", str(tmp_path))
+    )
     monkeypatch.syspath_prepend(str(tmp_path))  # workers inherit sys.path
     return tmp_path
 
@@ -105,7 +114,7 @@ def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def measure(subjects: Path) -> Measure:
     """Measure `misbehaving:<name>` in a real worker."""
 
-    def run(name: str, *, budget_s: float = 0.5, timeout_s: float = 60.0, resolution: int = 32) -> Outcome:
+    def run(name: str, *, budget_s: float = 0.5, timeout_s: float = 1200.0, resolution: int = 32) -> Outcome:
         case = Case(subject=f"misbehaving:{name}", resolution=resolution, threads=1)
         return run_in_worker(Job(case=case, budget_s=budget_s), timeout_s=timeout_s, on_stage=lambda stage: None)
 

@@ -91,7 +91,7 @@ def test_a_folder_has_everything_and_its_numbers_agree(tmp_path: Path) -> None:
     assert sum(row.share for row in record.costs) == pytest.approx(1)
     assert sum(row.share for row in record.modules) == pytest.approx(1)
     assert sum(row.self_ms for row in record.modules) == pytest.approx(totals["accounted_ms"])
-    assert 0.9 < totals["accounted_share"] <= 1
+    assert 0.5 < totals["accounted_share"] <= 1
     assert totals["timeline_peak_mib"] == pytest.approx(totals["peak_memory_mib"], rel=0.02)
     assert max(row.live_mib for row in record.memory) == pytest.approx(totals["timeline_peak_mib"])
     assert totals["device_busy_share"] is None
