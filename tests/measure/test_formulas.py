@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -128,3 +129,12 @@ def test_a_product_without_a_formula_is_not_known() -> None:
     with CountedCalls() as counter:
         layer(torch.randn(2, 8), torch.randn(2, 8))
     assert [call.name for call in counter.calls if not call.known] == ["aten::_trilinear"]
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_maxvit", "mobilenetv3_small_050", "vig_tiny_patch16_224"])
+def test_a_training_step_of_a_model_has_nothing_unknown(name: str) -> None:
+    model = timm.create_model(name).train()
+    side = 64 if name.startswith(("mobile", "vig")) else 160
+    images, labels = torch.randn(2, 3, side, side), torch.zeros(2, dtype=torch.long)
+    flops = flops_of(lambda x: F.cross_entropy(model(x), labels).backward(), images)
+    assert sum(flops.values()) > 0
