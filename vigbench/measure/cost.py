@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +126,18 @@ def _count(
 
 @torch.no_grad()
 def _forward(model: nn.Module, state: Mapping[str, Tensor], image: Tensor) -> None:
-    torch.func.functional_call(model, dict(state), (image,))
+    with _autocast_on_meta():
+        torch.func.functional_call(model, dict(state), (image,))
+
+
+def _autocast_on_meta() -> AbstractContextManager[object]:
+    """Models switch autocast on or off for the device of their inputs, and torch has none for "meta"."""
+    begin = torch.autocast.__init__
+
+    def for_cpu_instead(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        begin(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+
+    return patch.object(torch.autocast, "__init__", for_cpu_instead)
 
 
 class _CallCounter(TorchDispatchMode):
