@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
-from vigbench.measure.path import events_of, is_device_work
+from vigbench.measure.path import events_of, is_device_work, one_profile
 
 LAUNCH_BOUND_BELOW = 0.8  # of the latency with a kernel running; below, a faster host would help more than a faster GPU
 _PROFILED_CALLS = 3  # profiling starts cold, and one call could be interrupted
@@ -41,7 +41,7 @@ def device_busy_s(call: Callable[[], object], device: torch.device) -> float | N
         device: a CUDA device.
     """
     torch.cuda.synchronize(device)
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+    with one_profile(activities=[ProfilerActivity.CUDA]) as profiler:
         for _ in range(_PROFILED_CALLS):
             call()
             torch.cuda.synchronize(device)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch._C._profiler import _RecordFunctionFast
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from vigbench.measure.launch import busy_time
 from vigbench.measure.memory import without_collection
-from vigbench.measure.path import events_of
+from vigbench.measure.path import events_of, one_profile
 from vigbench.measure.profile.counting import CountedCalls
 from vigbench.measure.profile.kernels import Kernel, attach_kernels
 from vigbench.measure.profile.memory_use import MemoryUse, memory_use
@@ -166,7 +166,7 @@ def _shapes(found: Sequence[Place]) -> dict[str, str]:
 
 @contextmanager
 def _cpu_profile(**options: Any) -> Iterator[Any]:
-    with profile(activities=[ProfilerActivity.CPU], **options) as profiler:
+    with one_profile(activities=[ProfilerActivity.CPU], **options) as profiler:
         yield profiler
 
 
@@ -174,7 +174,7 @@ def _profiled(subject: Subject, iterations: int) -> tuple[Any, list[float]]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if subject.on_cuda else [])]
     wall_s = []
     subject.synchronize()
-    with profile(activities=activities) as profiler:
+    with one_profile(activities=activities) as profiler:
         with _RecordFunctionFast(_WARM_UP):
             subject.call()
             subject.synchronize()
