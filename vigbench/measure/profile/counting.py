@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from torch import Tensor
+from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 from torch._C._profiler import _RecordFunctionFast
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,11 +56,9 @@ class CountedCalls(TorchDispatchMode):
         if not isinstance(func, OpOverload) or func.namespace in ("profiler", "prim"):
             return func(*args, **kwargs)
         formula = formula_of(func.overloadpacket)
-        if formula is None:
-            with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        if formula is None and _dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            with self:  # not `func.decompose`: in torch 2.9 it may call other operators than those that run
+                return func._op_dk(DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
         with _RecordFunctionFast(f"{_LABEL}{len(self.calls)}"):
             out = func(*args, **kwargs)
         self.calls.append(
