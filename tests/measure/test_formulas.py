@@ -131,6 +131,7 @@ def test_a_product_without_a_formula_is_not_known() -> None:
     assert [call.name for call in counter.calls if not call.known] == ["aten::_trilinear"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["test_vit", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050", "vig_tiny_patch16_224"]
 )
