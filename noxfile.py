@@ -1,6 +1,5 @@
-"""The project's checks, each by one name. They run in the environment that nox itself is installed in."""
+"""The project's checks, each by one name; all but `versions` run in the environment that nox itself is installed in."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -26,7 +25,18 @@ SIDE_BY_SIDE = [
     "tests/test_documents.py",
     "tests/test_notebook.py",
     "tests/measure/test_closed_form.py",
+    "tests/measure/test_formulas.py",
     "tests/measure/test_timm_table.py",
+    "tests/test_versions.py",
+]
+
+# a thread for each process: threads that wait for a busy core cost a hundred times what they compute
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
+# slow tests of what depends on versions most: multiply-adds, and the kernels' compilation
+COUNTS_AND_COMPILATION = [
+    *(f"tests/measure/test_{name}.py" for name in ("closed_form", "cost", "formulas", "profile", "timm_table")),
+    *map(str, sorted(Path("tests/ops").glob("*/test_compiled.py"))),
 ]
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -35,24 +45,28 @@ nox.options.sessions = ["lint", "types", "tests"]
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """All tests that this machine can run: `nox -s tests -- -m "not slow"` for the quick core."""
-    pytest = (sys.executable, "-m", "pytest")
     if any(Path(one.partition("::")[0]).exists() for one in session.posargs):  # only these
-        session.run(*pytest, *session.posargs)
+        session.run(sys.executable, "-m", "pytest", *session.posargs)
         return
-    # a thread for each process: threads that wait for a busy core cost a hundred times what they compute
-    session.run(
-        *pytest,
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-        *SIDE_BY_SIDE,
-        *session.posargs,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    _run_tests(session, sys.executable, *session.posargs)
+
+
+@nox.session(venv_backend="venv", python="3.11")  # the lowest that pyproject.toml allows
+@nox.parametrize("environment", ENVIRONMENTS, ids=ENVIRONMENTS)
+def versions(session: nox.Session, environment: str) -> None:
+    """The core, all counts and all compilation with the versions of constraints/: `nox -s "versions(lowest)"`."""
+    session.install("-c", f"constraints/{environment}.txt", "-e", ".[dev]")
+    _run_tests(session, "python", "-m", "not slow", *session.posargs)
+    side_by_side = ("-n", "2", "-m", "slow", *COUNTS_AND_COMPILATION)
+    session.run("python", "-m", "pytest", *side_by_side, *session.posargs, env=ONE_THREAD)
+
+
+def _run_tests(session: nox.Session, python: str, *options: str) -> None:
+    """What times nothing two files at a time, then the rest."""
+    two_files = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run(python, "-m", "pytest", *two_files, *SIDE_BY_SIDE, *options, env=ONE_THREAD)
     rest = [f"--ignore={one}" for one in ("tests/benchmarks", *SIDE_BY_SIDE)]
-    session.run(*pytest, *rest, *session.posargs)
+    session.run(python, "-m", "pytest", *rest, *options)
 
 
 @nox.session(venv_backend="none")

@@ -1,10 +1,11 @@
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vigbench.measure.environment import describe_environment
 from vigbench.records.schema import Metrics, Record
@@ -14,12 +15,24 @@ from vigbench.suites.case import Case
 
 WriteRun = Callable[..., Path]
 
+# how long an example takes, or its making, decides nothing
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Let SIGINT through: shells start background jobs with it ignored, and children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def short_sampling() -> Iterator[None]:
+    """Cases of runs in this process are sampled for 2 s at most, however large the budget that no machine can spend."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vigbench.runner.budget.MOST_SAMPLING_S", 2.0)
+        yield
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_it_runs_and_shows_the_paper_s_figures() -> None:
         if cell.cell_type == "code":
             cell.outputs = []
     resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources).execute()
     assert pictures(notebook) == 5
 
 

@@ -56,7 +56,7 @@ def test_the_fixed_workload_has_a_rate() -> None:
 def test_a_case_beside_busy_neighbours_is_marked() -> None:
     case = Case(subject="resnet18", resolution=64, threads=1)
     with busy_neighbours():
-        outcome = run_in_worker(Job(case=case, budget_s=1.0), timeout_s=120, on_stage=lambda stage: None)
+        outcome = run_in_worker(Job(case=case, budget_s=1.0), timeout_s=1200, on_stage=lambda stage: None)
     assert outcome.status == "ok", outcome.reason
     assert "contended" in outcome.marks
     assert outcome.metrics.other_load is not None

@@ -89,6 +89,23 @@ def test_neither_weights_nor_activations_are_allocated() -> None:
     assert peak < 2**20
 
 
+class _WithAutocast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        with torch.autocast(device_type=x.device.type, enabled=False):
+            return self.linear(x)
+
+
+def test_a_model_may_switch_autocast_off_for_its_device() -> None:
+    assert count_cost(_WithAutocast(), (2, 3, 8, 8)).macs == 2 * 3 * 8 * 8 * 8
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.is_autocast_enabled("cpu"), "afterwards it is as it was"
+    assert not torch.is_autocast_enabled("cpu")
+
+
 class _WithUnknownOperator(nn.Module):
     def __init__(self) -> None:
         super().__init__()

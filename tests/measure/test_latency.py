@@ -1,25 +1,42 @@
 from collections.abc import Callable
 from dataclasses import replace
-from time import sleep
 
 import pytest
 
+from vigbench.measure import latency, sampling
 from vigbench.measure.latency import BETWEEN_S, THROUGHPUT_BLOCK_S, between_samples, block_of, measure_timing
 from vigbench.measure.sampling import CPU, Criterion
 
 QUICK = replace(CPU, min_samples=6, max_samples=6)
 
 
+class Clock:
+    """Stands for the machine's: only `sleep` lets its time pass."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        for module in (latency, sampling):
+            monkeypatch.setattr(module, "perf_counter", lambda: self.now)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
 class Log:
     """Writes down what happens, and when it is inside of a timed region: between two `sync`s with a call."""
 
-    def __init__(self, call_s: float) -> None:
+    def __init__(self, call: Callable[[], None] = lambda: None) -> None:
         self.events: list[str] = []
-        self.call_s = call_s
+        self.during = call
 
     def call(self) -> None:
         self.events.append("call")
-        sleep(self.call_s)
+        self.during()
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         return lambda: self.events.append(name)
@@ -31,7 +48,7 @@ def criterion() -> Criterion:
 
 
 def test_the_state_is_read_outside_of_timed_regions(criterion: Criterion) -> None:
-    log = Log(0.0)
+    log = Log()
     measure_timing(log.call, log.sync, queued=True, criterion=criterion, budget_s=0.0, on_block=log.read)
     assert "read" in log.events
     for at, event in enumerate(log.events):
@@ -40,19 +57,20 @@ def test_the_state_is_read_outside_of_timed_regions(criterion: Criterion) -> Non
             assert log.events[at + 1 : at + 2] in ([], ["sync"])  # the one that begins the next
 
 
-def test_reading_takes_no_part_in_a_duration(criterion: Criterion) -> None:
+def test_reading_takes_no_part_in_a_duration(criterion: Criterion, clock: Clock) -> None:
+    log = Log(lambda: clock.sleep(0.01))
     timing = measure_timing(
-        lambda: None, lambda: None, queued=False, criterion=criterion, budget_s=0.0, on_block=lambda: sleep(0.1)
+        log.call, log.sync, queued=False, criterion=criterion, budget_s=0.0, on_block=lambda: clock.sleep(0.1)
     )
-    assert max(timing.latency.durations_s) < 0.1
+    assert max(timing.latency.durations_s) == pytest.approx(0.01)
 
 
-def test_a_block_of_queued_calls_is_long_enough(criterion: Criterion) -> None:
+def test_a_block_of_queued_calls_is_long_enough(criterion: Criterion, clock: Clock) -> None:
     queue: list[float] = []
 
     def synchronize() -> None:  # a launch costs 1 ms on top of each synchronised call
         if queue:
-            sleep(1e-3 + sum(queue))
+            clock.sleep(1e-3 + sum(queue))
         queue.clear()
 
     timing = measure_timing(lambda: queue.append(1e-3), synchronize, queued=True, criterion=criterion, budget_s=0.0)
@@ -71,8 +89,8 @@ def test_short_samples_share_a_reading() -> None:
     assert len(reads) == 101
 
 
-def test_a_block_of_the_queue_is_long_enough_for_its_own_reading(criterion: Criterion) -> None:
-    log = Log(0.02)
+def test_a_block_of_the_queue_is_long_enough_for_its_own_reading(criterion: Criterion, clock: Clock) -> None:
+    log = Log(lambda: clock.sleep(0.02))
     timing = measure_timing(log.call, log.sync, queued=True, criterion=criterion, budget_s=0.0, on_block=log.read)
     blocks = len(timing.throughput.durations_s)
     assert timing.calls_per_block * min(timing.throughput.durations_s) >= BETWEEN_S
@@ -87,7 +105,7 @@ def test_without_a_reader_nothing_is_wrapped() -> None:
 
 
 def test_the_fixed_workload_takes_turns_with_the_latency_samples(criterion: Criterion) -> None:
-    log = Log(0.0)
+    log = Log()
     durations = iter(range(1000))
 
     def calibration() -> float:
@@ -102,6 +120,6 @@ def test_the_fixed_workload_takes_turns_with_the_latency_samples(criterion: Crit
 
 
 def test_a_block_makes_its_calls() -> None:
-    log = Log(0.0)
+    log = Log()
     block_of(log.call, 3)()
     assert log.events == ["call"] * 3

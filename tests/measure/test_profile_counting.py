@@ -23,7 +23,7 @@ def moved(run: object, *inputs: Tensor) -> int:
 
 
 @given(SIDES, SIDES, SIDES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_product_reads_both_factors_and_writes_the_result(m: int, k: int, n: int) -> None:
     (call,) = calls_of(torch.mm, torch.ones(m, k), torch.ones(k, n))
     assert call == OperatorCall("aten::mm", 2 * m * k * n, 4 * (m * k + k * n + m * n))
@@ -62,7 +62,7 @@ def test_broadcast_dimensions_and_repeated_arguments_count_once() -> None:
 
 
 @given(st.integers(1, 3), st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_backward_of_a_grouped_convolution_costs_twice_its_forward(batch: int, transposed: bool) -> None:
     layer = (torch.nn.ConvTranspose2d if transposed else torch.nn.Conv2d)(6, 6, 3, stride=2, groups=6, padding=1)
     images = torch.randn(batch, 6, 9, 9, requires_grad=True)

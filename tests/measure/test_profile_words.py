@@ -41,6 +41,10 @@ def sentence(one: Cost, precision: str = "float32", on_cuda: bool = False) -> st
             "at 10% of this device's float32 matrix rate and 1% of a copy's bandwidth: far",
         ),
         (cost("aten::add_", counted=False), "which ran otherwise when FLOPs and bytes were counted"),
+        (
+            cost("aten::cdist", moved=10**10, known=False),
+            "far from it; no formula gives its multiply-adds, which count",
+        ),
         (cost("aten::t"), "which computes and moves nothing: all of it is the overhead of calls."),
         (cost("aten::mul", moved=10**9, calls=1e5), "since a call takes 10 us, hardly more than its start."),
         (cost(backward=True, flops=10**12), "(aten::mm in blocks.*.mlp, backward, 10 calls)"),

@@ -11,10 +11,10 @@ import pytest
 INTERPRETED = Path(__file__).parent / "interpreted"
 
 
-def run_interpreted(*arguments: str) -> None:
-    """All tests there that `arguments` select have to pass."""
+def run_interpreted(where: str, *arguments: str) -> None:
+    """All tests in a file or folder there that `arguments` select have to pass."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED), *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED / where), *arguments],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
@@ -27,10 +27,12 @@ def run_interpreted(*arguments: str) -> None:
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 def test_kernels_compute_what_is_defined() -> None:
-    run_interpreted("-k", "lengths and 17 or recurrent and initialised or from_logits and not 400")
+    run_interpreted(".", "-k", "lengths and 17 or recurrent and initialised or from_logits and not 400")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # a few minutes on two quiet cores
+@pytest.mark.parametrize("file", sorted(path.name for path in INTERPRETED.glob("test_*.py")))
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
-def test_kernels_compute_what_is_defined_for_all_inputs() -> None:
-    run_interpreted("-n", "2")  # the interpreter uses one core
+def test_kernels_compute_what_is_defined_for_all_inputs(file: str) -> None:
+    run_interpreted(file, "-n", "2")  # the interpreter uses one core

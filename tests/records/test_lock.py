@@ -94,7 +94,7 @@ def test_no_two_hold_the_lock_at_once_though_its_file_comes_and_goes(tmp_path: P
     counter.write_text("0")
     processes = [start(COUNTER, counter) for _ in range(3)]
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate()
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert counter.read_text() == "600"
 

@@ -25,7 +25,7 @@ def record(text: str = "blocks.0", number: float = 1.5, kernels: int = 1) -> Pro
 
 
 @given(TEXT, NUMBERS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_profile_reads_as_it_was_written(tmp_path: Path, text: str, number: float) -> None:
     record(text, number).write(tmp_path)
     assert ProfileRecord.read(tmp_path) == record(text, number)

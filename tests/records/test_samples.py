@@ -24,7 +24,7 @@ def test_every_process_keeps_its_samples_in_the_order_taken(store: RunStore, mak
     assert list(frame[frame["quantity"] == "latency_ms"]["process"]) == [0, 0, 1]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(values=st.lists(st.lists(st.floats(allow_nan=False), min_size=1, max_size=4), min_size=1, max_size=3))
 def test_samples_come_back_to_the_last_bit(store: RunStore, values: list[list[float]]) -> None:
     store.discard("case", [{"latency_ms": of_process} for of_process in values], 1)

@@ -18,7 +18,7 @@ from vigbench.report.profile.memory import draw_memory, stretches
 from vigbench.report.profile.modules import draw_modules, largest_groups
 from vigbench.report.profile.points import bounded_shares, module_points, moving_points, operator_points
 from vigbench.report.profile.roofline import draw_roofline
-from vigbench.report.profile.text import disturbance, subtitle
+from vigbench.report.profile.text import disturbance, subtitle, uncounted
 from vigbench.report.style import look
 from vigbench.suites.case import Case
 
@@ -73,6 +73,10 @@ def record() -> ProfileRecord:
                 "other_load_after": 0.05,
                 "outside_operators_share": 0.1,
                 "device_busy_share": None,
+                "gmacs": 3.0,
+                "counted_gmacs": 3.0,
+                "flop_coverage": 1.0,
+                "uncounted_operators": {},
             },
             "words": ["a", "b"],
         },
@@ -246,3 +250,27 @@ def test_nothing_to_draw_is_no_picture(record: ProfileRecord, tmp_path: Path) ->
 def test_what_disturbed_a_profile_is_said(record: ProfileRecord, changes: dict[str, float], expected: str) -> None:
     info = {**record.info, "totals": {**record.info["totals"], **changes}}
     assert expected in "\n".join(disturbance(info))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        (
+            {"uncounted_operators": {"aten::_trilinear": 2, "my_lib::<x>\x07": 1}, "flop_coverage": 0.9},
+            ["of aten::_trilinear (2), my_lib::<x>", "The rule covers the other 90% of the calls."],
+        ),
+        ({"counted_gmacs": 2.0}, ["The profile saw 2.00 of the model's 3.00 GMACs"]),
+    ],
+)
+def test_what_is_not_counted_is_said(record: ProfileRecord, changes: dict[str, Any], expected: list[str]) -> None:
+    info = {**record.info, "totals": {**record.info["totals"], **changes}}
+    said = "\n".join(uncounted(info))
+    assert bool(said) == bool(expected)
+    assert all(words in said for words in expected)
+    assert "\x07" not in said
+    with look(text_as_paths=True):
+        figure = draw_roofline(replace(record, info=info))
+    assert figure is not None
+    shown = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    assert all(word in shown for words in expected for word in words.split())

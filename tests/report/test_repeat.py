@@ -67,13 +67,13 @@ def row_of(case: Case) -> Any:
 
 @pytest.mark.slow
 @given(case=model_cases | operator_cases)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_command_plans_exactly_this_case(case: Case) -> None:
     assert planned(repeat_command(row_of(case))) == [case.case_id]
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_name_is_one_word_of_the_command(name: str) -> None:
     words = shlex.split(repeat_command(row_of(Case(subject=name, resolution=224))))
     assert words[words.index("--subject") + 1] == name

@@ -35,7 +35,14 @@ def exits(): return Misbehaves(lambda x: (print("my last words", flush=True), os
 def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range(10**6)])
 def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
-def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.12))
+def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.2))
+
+
+def tells_and_sleeps():
+    def act(x):
+        open(f"TOLD_FOLDER/called-{x.shape[-1]}", "w").close()
+        time.sleep(0.1)
+    return Misbehaves(act)
 
 
 def fails_later():
@@ -96,7 +103,9 @@ Measure = Callable[..., Outcome]
 def subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on sys.path with the module `misbehaving`."""
     (tmp_path / "pids").mkdir()
-    (tmp_path / "misbehaving.py").write_text(SUBJECTS.replace("PID_FOLDER", str(tmp_path / "pids")))
+    (tmp_path / "misbehaving.py").write_text(
+        SUBJECTS.replace("PID_FOLDER", str(tmp_path / "pids")).replace("TOLD_FOLDER", str(tmp_path))
+    )
     monkeypatch.syspath_prepend(str(tmp_path))  # workers inherit sys.path
     return tmp_path
 
@@ -109,7 +118,7 @@ def measure(subjects: Path) -> Measure:
         name: str,
         *,
         budget_s: float = 0.5,
-        timeout_s: float = 60.0,
+        timeout_s: float = 1200.0,
         resolution: int = 32,
         on_stage: Callable[[str], None] = lambda stage: None,
     ) -> Outcome:

@@ -25,7 +25,7 @@ name: tiny
 question: Is everything kept?
 subjects: [resnet18]
 profiles:
-  cpu: {resolution: [32, 48, 64], threads: 1, budget: 60s, case_timeout: 20s}
+  cpu: {resolution: [32, 48, 64], threads: 1, budget: 1h, case_timeout: 20s}
 """
 
 
@@ -144,7 +144,7 @@ def test_a_search_for_the_largest_batch_that_is_stopped_loses_no_timing(
 
     monkeypatch.setattr("vigbench.runner.max_batch.run_in_worker", stopped)
     with pytest.raises(KeyboardInterrupt):
-        continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+        continue_run(store, planned, batch_limits=BatchLimits(None, 1200))
     (record,) = store.records()
     assert (record.metrics.latency_ms, record.metrics.largest_batch) == (5.0, None)
 
@@ -202,11 +202,11 @@ def test_a_finished_run_can_be_asked_for_its_largest_batches(
 
     monkeypatch.setattr("vigbench.runner.max_batch.run_in_worker", fits)
     store, planned = resume_plan(store.folder)
-    assert continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+    assert continue_run(store, planned, batch_limits=BatchLimits(None, 1200))
     assert [record.metrics.largest_batch for record in store.records()] == [3, 3, 3]
     assert all(store.samples(record.case_id) for record in store.records()), "the raw samples stay"
     before = len(asked)
-    assert continue_run(store, planned, batch_limits=BatchLimits(None, 60))
+    assert continue_run(store, planned, batch_limits=BatchLimits(None, 1200))
     assert len(asked) == before, "what is known is not asked again"
 
 
@@ -217,7 +217,7 @@ def test_that_search_is_shown_on_a_terminal_too(suite: Path, tmp_path: Path, mon
     continue_run(store, planned)
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     with Progress(TextColumn("{task.description}"), TextColumn("{task.fields[left]}"), console=console) as bar:
-        assert continue_run(store, planned, Bar(bar), batch_limits=BatchLimits(None, 60))
+        assert continue_run(store, planned, Bar(bar), batch_limits=BatchLimits(None, 1200))
         assert "64px" in bar.tasks[0].description
         assert "batch 1?" in bar.tasks[0].description
 

@@ -16,7 +16,7 @@ CASE = Case(subject="resnet18", resolution=32, threads=1)
 
 
 def test_a_worker_describes_the_machine_as_this_process_does() -> None:
-    outcome = run_in_worker(Job(case=CASE, task=Task.describe), timeout_s=60, on_stage=lambda stage: None)
+    outcome = run_in_worker(Job(case=CASE, task=Task.describe), timeout_s=1200, on_stage=lambda stage: None)
     there, here = json.loads(outcome.description), describe_machine(CASE)
     assert there["device_name"] == device_name("cpu", 1)
     for described in (there, here):

@@ -31,12 +31,13 @@ def test_a_search_that_starts_too_high_goes_down() -> None:
 def test_the_largest_batch_of_a_subject_of_known_size(subjects: Path) -> None:
     case = Case(subject="misbehaving:allocates_per_image", resolution=32, threads=1)  # 16 MiB for each image
     tried: list[str] = []
-    found = find_largest_batch(case, memory_limit_mib=330, timeout_s=60, on_stage=tried.append)
+    found = find_largest_batch(case, memory_limit_mib=330, timeout_s=1200, on_stage=tried.append)
     assert 16 <= found <= 20, tried
-    assert find_largest_batch(case, memory_limit_mib=4, timeout_s=60, on_stage=tried.append) == 0
+    assert find_largest_batch(case, memory_limit_mib=4, timeout_s=1200, on_stage=tried.append) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_sampling")
 def test_a_run_with_max_batch_says_it_in_the_record(subjects: Path, tmp_path: Path) -> None:
     import vigbench
     from vigbench.runner.max_batch import BatchLimits
@@ -45,8 +46,8 @@ def test_a_run_with_max_batch_says_it_in_the_record(subjects: Path, tmp_path: Pa
     suite = tmp_path / "one.yaml"
     suite.write_text(
         "name: one\nquestion: How many?\nsubjects: ['misbehaving:allocates_per_image']\n"
-        "profiles: {cpu: {resolution: 32, threads: 1, budget: 30s}}\n"
+        "profiles: {cpu: {resolution: 32, threads: 1, budget: 2h, case_timeout: 20m}}\n"
     )
     store, planned = start_run(suite, out=tmp_path, device="cpu")
-    assert continue_run(store, planned, batch_limits=BatchLimits(330, 60))
+    assert continue_run(store, planned, batch_limits=BatchLimits(330, 1200))
     assert 16 <= vigbench.load_results(store.folder)["largest_batch"][0] <= 20

@@ -11,12 +11,12 @@ from vigbench.report import write_report
 from vigbench.runner.run import plan_suite, resume_plan, start_run
 from vigbench.suites.planner import Overrides
 
-TINY = Overrides(length=[16, 32], shape=["1x4x8"], budget=60.0, case_timeout=30.0, threads=1)
+TINY = Overrides(length=[16, 32], shape=["1x4x8"], budget=7200.0, case_timeout=1200.0, threads=1)
 CASES = 5 * 2 * 2  # by length and phase
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> vigbench.Run:
+def run(short_sampling: None, tmp_path_factory: pytest.TempPathFactory) -> vigbench.Run:
     return vigbench.run("kernels-gla", out=tmp_path_factory.mktemp("results"), device="cpu", overrides=TINY)
 
 

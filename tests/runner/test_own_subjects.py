@@ -76,7 +76,7 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measure(subject: str, resolution: int = 32) -> Outcome:
     case = Case(subject=subject, resolution=resolution, threads=1)
-    return run_in_worker(Job(case=case, budget_s=0.5), timeout_s=60.0, on_stage=lambda stage: None)
+    return run_in_worker(Job(case=case, budget_s=0.5), timeout_s=1200.0, on_stage=lambda stage: None)
 
 
 def test_a_worker_finds_a_model_in_the_current_folder(folder: Path) -> None:
@@ -109,10 +109,11 @@ def test_own_weights_are_left_alone(installed: None, subject: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_sampling")
 def test_a_run_of_named_subjects_from_python_can_be_resumed_where_they_are_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = Overrides(threads=1, budget=10.0)
+    limits = Overrides(threads=1, budget=7200.0, case_timeout=1200.0)
     run = vigbench.run(subject="worked_nets:make_net", resolution=32, device="cpu", overrides=limits)
     assert run.folder.resolve().parent == folder / "results"
     info = run.store.info()
@@ -138,6 +139,6 @@ def test_a_duel_between_two_environments_finds_the_current_folder_in_both(folder
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     case = Case(subject="worked_nets:make_net", resolution=32, threads=1)
-    effort = Effort(processes=1, blocks=2, block_s=0.01)
+    effort = Effort(processes=1, blocks=2, block_s=0.01, timeout_s=1200)
     (pair,) = run_duel(Contestant(case, str(python)), Contestant(case), effort)
     assert len(pair.base) == len(pair.head) == 2

@@ -4,9 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -14,15 +15,19 @@ import pytest
 import vigbench
 from vigbench.records.schema import Status
 from vigbench.records.store import RunStore
+from vigbench.runner.repeat import Measured, measure_in_processes
 from vigbench.runner.run import choose_device, continue_run, resume_plan, start_run
-from vigbench.suites.planner import Overrides
+from vigbench.suites.case import Case
+from vigbench.suites.planner import Overrides, Plan
+
+pytestmark = pytest.mark.usefixtures("short_sampling")
 
 SUITE = """
 name: tiny
 question: Does a run survive?
 subjects: [{subjects}]
 profiles:
-  cpu: {{resolution: [32, 48, 64], threads: 1, budget: 60s, case_timeout: 20s}}
+  cpu: {{resolution: [32, 48, 64], threads: 1, budget: 2h, case_timeout: 20m}}
 """
 
 
@@ -93,7 +98,13 @@ def test_out_of_memory_and_timeout_prune_larger_cases_of_the_same_series_only(
 ) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(SUITE.format(subjects="'misbehaving:hangs', 'misbehaving:fine'"))
-    run = vigbench.run(path, out=tmp_path, device="cpu", overrides=Overrides(case_timeout=4.0))
+
+    def measure(case: Case, planned: Plan, **options: Any) -> Measured:  # what hangs would do so for an hour
+        limit_s = 4.0 if case.subject == "misbehaving:hangs" else planned.case_timeout_s
+        return measure_in_processes(case, replace(planned, case_timeout_s=limit_s), **options)
+
+    monkeypatch.setattr("vigbench.runner.coordinator.measure_in_processes", measure)
+    run = vigbench.run(path, out=tmp_path, device="cpu")
     records = run.store.records()
     status = {(record.case.subject, record.case.resolution): record.status for record in records}
     assert status["misbehaving:hangs", 32] == Status.timeout
@@ -108,7 +119,7 @@ def test_a_spent_budget_prunes_and_a_resumed_run_measures_the_rest(suite: Path, 
     continue_run(store, planned)
     assert {record.status for record in store.records()} == {Status.pruned}
     assert "--resume" in store.records()[0].reason
-    again, planned = resume_plan(store.folder, Overrides(budget=60.0))
+    again, planned = resume_plan(store.folder, Overrides(budget=7200.0))
     continue_run(again, planned)
     assert {record.status for record in again.records()} == {Status.ok}
 
@@ -176,7 +187,7 @@ def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
 
 @pytest.mark.slow
 def test_several_processes_make_one_record_with_all_their_samples(suite: Path, tmp_path: Path) -> None:
-    overrides = Overrides(processes=3, resolution=[32], calibrate=True, budget=8.0)
+    overrides = Overrides(processes=3, resolution=[32], calibrate=True)
     store, planned = start_run(suite, out=tmp_path, device="cpu", overrides=overrides)
     assert continue_run(store, planned)
     (record,) = store.records()
@@ -200,21 +211,22 @@ main()
 @pytest.mark.parametrize("signals", [1, 2])
 def test_ctrl_c_once_finishes_the_case_and_twice_stops_now(subjects: Path, tmp_path: Path, signals: int) -> None:
     suite, out = tmp_path / "slow.yaml", tmp_path / "results"
-    suite.write_text(SUITE.format(subjects="'misbehaving:sleeps'"))
+    suite.write_text(SUITE.format(subjects="'misbehaving:tells_and_sleeps'"))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED.format(suite=str(suite), out=str(out))],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert "[1/3]" in process.stdout.readline()
-    time.sleep(0.3)
-    for number in range(signals):
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
-        time.sleep(0.3 * (number == 0))
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.stderr is not None
+    while not (tmp_path / "called-48").exists():  # the second case is running
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
+    errors = process.stderr.readline()
     assert "Finishing this case, then stopping" in errors
+    if signals == 2:
+        os.killpg(process.pid, signal.SIGINT)
+    errors += process.communicate()[1]
+    assert process.returncode == 130
     assert "vigbench run --resume" in errors
     assert "Traceback" not in errors
     (folder,) = out.iterdir()

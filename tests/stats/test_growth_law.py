@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
@@ -48,7 +48,6 @@ def test_without_noise_the_coefficients_come_back(terms: tuple[float, ...], patc
 
 
 @given(seed=st.integers(0, 10**6), points=st.integers(3, 8))
-@settings(deadline=None)
 def test_the_fit_of_all_draws_is_that_of_scipy_one_by_one(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)
     sizes = np.sort(rng.choice(np.arange(4, 260), points, replace=False)).astype(float) ** 2

@@ -68,9 +68,9 @@ def profile(
 
 
 def summary(record: ProfileRecord, folder: Path) -> list[str]:
-    """What is printed of a profile: where it is, the largest groups of modules, how profiling disturbed, the words."""
+    """What is printed: the largest groups of modules, what disturbed the profile, what is not counted, the words."""
     from vigbench.report.profile.modules import largest_groups
-    from vigbench.report.profile.text import disturbance, module_name
+    from vigbench.report.profile.text import disturbance, module_name, uncounted
 
     groups = largest_groups(record.modules)[:ROWS]
     width = max(len(module_name(one.group)) for one in groups)
@@ -84,7 +84,7 @@ def summary(record: ProfileRecord, folder: Path) -> list[str]:
         for one in groups
     ]
     words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]
-    return [*lines, "", *disturbance(record.info), "", *words, "", f"Profile: {folder}"]
+    return [*lines, "", *disturbance(record.info), *uncounted(record.info), "", *words, "", f"Profile: {folder}"]
 
 
 def _say_on_terminal(stage: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from vigbench.measure.counting_rule import is_zero_by_rule
+from vigbench.measure.formulas import FORMULAS
 from vigbench.ops.cost import EXECUTED_FLOPS
 from vigbench.ops.registry import UnsupportedError
 
@@ -116,8 +119,8 @@ def _count(
     model: nn.Module, state: Mapping[str, Tensor], image: Tensor
 ) -> tuple[dict[Any, int], dict[Any, int], Counter[OpOverload]]:
     """FLOPs by operator, algorithmic and executed, and the calls of every operator that is left after decomposition."""
-    algorithmic = FlopCounterMode(display=False)
-    executed = FlopCounterMode(display=False, custom_mapping=dict(EXECUTED_FLOPS))
+    algorithmic = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
+    executed = FlopCounterMode(display=False, custom_mapping={**FORMULAS, **EXECUTED_FLOPS})
     with _CallCounter() as calls, algorithmic, executed:
         _forward(model, state, image)
     total, really = (counter.get_flop_counts().get("Global", {}) for counter in (algorithmic, executed))
@@ -126,7 +129,18 @@ def _count(
 
 @torch.no_grad()
 def _forward(model: nn.Module, state: Mapping[str, Tensor], image: Tensor) -> None:
-    torch.func.functional_call(model, dict(state), (image,))
+    with _autocast_on_meta():
+        torch.func.functional_call(model, dict(state), (image,))
+
+
+def _autocast_on_meta() -> AbstractContextManager[object]:
+    """Models switch autocast on or off for the device of their inputs, and torch has none for "meta"."""
+    begin = torch.autocast.__init__
+
+    def for_cpu_instead(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        begin(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+
+    return patch.object(torch.autocast, "__init__", for_cpu_instead)
 
 
 class _CallCounter(TorchDispatchMode):

@@ -28,6 +28,7 @@ _DATA_MOVEMENT = (
     "gather",
     "scatter",
     "embedding",
+    "embedding_dense",
     "repeat",
     "unfold",
     "im2col",
@@ -35,12 +36,20 @@ _DATA_MOVEMENT = (
     "unsafe_split",
     "sort",
     "topk",
-    "bernoulli",
     "dropout",
     "unsafe_view",
+    "tril",
+    "triu",
+    "fill",
+    "masked_fill",
+    "unsafe_index",
+    "unsafe_index_put",
+    "masked_scatter",
     "detach",
 )
-_UNTAGGED_ELEMENTWISE = ("log_sigmoid_forward", "prelu", "hardswish", "glu", "rrelu_with_noise")
+_UNTAGGED_ELEMENTWISE = ("log_sigmoid", "prelu", "prelu_kernel", "hardswish", "glu", "rrelu_with_noise")
+_LOSSES = ("nll_loss", "nll_loss2d", "binary_cross_entropy", "mse_loss", "smooth_l1_loss", "huber_loss")
+_RANDOM = ("bernoulli", "uniform", "normal", "exponential", "random")
 _CREATION = (
     "empty",
     "zeros",
@@ -52,15 +61,13 @@ _CREATION = (
     "eye",
     "scalar_tensor",
     "rand",
-    "tril",
-    "triu",
 )
 
 
 def is_zero_by_rule(operator: OpOverload) -> bool:
-    """Whether the rule counts this operator as zero: elementwise, norm, pooling, data movement, creation.
+    """Whether the rule counts this operator as zero: elementwise, norm, loss, pooling, data movement, creation.
 
-    Everything that is neither this nor has a formula is unknown, and `count_cost` names it.
+    A backward operator is what its forward is. What is neither this nor has a formula is unknown, and is named.
     """
     if operator.namespace not in ("aten", "prims", "prim"):
         return False
@@ -70,10 +77,13 @@ def is_zero_by_rule(operator: OpOverload) -> bool:
     if reduction is not None and reduction in operator.tags:
         return True
     name = operator.overloadpacket.__name__
-    base = name.strip("_")
+    forward = getattr(torch.ops.aten, name.removesuffix("_backward"), None) if name.endswith("_backward") else None
+    if forward is not None:
+        return is_zero_by_rule(getattr(forward, forward.overloads()[0]))
+    base = name.strip("_").removesuffix("_forward").removesuffix("_backward")
     return (
         any(part in name for part in (*_NORMS, *_POOLING_AND_RESAMPLING))
-        or base in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE)
+        or base in (*_DATA_MOVEMENT, *_UNTAGGED_ELEMENTWISE, *_LOSSES, *_RANDOM)
         or any(base.startswith(prefix) for prefix in _CREATION)
         or base
         in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "var", "var_mean", "std", "linalg_vector_norm")

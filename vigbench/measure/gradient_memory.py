@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import ProfilerActivity, record_function
 
 from vigbench.measure.memory import is_cpu_allocation, storage_bytes, without_collection
-from vigbench.measure.path import events_of
+from vigbench.measure.path import events_of, one_profile
 
 _STORED = "vigbench: gradient stored"
 
@@ -83,7 +83,7 @@ def _at_cpu_peak(call: Callable[[], object], model: nn.Module) -> int:
 
     with (
         _whenever_stored(model, store),
-        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
+        one_profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
     ):
         call()
     waiting = iter(sizes)

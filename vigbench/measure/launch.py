@@ -11,11 +11,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from vigbench.measure.device_queue import flush_buffer
 from vigbench.measure.latency import timed
-from vigbench.measure.path import events_of, is_device_work
+from vigbench.measure.path import events_of, is_device_work, one_profile
 
 LAUNCH_BOUND_BELOW = 0.8  # of the latency with a kernel running; below, a faster host would help more than a faster GPU
 FEWEST_CALLS, MOST_CALLS, CALLS_S = 3, 10, 1.0  # profiled with a warm cache, and again with a cold one: what takes 1 s
@@ -165,7 +165,7 @@ def _profiled(
     call: Callable[[], object], calls: int, synchronize: Callable[[], object], borders: Borders | None
 ) -> list[Any]:
     """Events of `calls` calls; with borders of one to settle, of those, and of as many with a flush before each."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+    with one_profile(activities=[ProfilerActivity.CUDA]) as profiler:
         if borders is not None:
             for _ in range(LEADING_MARKS):
                 borders.mark()

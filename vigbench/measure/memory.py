@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
-from vigbench.measure.path import events_of
+from vigbench.measure.path import events_of, one_profile
 from vigbench.measure.process_memory import process_peak
 from vigbench.measure.process_memory import process_peak_source as process_peak_source
 from vigbench.measure.process_memory import status_bytes as status_bytes
@@ -120,7 +120,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def cpu_allocator_peak(call: Callable[[], object]) -> int:
     """Largest sum of live bytes that torch's CPU allocator handed out during `call`, exact to the byte."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with one_profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         result = call()
     del result
     live = peak = 0

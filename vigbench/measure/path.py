@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ SDPA_BACKENDS = {
     "aten::_scaled_dot_product_fused_attention_overrideable": "overrideable",
 }
 
+
+# torch 2.11 warns at each profile without `acc_events` of what further cycles would lose; there is one
+one_profile = partial(profile, acc_events=True)
 
 _NO_WORK = ("Context Sync", "Stream Sync", "Event Sync", "Stream Wait Event")  # the device waits in them
 
@@ -67,7 +71,7 @@ def record_path(call: Callable[[], object], device: torch.device) -> Path:
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
         torch.cuda.synchronize()
-    with profile(activities=activities) as profiler:
+    with one_profile(activities=activities) as profiler:
         call()
         if device.type == "cuda":
             torch.cuda.synchronize()

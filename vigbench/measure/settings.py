@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psutil
 import torch
@@ -30,8 +31,7 @@ def apply_settings(*, threads: int, tf32: bool) -> int:
     """
     chosen = threads or default_threads()
     torch.set_num_threads(chosen)
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
+    _set_tf32("high" if tf32 else "highest", tf32)
     torch.backends.cudnn.benchmark = False  # autotuning would pick other kernels from run to run
     torch.backends.cudnn.deterministic = False
     torch.set_flush_denormal(False)
@@ -40,13 +40,31 @@ def apply_settings(*, threads: int, tf32: bool) -> int:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """No TF32 inside, whatever the case has: for a reference."""
-    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+def tf32_allowed(allowed: bool) -> Iterator[None]:
+    """TF32 in products and convolutions of float32 inside, or none, whatever the case has."""
+    with _without_notice():
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    _set_tf32("high" if allowed else "highest", allowed)
     try:
         yield
     finally:
+        _set_tf32(*before)
+
+
+def full_float32() -> AbstractContextManager[None]:
+    """No TF32 inside: for a reference."""
+    return tf32_allowed(False)
+
+
+def _set_tf32(products: str, convolutions: bool) -> None:
+    with _without_notice():
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """torch 2.9 announces another interface for TF32, which earlier settings do not mix with."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -134,6 +135,10 @@ def totals_of(measured: Measured, latency: Samples, memory: Memory) -> dict[str,
     prepared, profile = measured.prepared, measured.profile
     interval, profiled_s = latency.interval(), median(profile.wall_s)
     counted = [(key, one.flops) for key, one in profile.counts.items()]
+    uncounted: Counter[str] = Counter()
+    for (_, _, operator), one in profile.counts.items():
+        uncounted[operator] += one.unknown
+    calls = sum(one.calls for one in profile.counts.values())
     peak = profile.memory.peak
     accounted_ms = profile.times.total / NS_PER_MS / measured.iterations
     wall_ms = 1e3 * sum(profile.wall_s) / len(profile.wall_s)
@@ -153,6 +158,8 @@ def totals_of(measured: Measured, latency: Samples, memory: Memory) -> dict[str,
         "gmacs": prepared.cost.macs * prepared.case.batch_size / 1e9,
         "counted_gmacs": sum(flops for (_, backward, _), flops in counted if not backward) / 2e9,
         "counted_backward_gmacs": sum(flops for (_, backward, _), flops in counted if backward) / 2e9,
+        "flop_coverage": 1 - uncounted.total() / calls if calls else 1.0,
+        "uncounted_operators": dict((+uncounted).most_common()),
         "weights_mib": memory.weights / MIB,
         "inputs_mib": memory.inputs / MIB,
         "peak_memory_mib": memory.peak / MIB,

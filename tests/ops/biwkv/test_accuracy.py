@@ -68,7 +68,7 @@ def test_long_sequences(case: str) -> None:
     assert_close(differentiated(torch_scan, inputs), differentiated(reference, doubled(inputs)), 2e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 200), st.integers(1, 9)),
     decay=st.floats(-50, 50),

@@ -10,7 +10,7 @@ from vigbench.measure.cost import count_cost
 from vigbench.ops.causal_conv import bidirectional_causal_conv
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     batch=st.integers(1, 3),
     length=st.integers(1, 40),

@@ -66,7 +66,7 @@ def test_tiny_gradient_of_strong_decays_is_right(implementation: str, make_input
     assert (dg[:, 1:].double() - neighbours).abs().max() <= 1e-6 * neighbours.abs().max()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     length=st.integers(1, 300),
     rows=st.tuples(st.integers(1, 3), st.integers(1, 3)),

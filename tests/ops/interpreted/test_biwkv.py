@@ -55,7 +55,7 @@ def test_every_case(case: str, small_blocks: None) -> None:
     assert_as_defined(sample(case, (1, 22, 6)), 1e-3 if case == CANCELLING else ALLOWED[torch.float32])
 
 
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 15), st.integers(1, 8)),
     decay=st.floats(-50, 50),

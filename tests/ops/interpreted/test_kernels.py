@@ -126,7 +126,7 @@ def test_recurrent(regime: str, dtype: torch.dtype, make_inputs: MakeInputs) -> 
         assert (found.double() - expected).abs().max() <= ALLOWED[dtype] * expected.abs().max()
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     length=st.integers(1, 40),
     rows=st.sampled_from([(1, 1), (1, 2), (2, 1)]),

@@ -88,7 +88,7 @@ def test_default_settings_at_the_shape_of_vim(setting: Settings) -> None:
 SIZES = st.builds(Sizes, st.integers(1, 2), st.integers(1, 2), st.integers(1, 20), st.integers(2, 7), st.integers(2, 6))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=SIZES,
     setting=st.builds(

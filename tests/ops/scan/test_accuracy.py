@@ -58,7 +58,7 @@ def test_torch_chunk_in_every_regime(regime: str, dtype: torch.dtype) -> None:
 SIZES = st.builds(Sizes, st.just(1), st.integers(1, 3), st.integers(1, 80), st.integers(1, 6), st.integers(1, 5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=SIZES, reverse=st.booleans(), optional=st.booleans(), regime=st.sampled_from([*REGIMES]))
 def test_any_shape(sizes: Sizes, reverse: bool, optional: bool, regime: str) -> None:
     inputs = sample(regime, sizes, optional=optional)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch._C._profiler import _RecordFunctionFast
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from vigbench.measure.launch import busy_share, busy_time, plain_latency
 from vigbench.measure.memory import without_collection
-from vigbench.measure.path import events_of
+from vigbench.measure.path import events_of, one_profile
 from vigbench.measure.profile.counting import CountedCalls
 from vigbench.measure.profile.kernels import Kernel, attach_kernels
 from vigbench.measure.profile.memory_use import MemoryUse, memory_use
@@ -33,11 +33,16 @@ Call = Callable[[], Any]
 
 @dataclass
 class Count:
-    """What one iteration asks of one operator in one module: FLOPs by the counting rule, and bytes."""
+    """What one iteration asks of one operator in one module: FLOPs by the counting rule, and bytes.
+
+    Attributes:
+        unknown: calls that have no formula and are not free by the rule: their FLOPs are missing.
+    """
 
     calls: int = 0
     flops: int = 0
     moved: int = 0
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ def _count(subject: Subject) -> dict[CostKey, Count]:
             count.calls += 1
             count.flops += call.flops
             count.moved += call.moved
+            count.unknown += not call.known
     return dict(counts)
 
 
@@ -169,7 +175,7 @@ def _shapes(found: Sequence[Place]) -> dict[str, str]:
 
 @contextmanager
 def _cpu_profile(**options: Any) -> Iterator[Any]:
-    with profile(activities=[ProfilerActivity.CPU], **options) as profiler:
+    with one_profile(activities=[ProfilerActivity.CPU], **options) as profiler:
         yield profiler
 
 
@@ -177,7 +183,7 @@ def _profiled(subject: Subject, iterations: int) -> tuple[Any, list[float]]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if subject.on_cuda else [])]
     wall_s = []
     subject.synchronize()
-    with profile(activities=activities) as profiler:
+    with one_profile(activities=activities) as profiler:
         with _RecordFunctionFast(_WARM_UP):
             subject.call()
             subject.synchronize()

@@ -29,6 +29,7 @@ class Cost:
         group_share: of its seconds in `group`; 1 for every operator.
         counted: whether `flops` and `moved` are known: looking at a call can change which operator autograd takes, such
             as one that adds gradients in place.
+        known: whether the counting rule covers it; if not, `flops` is 0 and may be too few.
     """
 
     group: str
@@ -43,6 +44,7 @@ class Cost:
     inside: tuple[tuple[str, float], ...] = ()
     group_share: float = 1.0
     counted: bool = True
+    known: bool = True
 
     @property
     def tflop_per_s(self) -> float:
@@ -67,6 +69,7 @@ class _Sum:
     flops: int = 0
     moved: int = 0
     counted: bool = False
+    known: bool = True
     calls_inside: int = 0
     inside: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
@@ -94,6 +97,7 @@ def costs_of(
         one.calls += cost.calls
         one.time += cost.total
         one.counted |= (module, backward, operator) in counts
+        one.known &= not count.unknown
         one.flops += count.flops
         one.moved += count.moved
         one.calls_inside += cost.calls_inside
@@ -119,4 +123,5 @@ def _cost(key: CostKey, one: _Sum, total: int, iterations: int) -> Cost:
         inside=tuple((name, time / one.time) for name, time in one.inside.most_common()),
         group_share=most / one.time,
         counted=one.counted,
+        known=one.known,
     )

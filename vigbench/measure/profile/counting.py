@@ -7,11 +7,14 @@ from math import prod
 from typing import Any
 
 from torch import Tensor
+from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 from torch._C._profiler import _RecordFunctionFast
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+
+from vigbench.measure.counting_rule import is_zero_by_rule
+from vigbench.measure.formulas import formula_of
 
 _LABEL = "vigbench: operator "
 _UNTOUCHED = ("empty", "new_empty", "resize_", "set_")  # memory without values, or another view of it
@@ -26,11 +29,13 @@ class OperatorCall:
         name: `namespace::name`.
         flops: 2 x multiply-adds by the rule of docs/measurement.md.
         moved: bytes of inputs and outputs, each once; an argument that is changed in place is both.
+        known: whether the rule covers it: by a formula, or as free. If not, `flops` is 0 and may be too few.
     """
 
     name: str
     flops: int
     moved: int
+    known: bool = True
 
 
 class CountedCalls(TorchDispatchMode):
@@ -50,31 +55,21 @@ class CountedCalls(TorchDispatchMode):
         kwargs = kwargs or {}
         if not isinstance(func, OpOverload) or func.namespace in ("profiler", "prim"):
             return func(*args, **kwargs)
-        if func.overloadpacket not in flop_registry:
-            with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        formula = formula_of(func.overloadpacket)
+        if formula is None and _dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            with self:  # not `func.decompose`: in torch 2.9 it may call other operators than those that run
+                return func._op_dk(DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
         with _RecordFunctionFast(f"{_LABEL}{len(self.calls)}"):
             out = func(*args, **kwargs)
-        flops = flops_of(func, args, kwargs, out)
-        self.calls.append(OperatorCall(func._schema.name, flops, bytes_moved(func, args, kwargs, out)))
+        self.calls.append(
+            OperatorCall(
+                name=func._schema.name,
+                flops=int(formula(*args, **kwargs, out_val=out)) if formula else 0,
+                moved=bytes_moved(func, args, kwargs, out),
+                known=formula is not None or is_zero_by_rule(func),
+            )
+        )
         return out
-
-
-def flops_of(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
-    """2 x multiply-adds by the counting rule; 0 where there is no formula."""
-    if func.overloadpacket.__name__ == "convolution_backward":  # torch's formula forgets groups
-        return _convolution_backward_flops(*args)
-    formula = flop_registry.get(func.overloadpacket)
-    return int(formula(*args, **kwargs, out_val=out)) if formula else 0
-
-
-def _convolution_backward_flops(gradient: Tensor, image: Tensor, weight: Tensor, *rest: Any) -> int:
-    """Each gradient that is asked for, of the input and of the weight, takes as many multiply-adds as the forward."""
-    transposed, wanted = rest[4], rest[7]
-    spread = image if transposed else gradient  # what each weight is applied at
-    return int(2 * sum(wanted[:2]) * spread.shape[0] * prod(spread.shape[2:]) * weight.numel())
 
 
 def bytes_moved(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:

@@ -48,8 +48,9 @@ def module_ranges(model: nn.Module, device: torch.device) -> Iterator[Mapping[st
 
 
 def label_of(path: str) -> str:
-    """A range's name; bytes that are no UTF-8 are written out, as the profiler takes none."""
-    return _PREFIX + (path.encode("utf-8", "backslashreplace").decode("utf-8") or "(model)")
+    """A range's name: what torch 2.9 would not escape in its trace, and what is no UTF-8, is written as its code."""
+    text = path.encode("utf-8", "backslashreplace").decode("utf-8") or "(model)"
+    return _PREFIX + "".join(f"%{ord(c):02X}" if c in '%"\\' or not c.isprintable() else c for c in text)
 
 
 class _Ranges:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
 from vigbench.measure.ceilings import PRODUCT_SIDE, copy_gb_per_s, product_tflop_per_s
-from vigbench.measure.settings import DTYPES
+from vigbench.measure.settings import DTYPES, tf32_allowed
 
 TRIAL_SIDE = 256
 MOST_TRIAL_S = 2.0  # of one product of the full size, estimated from a small one: beyond, it is no fast path
@@ -46,7 +44,7 @@ def measure_roofs(device: torch.device, precision: str) -> Roofs:
     slow = []
     names = ["float32", *(["tf32"] if device.type == "cuda" else []), "bfloat16", "float16"]
     for name in dict.fromkeys((precision, *names)):
-        with _tf32(name == "tf32"):
+        with tf32_allowed(name == "tf32"):
             dtype = DTYPES.get(name, torch.float32)
             if name == precision or _is_fast(device, dtype):
                 rates[name] = product_tflop_per_s(device, dtype)
@@ -65,13 +63,3 @@ def _is_fast(device: torch.device, dtype: torch.dtype) -> bool:
     begin = perf_counter()
     float((side @ side)[0, 0])  # waits for the device
     return (perf_counter() - begin) * (PRODUCT_SIDE[device.type] / TRIAL_SIDE) ** 3 <= MOST_TRIAL_S
-
-
-@contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

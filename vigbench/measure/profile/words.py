@@ -69,7 +69,8 @@ def _operator(cost: Cost, roofs: Roofs, precision: str) -> str:
     backward = "backward, " if cost.backward else ""
     calls = f"{backward}{cost.calls:,.0f} call{'s' * (round(cost.calls) != 1)}"
     what = f"{kind} ({where}, {calls})" if kind == cost.operator else f"{kind} ({cost.operator} {where}, {calls})"
-    return f"goes to {what}, {_bound(cost, roofs, precision)}"
+    unknown = "" if cost.known else "; no formula gives its multiply-adds, which count as 0"
+    return f"goes to {what}, {_bound(cost, roofs, precision)}{unknown}"
 
 
 def where_in_words(group: str) -> str:

@@ -16,7 +16,7 @@ from vigbench.report.axes import log_ticks, plain, quiet, value_axis
 from vigbench.report.labels import LINE, spread
 from vigbench.report.metrics import number, percent
 from vigbench.report.profile.points import Point, bounded_shares, module_points, moving_points, operator_points
-from vigbench.report.profile.text import share_text, subtitle, time_name
+from vigbench.report.profile.text import share_text, subtitle, time_name, uncounted
 from vigbench.report.sheet import Cell, Heading, compose, share_of, write
 from vigbench.report.style import INK, LEADER, MUTED, FamilyColour, colours
 from vigbench.report.text import shorten, text_width
@@ -39,7 +39,8 @@ def draw_roofline(record: ProfileRecord) -> Figure | None:
         cells.append(Cell("Operators without multiply-adds", height, partial(_draw_moving, record, moving)))
     if not cells:
         return None
-    return compose(cells, WIDTH, Heading(_title(record), subtitle(record.info), [_note(record)]))
+    notes = [_note(record), *uncounted(record.info)]
+    return compose(cells, WIDTH, Heading(_title(record), subtitle(record.info), notes))
 
 
 def _title(record: ProfileRecord) -> str:

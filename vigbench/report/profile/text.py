@@ -12,6 +12,7 @@ from vigbench.report.text import shorten
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels
+SAME_COUNT = 1e-6  # of the multiply-adds
 USUAL_SLOWDOWN = (0.9, 2.0)  # of iterations under the profiler against those without
 
 
@@ -50,6 +51,24 @@ def subtitle(info: Mapping[str, Any]) -> str:
     flags = [flag.replace("_", " ") for flag in ("channels_last", "tf32") if case[flag]]
     parts = [size, f"batch {case['batch_size']}", case["precision"], case["phase"], *flags]
     return printable(f"{shown}{implementation}; {', '.join(parts)}; {info['device_name']}; {info['started_at'][:10]}")
+
+
+def uncounted(info: Mapping[str, Any]) -> list[str]:
+    """What multiply-adds are missing: of operators without a formula, and of code that no operator call shows."""
+    totals = info["totals"]
+    lines = []
+    if totals["uncounted_operators"]:
+        calls = ", ".join(f"{printable(name)} ({count})" for name, count in totals["uncounted_operators"].items())
+        lines.append(
+            f"No formula gives the multiply-adds of {calls}: they count as 0. The rule covers the other "
+            f"{percent(totals['flop_coverage'])} of the calls."
+        )
+    if totals["counted_gmacs"] < (1 - SAME_COUNT) * totals["gmacs"]:
+        lines.append(
+            f"The profile saw {number(totals['counted_gmacs'])} of the model's {number(totals['gmacs'])} GMACs: the "
+            "rest is in what has no formula, or in compiled code, which calls no operators."
+        )
+    return lines
 
 
 def disturbance(info: Mapping[str, Any]) -> list[str]:
