@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.gpu.session.page import GOOD
-from tests.gpu.session.plan import GROUPS, steps_of
+from tests.gpu.session.plan import GROUPS, begin_table, steps_of
 from tests.gpu.session.steps import Step, run_steps
 from tests.gpu.session.summary import Summary, difference
-from vigbench.ops.gla.kernels.settings import TABLE
-from vigbench.records.files import write_atomically
 from vigbench.suites.duration import parse_duration
 
 MACHINE_TIMEOUT_S = 300  # a driver may take long to answer at first, but one that hangs never does
@@ -41,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     steps = steps_of(folder, options.only)
-    if any(step.group == "tune" for step in steps) and not (folder / "tuned.json").exists():
-        write_atomically(folder / "tuned.json", TABLE.read_text("utf-8"))  # so that the package's can be replaced by it
+    if "tune" in options.only:
+        begin_table(folder)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection does not end it
     return run(steps, summary, options.budget)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.gpu.session.summary import failure_line
 from vigbench.records.files import append_line
@@ -81,8 +80,11 @@ class Guard:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
-        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-            pytest.fail(GONE, pytrace=False)
+        if item.get_closest_marker("gpu"):
+            import torch
+
+            if not torch.cuda.is_available():
+                pytest.fail(GONE, pytrace=False)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -97,7 +99,8 @@ class Guard:
 
 def device_is_broken() -> bool:
     """Whether this process can no longer use its device; waits for what is queued there."""
-    if not torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
         return False
     try:
         torch.cuda.synchronize()

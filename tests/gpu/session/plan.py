@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.gpu.session.steps import Step
+from vigbench.records.files import write_atomically
 
 GROUPS = ("check", "tests", "tune", "suites")
 SUITES = {"smoke": 3.0, "resolution-scaling": 18.0, "kernels-gla": 8.0, "training-step": 6.0}  # shares
@@ -31,6 +32,14 @@ def steps_of(folder: Path, groups: Sequence[str] = GROUPS) -> list[Step]:
         *(Step(name, "suites", share, partial(_run, folder, name)) for name, share in SUITES.items()),
     ]
     return [step for step in steps if step.group in groups]
+
+
+def begin_table(folder: Path) -> None:
+    """Start a session's table of kernel settings as the package's, which it can then replace."""
+    from vigbench.ops.gla.kernels.settings import TABLE  # imports torch
+
+    if not (folder / "tuned.json").exists():
+        write_atomically(folder / "tuned.json", TABLE.read_text("utf-8"))
 
 
 def processes() -> int:
