@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.gpu.session.steps import Step
+from tests.gpu.session.summary import faults_of_check
 from vigbench.records.files import write_atomically
 
 GROUPS = ("check", "tests", "tune", "suites")
@@ -25,8 +26,14 @@ def steps_of(folder: Path, groups: Sequence[str] = GROUPS) -> list[Step]:
     tests = partial(_pytest, folder)
     side_by_side = {"OMP_NUM_THREADS": "1"}  # threads that wait for a busy core cost more than they compute
     steps = [
-        Step("check", "check", 3.0, lambda limit_s: check, stdout="check.json"),
-        Step("correctness", "tests", 8.0, tests("correctness", "gpu and not alone", processes()), None, side_by_side),
+        Step("check", "check", 3.0, lambda limit_s: check, "check.json", faults_of_check),
+        Step(
+            "correctness",
+            "tests",
+            8.0,
+            tests("correctness", "gpu and not alone", processes()),
+            environment=side_by_side,
+        ),
         Step("timing", "tests", 6.0, tests("timing", "gpu and alone", 1)),
         Step("tune", "tune", 8.0, lambda limit_s: tune, open_ended=True),
         *(Step(name, "suites", share, partial(_run, folder, name)) for name, share in SUITES.items()),

@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
+from pathlib import Path
 from time import monotonic
 
 import psutil
 
 from tests.gpu.session.page import Row, Status
-from tests.gpu.session.summary import Summary, failure_line, last_words
+from tests.gpu.session.summary import Summary, failure_line, faults_of_run, last_words
 from vigbench.records.files import append_line
 from vigbench.runner.interrupt import StopRequest
 
@@ -44,6 +46,7 @@ class Step:
         share: of the time that is left, in proportion to the shares of the steps after it.
         command: what it runs, from its limit in seconds.
         stdout: the file of the folder that takes what it prints to stdout; the log if None.
+        faults: what that file says is wrong, as lines of a failures file.
         environment: variables in addition to the session's.
         open_ended: it would go on for long, and what it has written when its time is over counts.
     """
@@ -53,6 +56,7 @@ class Step:
     share: float
     command: Callable[[float], Sequence[str]]
     stdout: str | None = None
+    faults: Callable[[Path], list[str]] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     open_ended: bool = False
 
@@ -116,9 +120,10 @@ def _run(step: Step, allowed_s: float, summary: Summary, clock: Callable[[], flo
             end = _wait(process, begun + allowed_s, clock, stop)
         finally:
             _end(process, mark, GRACE_S.get(end, 0.0))
-    for run in summary.runs() - runs_before:
-        for line in summary.faults_of(run):
-            append_line(summary.failures_file(step.name), line)
+    for line in chain.from_iterable(map(faults_of_run, sorted(summary.runs() - runs_before))):
+        append_line(summary.failures_file(step.name), line)
+    for line in step.faults(summary.folder / step.stdout) if step.stdout and step.faults else ():
+        append_line(summary.failures_file(step.name), line)
     code = process.returncode
     status = _status(step, end, code)
     said = [] if status is Status.passed else last_words(log)

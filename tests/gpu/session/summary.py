@@ -13,6 +13,7 @@ from typing import Any
 from tests.gpu.session.page import MACHINE, Row, Status, as_markdown
 from vigbench.records.files import write_atomically
 from vigbench.records.schema import FAULTS
+from vigbench.records.schema import Status as CaseStatus
 from vigbench.records.store import RunStore
 
 LAST_LINES = 5
@@ -55,15 +56,6 @@ class Summary:
         """The runs of suites there are."""
         return set((self.folder / "runs").iterdir())
 
-    def faults_of(self, run: Path) -> list[str]:
-        """The cases of a run that ended in a fault, as lines of a failures file."""
-        with contextlib.suppress(ValueError, OSError):  # a run that was killed before it had begun
-            records = RunStore.open(run).records()
-            return [
-                failure_line(one.case.label(), f"{one.status}: {one.reason}") for one in records if one.status in FAULTS
-            ]
-        return []
-
     def begin_anew(self, step: str) -> None:
         """Forget what an earlier session in this folder said of a step."""
         self.failures_file(step).unlink(missing_ok=True)
@@ -102,6 +94,32 @@ def difference(folder: Path, machine: Mapping[str, Any]) -> str | None:
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f"{file} is damaged: {error}. Choose another folder with --out.") from error
     return next((name for name in MACHINE if former.get(name) != machine.get(name)), None)
+
+
+def faults_of_run(run: Path) -> list[str]:
+    """The cases of a suite's run that ended in a fault, as lines of a failures file."""
+    with contextlib.suppress(ValueError, OSError):  # a run that was killed before it had begun
+        records = RunStore.open(run).records()
+        return [
+            failure_line(one.case.label(), f"{one.status}: {one.reason}") for one in records if one.status in FAULTS
+        ]
+    return []
+
+
+def faults_of_check(file: Path) -> list[str]:
+    """What `vigbench check --format json` found wrong, as lines of a failures file; none where it was cut off."""
+    with contextlib.suppress(json.JSONDecodeError):
+        rows = json.loads(file.read_text("utf-8"))["rows"]
+        return [
+            failure_line(
+                "/".join(row[key] for key in ("operator", "implementation", "precision")),
+                f"{row['status']}: {row['reason'] or row['where']}",
+                row=row,
+            )
+            for row in rows
+            if row["status"] not in (CaseStatus.ok, CaseStatus.unsupported)
+        ]
+    return []
 
 
 def failure_line(id_: str, error: str, **more: Any) -> str:

@@ -16,7 +16,7 @@ import pytest
 from tests.gpu.session.__main__ import run
 from tests.gpu.session.page import Status
 from tests.gpu.session.steps import Step, limit_s, run_steps
-from tests.gpu.session.summary import Summary
+from tests.gpu.session.summary import Summary, failure_line
 from vigbench.records.schema import Metrics, Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
@@ -119,7 +119,10 @@ def test_a_step_without_time_is_not_run(tmp_path: Path) -> None:
 def test_what_a_step_prints_is_in_its_files(tmp_path: Path) -> None:
     summary = Summary(tmp_path, MACHINE)
     code = "import sys; print('{}'); print('progress', file=sys.stderr)"
-    run_steps([fake("check", code, stdout="check.json"), fake("both", code)], summary, 600)
+    check = fake("check", code, stdout="check.json", faults=lambda file: [failure_line("a", file.read_text())])
+    run_steps([check, fake("both", code)], summary, 600)
+    assert summary.failures("check") == [{"id": "a", "error": "{}\n"}]
+    assert not summary.failures("both")
     assert (tmp_path / "check.json").read_text() == "{}\n"
     assert summary.log("check").read_text() == "progress\n"
     assert sorted(summary.log("both").read_text().split()) == ["progress", "{}"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.session.page import SHOWN_FAILURES, Row, Status
-from tests.gpu.session.summary import Summary, failure_line, last_words
+from tests.gpu.session.summary import Summary, failure_line, faults_of_check, last_words
 
 MACHINE = {"device": "a GPU", "driver": "1", "torch": "2", "triton": "3", "python": "3.12", "commit": "abc"}
 
@@ -67,3 +67,20 @@ def test_where_packages_lie_is_left_out(tmp_path: Path) -> None:
     }
     (tmp_path / "log").write_text(f"first\n\n{text}\n \n")
     assert last_words(tmp_path / "log") == ["first", expected]
+
+
+def test_what_a_check_finds_wrong_is_a_failure_and_what_cannot_run_is_none(tmp_path: Path) -> None:
+    def row(implementation: str, status: str, reason: str = "") -> dict[str, str]:
+        names = {"operator": "gla", "implementation": implementation, "precision": "bfloat16"}
+        return {**names, "status": status, "reason": reason, "where": "dq of 64 tokens"}
+
+    rows = [row("torch_chunk", "ok"), row("fla", "unsupported", "not installed"), row("triton_fused", "wrong_result")]
+    file = tmp_path / "check.json"
+    file.write_text(json.dumps({"device": "a GPU", "rows": [*rows, row("reference", "crashed", "SIGSEGV")]}))
+    found = [json.loads(line) for line in faults_of_check(file)]
+    assert [(one["id"], one["error"]) for one in found] == [
+        ("gla/triton_fused/bfloat16", "wrong_result: dq of 64 tokens"),
+        ("gla/reference/bfloat16", "crashed: SIGSEGV"),
+    ]
+    file.write_text("")
+    assert faults_of_check(file) == []
