@@ -95,3 +95,10 @@ def bench(session: nox.Session) -> None:
 def smoke(session: nox.Session) -> None:
     """The smoke suite, end to end, in under a minute."""
     session.run(sys.executable, "-m", "vigbench", "run", "--suite", "smoke", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """On a machine with a GPU: check, tests, tuning and suites, into one folder: -- --budget 60m --only tests."""
+    command = (sys.executable, "-m", "tests.gpu.session", *session.posargs)
+    session.run(*command, interrupt_timeout=60, terminate_timeout=60)  # after Ctrl-C it ends its step, then says so

@@ -43,6 +43,7 @@ def test_a_known_allocation_is_found() -> None:
     assert memory.reserved >= memory.activations
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("subject", "implementation"),
@@ -59,6 +60,7 @@ def test_a_case_is_measured(subject: str, implementation: str, precision: str) -
     assert outcome.metrics.throughput_img_per_s >= 0.8 * 8e3 / outcome.metrics.latency_ms
 
 
+@pytest.mark.alone
 def test_more_than_the_device_holds_is_out_of_memory_and_the_next_case_runs() -> None:
     huge = Case(subject="resnet50", resolution=8192, batch_size=64, device="cuda")
     outcome = run_in_worker(Job(case=huge, budget_s=1.0), timeout_s=300, on_stage=lambda stage: None)
@@ -68,6 +70,7 @@ def test_more_than_the_device_holds_is_out_of_memory_and_the_next_case_runs() ->
     assert outcome.status == "ok", outcome.reason
 
 
+@pytest.mark.alone
 def test_the_smoke_suite_runs_on_cuda(tmp_path: Path) -> None:
     run = vigbench.run("smoke", out=tmp_path, device="cuda", overrides=Overrides(budget=300.0))
     records = run.store.records()

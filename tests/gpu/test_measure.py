@@ -67,6 +67,7 @@ def latency_s(call: Callable[[], object]) -> float:
 # kernel time
 
 
+@pytest.mark.alone
 def test_a_known_spin_takes_as_long_as_plain_events_say() -> None:
     def spin() -> None:
         torch.cuda._sleep(10_000_000)
@@ -84,6 +85,7 @@ def test_a_known_spin_takes_as_long_as_plain_events_say() -> None:
     assert median(found.samples.durations_s) == pytest.approx(median(plain), rel=0.05)
 
 
+@pytest.mark.alone
 def test_gaps_between_launches_do_not_count() -> None:
     call = tiny_kernels(300)
     found = kernel_time(call)
@@ -91,6 +93,7 @@ def test_gaps_between_launches_do_not_count() -> None:
     assert median(found.samples.durations_s) < 0.8 * latency_s(call)
 
 
+@pytest.mark.alone
 def test_the_cache_is_cold() -> None:
     class Warm(CudaQueue):
         def flush(self) -> None:
@@ -101,11 +104,13 @@ def test_the_cache_is_cold() -> None:
     assert median(cold.samples.durations_s) > 1.05 * median(warm.samples.durations_s)
 
 
+@pytest.mark.alone
 def test_a_call_that_waits_for_the_device_is_said_to_be_exposed() -> None:
     x = torch.ones(32, device=DEVICE)
     assert not kernel_time(lambda: x.sum().item()).launch_hidden
 
 
+@pytest.mark.alone
 def test_a_step_whose_launches_show_has_its_kernel_time_from_the_profile() -> None:
     """It asks for its loss in between: events hold the gaps while the host launches on, the sum of kernels does not."""
     model = vigbench.create_model("vig_tiny_patch16_224", implementation="torch_chunk").to(DEVICE).train()
@@ -127,6 +132,7 @@ def test_a_step_whose_launches_show_has_its_kernel_time_from_the_profile() -> No
     assert 0 < work.busy_s < work.latency_s
 
 
+@pytest.mark.alone
 def test_the_profile_s_calls_start_from_a_flushed_cache() -> None:
     x = torch.randn(16 * MIB // 4, device=DEVICE)
     x.sum()
@@ -226,6 +232,7 @@ def test_running_out_of_memory_during_capture_is_not_called_uncapturable() -> No
     assert len(calls) > 1
 
 
+@pytest.mark.alone
 def test_a_replay_of_many_small_kernels_is_faster_than_launching_them() -> None:
     call = tiny_kernels(300)
     replay = capture(call, DEVICE)
@@ -235,6 +242,7 @@ def test_a_replay_of_many_small_kernels_is_faster_than_launching_them() -> None:
 # launch-bound or not
 
 
+@pytest.mark.alone
 def test_many_tiny_kernels_are_launch_bound() -> None:
     call = tiny_kernels(300)
     call()
@@ -243,6 +251,7 @@ def test_many_tiny_kernels_are_launch_bound() -> None:
     assert 0 < work.busy_share < LAUNCH_BOUND_BELOW
 
 
+@pytest.mark.alone
 def test_one_large_matmul_keeps_the_device_busy() -> None:
     call = matmul(8192)
     for _ in range(3):
@@ -252,6 +261,7 @@ def test_one_large_matmul_keeps_the_device_busy() -> None:
     assert work.busy_share > 0.9
 
 
+@pytest.mark.alone
 def test_the_profile_agrees_with_events() -> None:
     """Both from a cold cache; each after a pause of the device, since a product lowers the clock of a hot one."""
     call = matmul(4096)
@@ -294,6 +304,7 @@ def test_a_cuda_graph_of_autograd_saves_what_the_cpu_saves() -> None:
 # energy and state
 
 
+@pytest.mark.alone
 def test_energy_moves_forward_under_load_and_is_plausible() -> None:
     meter = find_meter(DEVICE)
     if not meter.available:
@@ -313,6 +324,7 @@ def test_energy_moves_forward_under_load_and_is_plausible() -> None:
     assert 50 < power_w < 1500
 
 
+@pytest.mark.alone
 def test_the_state_is_read_under_load() -> None:
     recorder = StateRecorder(DEVICE)
     recorder.read()

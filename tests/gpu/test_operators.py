@@ -33,6 +33,7 @@ def test_attention_at_vig_s_shape_runs_through_flash_attention(phase: str) -> No
     assert outcome.metrics.sdpa_backend == "flash"
 
 
+@pytest.mark.alone
 def test_the_suite_runs_and_stays_below_the_ceilings(tmp_path: Path) -> None:
     overrides = Overrides(length=[196, 1024], shape=["3x32x64"], budget=300.0)
     run = vigbench.run("kernels-gla", out=tmp_path, device="cuda", overrides=overrides)

@@ -38,6 +38,7 @@ def profile_of(folder: Path, subject: Subject, iterations: int = 3) -> Profile:
     return profile_subject(subject, iterations, folder / "trace.json.gz")
 
 
+@pytest.mark.alone
 def test_a_large_product_is_nearly_all_of_the_kernel_time(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8192, 8192, bias=False), nn.ReLU()).to(DEVICE, torch.bfloat16)
     profile = profile_of(tmp_path, subject_of(model, torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16)))
@@ -48,6 +49,7 @@ def test_a_large_product_is_nearly_all_of_the_kernel_time(tmp_path: Path) -> Non
     assert 0.3 < first.tflop_per_s / roofs.product_tflop_per_s["bfloat16"] < 1.5
 
 
+@pytest.mark.alone
 def test_kernels_add_up_and_belong_to_operators(tmp_path: Path) -> None:
     model = timm.create_model("deit_tiny_patch16_224").eval().to(DEVICE)
     profile = profile_of(tmp_path, subject_of(model, torch.randn(8, 3, 224, 224, device=DEVICE)))
@@ -63,6 +65,7 @@ def test_kernels_add_up_and_belong_to_operators(tmp_path: Path) -> None:
     assert 0 < profile.busy_s <= 1.001 * sum(profile.wall_s) / 3
 
 
+@pytest.mark.alone
 def test_the_backward_pass_of_another_thread_belongs_to_modules(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2048, 2048, bias=False), nn.Linear(2048, 2048, bias=False)).to(DEVICE)
     profile = profile_of(tmp_path, subject_of(model, torch.randn(2048, 2048, device=DEVICE), train=True))
@@ -93,6 +96,7 @@ def test_modules_open_and_close_nvtx_ranges(monkeypatch: pytest.MonkeyPatch) -> 
     assert events == ["module (model)", "module 0", "pop", "pop"]
 
 
+@pytest.mark.alone
 def test_a_kernel_of_triton_belongs_to_its_operator(tmp_path: Path) -> None:
     model = timm.create_model("vig_tiny_patch16_224", implementation="triton_fused").eval().to(DEVICE, torch.bfloat16)
     inputs = torch.randn(2, 3, 224, 224, device=DEVICE, dtype=torch.bfloat16)

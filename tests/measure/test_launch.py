@@ -134,7 +134,7 @@ class Gpu:
 @pytest.fixture
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Gpu], DeviceWork | None]:
     def profiled(gpu: Gpu) -> DeviceWork | None:
-        monkeypatch.setattr(launch, "profile", gpu.profile)
+        monkeypatch.setattr(launch, "one_profile", gpu.profile)
         monkeypatch.setattr(launch, "events_of", lambda events: events)
         monkeypatch.setattr(launch, "Borders", gpu.borders)
         monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
