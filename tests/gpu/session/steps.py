@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 
@@ -120,9 +119,10 @@ def _run(step: Step, allowed_s: float, summary: Summary, clock: Callable[[], flo
             end = _wait(process, begun + allowed_s, clock, stop)
         finally:
             _end(process, mark, GRACE_S.get(end, 0.0))
-    for line in chain.from_iterable(map(faults_of_run, sorted(summary.runs() - runs_before))):
-        append_line(summary.failures_file(step.name), line)
-    for line in step.faults(summary.folder / step.stdout) if step.stdout and step.faults else ():
+    faults = [line for run in sorted(summary.runs() - runs_before) for line in faults_of_run(run)]
+    if step.stdout:
+        faults += _faults_in(summary.folder / step.stdout, step)
+    for line in faults:
         append_line(summary.failures_file(step.name), line)
     code = process.returncode
     status = _status(step, end, code)
@@ -132,6 +132,13 @@ def _run(step: Step, allowed_s: float, summary: Summary, clock: Callable[[], flo
     if status in (Status.failed, Status.timeout) and not summary.failures(step.name):
         append_line(summary.failures_file(step.name), failure_line(step.name, f"{status}: {' / '.join(said)}"))
     return Row(status, round(clock() - begun, 1), round(allowed_s, 1), code, said)
+
+
+def _faults_in(stdout: Path, step: Step) -> list[str]:
+    if not stdout.stat().st_size:  # it was ended before it had a result
+        stdout.unlink()
+        return []
+    return step.faults(stdout) if step.faults else []
 
 
 def _status(step: Step, end: End, code: int | None) -> Status:

@@ -16,7 +16,7 @@ import pytest
 from tests.gpu.session.__main__ import run
 from tests.gpu.session.page import Status
 from tests.gpu.session.steps import Step, limit_s, run_steps
-from tests.gpu.session.summary import Summary, failure_line
+from tests.gpu.session.summary import Summary, failure_line, faults_of_check
 from vigbench.records.schema import Metrics, Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
@@ -126,6 +126,13 @@ def test_what_a_step_prints_is_in_its_files(tmp_path: Path) -> None:
     assert (tmp_path / "check.json").read_text() == "{}\n"
     assert summary.log("check").read_text() == "progress\n"
     assert sorted(summary.log("both").read_text().split()) == ["progress", "{}"]
+
+
+def test_a_step_that_ended_before_its_result_leaves_no_empty_file(tmp_path: Path) -> None:
+    summary = Summary(tmp_path, MACHINE)
+    run_steps([fake("check", "raise SystemExit('cut')", stdout="check.json", faults=faults_of_check)], summary, 600)
+    assert not (tmp_path / "check.json").exists()
+    assert [one["error"] for one in summary.failures("check")] == ["failed: cut"]
 
 
 def test_cases_of_a_run_that_ended_in_a_fault_are_failures_of_its_step(tmp_path: Path) -> None:
