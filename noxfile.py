@@ -7,14 +7,14 @@ import nox
 
 # tests that time nothing: two of their files run side by side, the longest first
 LONGEST = ["tests/test_adding_a_model.py", "tests/ops/test_interpreted.py"]
-FOLDERS = ("models", "ops", "analysis", "published", "records", "report", "stats", "suites")
+FOLDERS = ("models", "ops", "ptx", "analysis", "published", "records", "report", "stats", "suites")
 SIDE_BY_SIDE = [
     *LONGEST,
     *(
         str(path)
         for folder in FOLDERS
         for path in sorted(Path("tests", folder).glob("[!_]*"))
-        if str(path) not in LONGEST and path.name != "conftest.py"
+        if str(path) not in LONGEST and (path.is_dir() or path.name.startswith("test_"))
     ),
     *map(str, sorted(Path("tests/browser").glob("test_*.py"))),
     *map(str, sorted(Path("tests/measure").glob("test_profile*.py"))),
@@ -37,6 +37,8 @@ ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
 COUNTS_AND_COMPILATION = [
     *(f"tests/measure/test_{name}.py" for name in ("closed_form", "cost", "formulas", "profile", "timm_table")),
     *map(str, sorted(Path("tests/ops").glob("*/test_compiled.py"))),
+    "tests/ops/gla/test_simulated.py",
+    "tests/ops/test_machine_code.py",
 ]
 
 nox.options.sessions = ["lint", "types", "tests"]
