@@ -97,11 +97,10 @@ def default_settings(capability: str, dtype: torch.dtype, pass_: Pass) -> Settin
     """Settings for any shape that `forbidden` allows; on capability 8.0, 9.0 and 10.0 they compile without spills."""
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
         return Settings(16, 16, 32, 16, 8, 1, 8, 1)
-    if pass_ == "backward":
-        return Settings(32, 16, 16, 16, 4, 2, 4, 1)
-    if capability.startswith("9."):
-        return Settings(64, 32, 64, 8, 4, 2, 4, 1)
-    return Settings(32, 32, 64, 16, 4, 2, 8, 1)
+    hopper = capability.startswith("9.")
+    if pass_ == "backward":  # elsewhere, and in float16, chunks of 32 spill a few registers
+        return Settings(32 if hopper and dtype == torch.bfloat16 else 16, 16, 16, 16, 4, 2, 4, 1)
+    return Settings(64, 32, 64, 8, 4, 2, 4, 1) if hopper else Settings(32, 16, 64, 16, 4, 2, 8, 1)
 
 
 def forbidden(settings: Settings, capability: str, dtype: torch.dtype, pass_: Pass) -> str | None:
