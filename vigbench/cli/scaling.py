@@ -60,8 +60,9 @@ def _crossovers(frame: pd.DataFrame, metric: str, against: str | None) -> pd.Dat
     if against is None:
         return crossovers(frame, metric)
     sides = [crossovers(frame, metric, a=against), crossovers(frame, metric, b=against)]
-    found = [side for side in sides if len(side)]
-    return pd.concat(found, ignore_index=True).drop_duplicates(ignore_index=True) if found else sides[0]
+    # row by row: pandas before 3 warns when it concatenates columns that are empty on one side
+    rows = [row for side in sides for row in side.to_dict("records")]
+    return pd.DataFrame(rows, columns=sides[0].columns).drop_duplicates(ignore_index=True)
 
 
 def _capacity(frame: pd.DataFrame, runs: Sequence[str], given: float | None) -> tuple[pd.DataFrame | None, str]:
