@@ -51,7 +51,8 @@ def launch_kernel(
 def recorded_launches() -> Iterator[list[Launch]]:
     """Inside, this thread's launches are noted instead of started."""
     assert _recording.launches is None, "recordings do not nest"
-    _recording.launches = launches = []
+    launches: list[Launch] = []
+    _recording.launches = launches
     try:
         yield launches
     finally:

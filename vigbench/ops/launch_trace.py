@@ -41,7 +41,7 @@ class _AllocationMode(TorchDispatchMode):
     """Notes what is allocated, and refuses everything but allocations and views."""
 
     def __init__(self, launches: list[Launch]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launches = launches
         self.allocations: list[_Allocation] = []
 
@@ -86,7 +86,7 @@ class Trace:
     def address(self, x: Tensor) -> Address:
         """Where a tensor in a launch's arguments begins."""
         base, offset = self._bases[_storage(x)]
-        return Address(base, offset + x.storage_offset() * x.element_size())
+        return Address(base, offset + int(x.storage_offset()) * x.element_size())
 
     def _place(self, allocations: list[_Allocation], base: int) -> int:
         """Put working tensors one behind the other, or where one of the same size is used no more; bytes for all."""
@@ -123,4 +123,4 @@ def _like(x: Tensor) -> Tensor:
 
 
 def _storage(x: Tensor) -> int:
-    return x.untyped_storage()._cdata
+    return int(x.untyped_storage()._cdata)
