@@ -80,7 +80,6 @@ def _define(name: str, schema: str, function: Callable[..., Any], fake: Callable
 def _eager_in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
     """Autocast would round the float32 sums inside to half precision, and torch.compile is not to look inside."""
 
-    @torch.compiler.disable
     def run(*args: Any) -> Any:
         kind = args[0].device.type
         if not torch.is_autocast_enabled(kind):
@@ -88,7 +87,8 @@ def _eager_in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]
         with torch.autocast(kind, enabled=False):
             return function(*args)
 
-    return run
+    opaque: Callable[..., Any] = torch.compiler.disable(run)
+    return opaque
 
 
 def _no_backward(ctx: Any, grad: Tensor) -> None:  # noqa: ARG001  torch's signature
