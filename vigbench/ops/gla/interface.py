@@ -138,7 +138,7 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
     name = selected_implementation(implementation, *inputs)
     if name not in NATIVE_GATES:
         return None
-    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}")
+    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}").default
     return operator
 
 
@@ -148,25 +148,25 @@ def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    if q.ndim != 4 or 0 in q.shape[1:] or v.shape[-1:] == (0,):
+    shape, device, dtype = q.shape, q.device, q.dtype  # looked up once: each costs the host
+    if len(shape) != 4 or 0 in shape[1:] or v.shape[-1:] == (0,):
         raise ValueError(
-            f"q is {tuple(q.shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
+            f"q is {tuple(shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
         )
     for name, x in {"k": k, **gates}.items():
-        if x.shape != q.shape:
-            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(q.shape)}: they must have the same shape")
-    if v.ndim != 4 or v.shape[:3] != q.shape[:3]:
-        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(q.shape)}: only the last dimension may differ")
-    kind = q.device.type
-    if autocasts(kind):
+        if x.shape != shape:
+            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(shape)}: they must have the same shape")
+    if v.ndim != 4 or v.shape[:3] != shape[:3]:
+        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(shape)}: only the last dimension may differ")
+    if autocasts(device.type):
         dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     for name, x in {"q": q, "k": k, "v": v, **gates}.items():
-        if x.device != q.device:
-            raise ValueError(f"{name} is on {x.device} but q is on {q.device}: move them to one device")
-        if x.dtype not in DTYPES or (x.dtype != q.dtype and (name not in gates or x.dtype != torch.float32)):
+        if x.device != device:
+            raise ValueError(f"{name} is on {x.device} but q is on {device}: move them to one device")
+        if x.dtype not in DTYPES or (x.dtype != dtype and (name not in gates or x.dtype != torch.float32)):
             allowed = (
                 "q's dtype or float32" if name in gates else "q's dtype, one of float16, bfloat16, float32, float64"
             )
-            raise ValueError(f"{name} is {x.dtype} but q is {q.dtype}: give it {allowed}")
+            raise ValueError(f"{name} is {x.dtype} but q is {dtype}: give it {allowed}")
     return q, k, v
