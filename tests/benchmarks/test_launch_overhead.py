@@ -4,7 +4,6 @@
 ratio take turns, so that what disturbs one disturbs the other.
 """
 
-import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -13,20 +12,20 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 pytest.importorskip("triton", reason="needs triton")
 
 from tests.ops.no_driver import Start, without_gpu
 from tests.ops.triton_calls import calls, low_rank_inputs
 from vigbench.ops import dispatch, registry
-from vigbench.ops.custom_operator import Cost, define_operator
 from vigbench.ops.gla import bidirectional_gla_low_rank
-from vigbench.ops.launch_plan import Plan
+from vigbench.ops.gla import triton_fused as gla
+from vigbench.ops.gla.kernels.settings import default_settings
+from vigbench.ops.launch_plan import planned
 
 CALLS = 100  # of one timing
 ROUNDS = 41
-SCHEMA = "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer"
+DEFAULT = default_settings("9.0", torch.bfloat16, "forward")
 Run = Callable[[], object]
 
 
@@ -78,42 +77,21 @@ def test_plans_take_a_fraction_of_the_time() -> None:
 
 
 def test_what_is_around_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator in PyTorch's dispatcher, beside one by torch.library.custom_op, and what users call."""
+    """Of one call by a user: the checks, PyTorch's way to an operator that does nothing, and the plan."""
     args = low_rank_inputs(196)
-
-    def nothing(
-        q: Tensor, k: Tensor, v: Tensor, a: Tensor, weight: Tensor, bias: Tensor, scale: float, normalizer: float
-    ) -> Tensor:
-        return v.new_empty(0)
-
-    def cost(*_: object) -> int:
-        return 0
-
-    ours = define_operator("nothing", nothing, lambda *_: [], Cost(cost, cost, cost, cost), SCHEMA)
-    torch.library.custom_op("vigbench::nothing_custom", nothing, mutates_args=())
-    custom = torch.ops.vigbench.nothing_custom.default
-    print("\n| call | launches | before, us | after, us | fastest | ratio |\n|---|---|---|---|---|---|")
-    runs = [partial(one, *args, 0.1, 16.0) for one in (custom, ours)]
-    assert line("an operator that does nothing", 0, *side_by_side((runs[0], True), (runs[1], True))) >= 1
     anywhere = replace(registry.get_implementation("gla", "triton_fused"), devices=())
     monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], "triton_fused", anywhere)
-    dispatch._select.cache_clear()
     whole = partial(bidirectional_gla_low_rank, *args, normalizer=16.0, implementation="triton_fused")
-    assert line("`bidirectional_gla_low_rank`", 3, *side_by_side((whole, False), (whole, True))) >= 1.2
+    operator = partial(torch.ops.vigbench.gla_triton_fused_low_rank.default, *args, 0.1, 16.0)
+    function = partial(gla._forward_low_rank, *args, 0.1, 16.0)
+    given = (*args[:3], 0.1, DEFAULT, gla.low_rank_gates, *args[3:], 16.0)
+    nothing = partial(planned(lambda q, *_: torch.empty(1, device=q.device)), *given)
     dispatch._select.cache_clear()
-
-
-def test_a_further_launch() -> None:
-    """What one more kernel of a plan costs: its arguments put together, and Triton's own way to the launcher."""
-    function, args = calls(196)["low rank"]
-    with without_gpu():
-        function(*args), function(*args)
-        (plan,) = [x for x in gc.get_objects() if isinstance(x, Plan) and len(x.starters) == 3][-1:]
-        addresses = [x.data_ptr() for x in args if isinstance(x, Tensor)] + [0, 0]
-        (start, _, _), (given, _, _) = plan.starters, plan.arguments.of_compiled(addresses)
-        arguments = statistics.median(
-            microseconds(lambda: plan.arguments.of_compiled(addresses)) for _ in range(ROUNDS)
-        )
-        launcher = statistics.median(microseconds(lambda: start(*given, stream=0)) for _ in range(ROUNDS))
-    print(f"\narguments of three kernels: {arguments:.1f} us; one start: {launcher:.1f} us")
-    assert arguments / 3 + launcher < 100
+    runs = (whole, operator, function, nothing, lambda: torch.empty(1, 196, 3, 64, dtype=torch.bfloat16))
+    times = side_by_side(*((run, True) for run in runs))
+    dispatch._select.cache_clear()
+    names = ("`bidirectional_gla_low_rank`", "the operator", "its function", "of it a plan's key", "one `torch.empty`")
+    print("\n| part of a call | median, us | fastest, us |\n|---|---|---|")
+    for name, one in zip(names, times, strict=True):
+        print(f"| {name} | {statistics.median(one):.1f} | {min(one):.1f} |")
+    assert statistics.median(times[0]) > statistics.median(times[2])

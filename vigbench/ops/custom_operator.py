@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._library.custom_ops import CustomOpDef
 from torch._ops import OpOverload
 
 from vigbench.ops.cost import MacsFormula, register_cost
 
 Backward = Callable[..., list[Tensor]]
-_LIBRARY = torch.library.Library("vigbench", "FRAGMENT")
 
 
 class Cost(NamedTuple):
@@ -36,27 +36,26 @@ def define_operator(
     of the result's shape and dtype, by default like the third tensor.
     `backward(grad, *arguments)` returns new tensors: the gradient of each tensor given.
     """
-    _define(name, f"({schema}) -> Tensor", forward, result)
+    operator = torch.library.custom_op(
+        f"vigbench::{name}", _without_autocast(forward), mutates_args=(), schema=f"({schema}) -> Tensor"
+    )
+    operator.register_fake(result)
     packet = getattr(torch.ops.vigbench, name)
     register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed)
-    if backward is None:
-        torch.library.register_autograd(f"vigbench::{name}", _no_backward, lib=_LIBRARY)
-    else:
-        _define_backward(name, backward, cost, schema)
+    if backward is not None:
+        _define_backward(operator, name, backward, cost, schema)
     overload: OpOverload = packet.default
     return overload
 
 
-def _define_backward(name: str, backward: Backward, cost: Cost, schema: str) -> None:
-    _define(
-        f"{name}_backward",
-        f"(Tensor grad, {schema}) -> Tensor[]",
-        backward,
-        lambda _, *inputs: [_empty_like(x) for x in inputs if isinstance(x, Tensor)],
+def _define_backward(operator: CustomOpDef, name: str, backward: Backward, cost: Cost, schema: str) -> None:
+    gradient = torch.library.custom_op(
+        f"vigbench::{name}_backward",
+        _without_autocast(backward),
+        mutates_args=(),
+        schema=f"(Tensor grad, {schema}) -> Tensor[]",
     )
-    packet = getattr(torch.ops.vigbench, f"{name}_backward")
-    register_cost(packet, macs=cost.algorithmic_backward, executed_macs=cost.executed_backward)
-    gradient = packet.default
+    gradient.register_fake(lambda _, *inputs: [_empty_like(x) for x in inputs if isinstance(x, Tensor)])
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch's signature
         ctx.numbers = [x for x in inputs if isinstance(x, int | float)]
@@ -67,32 +66,22 @@ def _define_backward(name: str, backward: Backward, cost: Cost, schema: str) -> 
         grads = iter(gradient(grad, *tensors, *ctx.numbers))
         return (*(None if x is None else next(grads) for x in tensors), *(None for _ in ctx.numbers))
 
-    torch.library.register_autograd(f"vigbench::{name}", differentiate, setup_context=setup_context, lib=_LIBRARY)
+    operator.register_autograd(differentiate, setup_context=setup_context)
+    packet = getattr(torch.ops.vigbench, f"{name}_backward")
+    register_cost(packet, macs=cost.algorithmic_backward, executed_macs=cost.executed_backward)
 
 
-def _define(name: str, schema: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """As torch.library.custom_op does, at half its cost to the host for each call (docs/kernels.md)."""
-    _LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
-    _LIBRARY.impl(name, _eager_in_full_precision(function), "CompositeExplicitAutograd")
-    torch.library.register_fake(f"vigbench::{name}", fake, lib=_LIBRARY)
-
-
-def _eager_in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Autocast would round the float32 sums inside to half precision, and torch.compile is not to look inside."""
+def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Autocast would round the float32 sums inside to half precision."""
 
     def run(*args: Any) -> Any:
         kind = args[0].device.type
-        if not torch.is_autocast_enabled(kind):
+        if not torch.is_autocast_enabled(kind):  # entering a context costs the host as much as an allocation
             return function(*args)
         with torch.autocast(kind, enabled=False):
             return function(*args)
 
-    opaque: Callable[..., Any] = torch.compiler.disable(run)
-    return opaque
-
-
-def _no_backward(ctx: Any, grad: Tensor) -> None:  # noqa: ARG001  torch's signature
-    raise RuntimeError("this implementation has no backward: use torch.no_grad() or another implementation")
+    return run
 
 
 def _empty_like(x: Tensor) -> Tensor:

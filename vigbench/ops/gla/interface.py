@@ -113,7 +113,9 @@ def bidirectional_gla_low_rank(
         normalizer: log-decays are logsigmoid(logits) / normalizer.
     """
     q, k, v = _check(q, k, v, {})
-    weight, bias = weight.to(q.dtype), bias.to(q.dtype)  # autocast's cast of a linear layer's parameters
+    dtype = q.dtype
+    if not a.dtype == weight.dtype == bias.dtype == dtype:  # autocast's cast of a linear layer's parameters
+        a, weight, bias = a.to(dtype), weight.to(dtype), bias.to(dtype)
     if a.shape[:2] != q.shape[:2] or weight.shape != (2, *q.shape[2:], a.shape[-1]) or bias.shape != weight.shape[:3]:
         raise ValueError(
             f"a is {tuple(a.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} but q is "
@@ -122,7 +124,7 @@ def bidirectional_gla_low_rank(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     native = _native("low_rank", implementation, q, k, v, a, weight, bias)
     if native is not None:
-        return native(q, k, v, a.to(q.dtype), weight, bias, scale / 2, normalizer)
+        return native(q, k, v, a, weight, bias, scale / 2, normalizer)
     gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
     g_fwd, g_bwd = gates.div_(normalizer).unflatten(-1, (2, *q.shape[2:])).unbind(2)
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
