@@ -140,7 +140,7 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
     name = selected_implementation(implementation, *inputs)
     if name not in NATIVE_GATES:
         return None
-    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}").default
+    operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}")
     return operator
 
 
