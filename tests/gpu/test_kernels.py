@@ -105,11 +105,11 @@ def test_gates_inside_the_kernel(dtype: torch.dtype) -> None:
     doubles = [x.double() for x in (q, k, v)]
     logits = [x.double().requires_grad_() for x in (x_fwd, x_bwd)]
     expected = bidirectional_gla(*doubles, *(F.logsigmoid(x) / 16 for x in logits), implementation="torch_chunk")
-    gates = log_decay_gates(x_fwd, x_bwd, LOGITS, 16.0)
-    found = run_forward(q, k, v, gates, 32**-0.5 / 2)
+    gates = (log_decay_gates, x_fwd, x_bwd, LOGITS, 16.0)
+    found = run_forward(q, k, v, 32**-0.5 / 2, *gates)
     assert (found - expected).abs().max() <= ALLOWED[dtype] * expected.abs().max()
     d_logits = torch.autograd.grad(expected, logits, grad.double())
-    for x, y in zip(run_backward(grad, q, k, v, gates, 32**-0.5 / 2)[3:], d_logits, strict=True):
+    for x, y in zip(run_backward(grad, q, k, v, 32**-0.5 / 2, *gates)[3:], d_logits, strict=True):
         assert (x - y).abs().max() <= 2 * ALLOWED[dtype] * y.abs().max()
 
 

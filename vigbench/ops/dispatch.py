@@ -1,12 +1,13 @@
 """From an implementation's name to the code that computes some tensors, in a way that torch.compile can follow."""
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops.registry import count_implementations, get_implementation, select_implementation
 
 
 def selected_implementation(operator: str, implementation: str, *inputs: Tensor | None) -> str:
@@ -24,12 +25,18 @@ def selected_implementation(operator: str, implementation: str, *inputs: Tensor 
 def load_operator(operator: str, name: str) -> Any:
     """The implementation's operator in torch.ops.vigbench; the function itself where it is a package's own."""
     defined = define(operator, name)
+    # not its overload, which a profiler would not see by name
     return getattr(torch.ops.vigbench, defined) if defined else get_implementation(operator, name).load()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace an import
 def define(operator: str, name: str) -> str:
     """The name of the implementation's operator, which importing defines; "" for a package's own function."""
+    return _define(operator, name)
+
+
+@cache
+def _define(operator: str, name: str) -> str:
     target = get_implementation(operator, name).load()
     return str(target._schema.name).removeprefix("vigbench::") if isinstance(target, OpOverload) else ""
 
@@ -46,4 +53,17 @@ def _has_autocast(device_type: str) -> bool:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _selected_name(operator: str, implementation: str, device: str, training: bool, dtype: torch.dtype | None) -> str:
+    return _select(operator, implementation, device, training, dtype, count_implementations(operator))
+
+
+@cache  # finding out what is installed takes longer than a launch
+def _select(
+    operator: str,
+    implementation: str,
+    device: str,
+    training: bool,
+    dtype: torch.dtype | None,
+    registered: int,  # noqa: ARG001
+) -> str:
+    """Asked once as long as no more implementations are `registered`."""
     return select_implementation(operator, implementation, device, training, dtype).name

@@ -1,12 +1,33 @@
 """Starting a Triton kernel, the same way for every operator: explicit options, on the tensors' device."""
 
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 # Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
 OPTIONS = {"enable_fp_fusion": True, "maxnreg": 255}
+
+
+class Launch(NamedTuple):
+    """What `launch_kernel` was asked for."""
+
+    kernel: Any
+    grid: tuple[int, int, int]
+    args: tuple[Any, ...]
+    constants: dict[str, Any]
+    warps: int
+    stages: int
+
+
+class _Recording(threading.local):
+    launches: list[Launch] | None = None
+
+
+_recording = _Recording()
 
 
 def launch_kernel(
@@ -17,10 +38,25 @@ def launch_kernel(
     constants: dict[str, Any],
     warps: int,
     stages: int,
-) -> None:
-    """Compile if need be, and start."""
+) -> Any:
+    """Compile if need be, and start; returns Triton's compiled kernel (None from its interpreter)."""
+    if _recording.launches is not None:
+        _recording.launches.append(Launch(kernel, grid, args, constants, warps, stages))
+        return None
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **OPTIONS)
+        return kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **OPTIONS)
+
+
+@contextmanager
+def recorded_launches() -> Iterator[list[Launch]]:
+    """Inside, this thread's launches are noted instead of started."""
+    assert _recording.launches is None, "recordings do not nest"
+    launches: list[Launch] = []
+    _recording.launches = launches
+    try:
+        yield launches
+    finally:
+        _recording.launches = None
 
 
 def in_place(x: Tensor) -> tuple[Tensor, list[int]]:

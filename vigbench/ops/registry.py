@@ -120,6 +120,11 @@ def list_implementations(operator: str | None = None) -> list[Implementation]:
     return list(_IMPLEMENTATIONS[operator].values())
 
 
+def count_implementations(operator: str) -> int:
+    """How many implementations of an operator are registered so far."""
+    return len(_IMPLEMENTATIONS.get(operator, {}))
+
+
 def get_implementation(operator: str, name: str) -> Implementation:
     """The implementation of that name. ValueError, with the allowed names, where there is none."""
     _check(operator, _IMPLEMENTATIONS, "operator")

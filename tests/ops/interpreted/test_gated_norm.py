@@ -10,9 +10,12 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from triton.runtime import driver
+
+from tests.ops.gla.compiling import NoGpu
 from vigbench.models.catalog import fill_weights
 from vigbench.models.layers import GatedLinearAttention2d
-from vigbench.ops import registry
+from vigbench.ops import launch_plan, registry
 from vigbench.ops.gated_norm import gated_norm
 
 ALLOWED = {torch.float32: 1e-6, torch.float16: 2e-3}
@@ -94,3 +97,14 @@ def test_torch_compile_takes_a_mixer_whole(mixer: GatedLinearAttention2d, implem
     if implementation != "triton_recurrent":  # it has no backward
         compiled(x).square().mean().backward()
         assert all(p.grad is not None and p.grad.any() for p in mixer.parameters())
+
+
+def test_where_kernels_are_interpreted_there_are_no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that has plans elsewhere."""
+    o, local, gate, grad = (torch.randn(2, 5, 3, 32) for _ in range(4))
+    inputs = [o, local, gate, torch.ones(32), torch.ones(32)]
+    expected = evaluated(inputs, grad, True, fused=True)
+    driver.set_active(NoGpu(90))
+    monkeypatch.setattr(launch_plan, "DEVICES", ("cpu",))
+    for _ in range(2):
+        assert all(map(torch.equal, evaluated(inputs, grad, True, fused=True), expected))

@@ -18,6 +18,7 @@ from vigbench.ops.biwkv.kernels.outputs import wkv_outputs
 from vigbench.ops.biwkv.kernels.states import wkv_carry, wkv_states
 from vigbench.ops.biwkv.kernels.sums import WITH_BONUS, WITHOUT_BONUS
 from vigbench.ops.biwkv.operator import define_biwkv
+from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 
 
@@ -34,6 +35,7 @@ BACKWARD = Settings(chunk=8, block=64, warps=2)
 SIDES = 2
 
 
+@planned
 def _forward(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
     refuse_float64(k, "use torch_scan")
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
@@ -47,6 +49,14 @@ def _forward(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _backward(grad: Tensor, w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
     refuse_float64(k, "use torch_scan")
+    dk, dv, shares = _planned_backward(grad, w, u, k, v)
+    dw, du = shares.sum((1, 2)).unbind(0)
+    return [dw.to(w.dtype, copy=True), du.to(u.dtype, copy=True), dk, dv]
+
+
+@planned
+def _planned_backward(grad: Tensor, w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+    """Gradients of k and v, and parts of those of w and u: (2, batch, chunks, channels) in float32."""
     work = _Work(k, BACKWARD)
     w, u, k, v, grad = w.contiguous(), u.contiguous(), _rows(k), _rows(v), _rows(grad)
     dk, dv = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
@@ -57,8 +67,7 @@ def _backward(grad: Tensor, w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> list[
         work.start(wkv_gradient_states, work.chunks, w, u, k, v, grad, states, gradient_states, *sizes)
         work.carry(w, gradient_states)
         work.start(wkv_gradients, work.chunks, w, u, k, v, grad, states, gradient_states, *shares, dk, dv, *sizes)
-    dw, du = shares.sum((1, 2)).unbind(0)
-    return [dw.to(w.dtype, copy=True), du.to(u.dtype, copy=True), dk, dv]
+    return [dk, dv, shares]
 
 
 class _Work:

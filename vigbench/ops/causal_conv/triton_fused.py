@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vigbench.ops import kernel_launch
 from vigbench.ops.causal_conv.operator import define_causal_conv, empty_result
+from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 
 TOKENS, CHANNELS = 32, 64  # of a program at once
@@ -132,6 +133,7 @@ def _start(kernel: Any, x: Tensor, taps: int, *args: Any) -> None:
     kernel_launch.launch_kernel(kernel, grid, x.device, (*args, length), constants, WARPS, 1)
 
 
+@planned
 def _forward(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> Tensor:
     refuse_float64(x, "fused=False")
     out = empty_result(x, weight, bias, channels_first)
@@ -143,6 +145,13 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> T
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> list[Tensor]:  # noqa: ARG001
     refuse_float64(x, "fused=False")
+    d_x, d_weight, d_bias = _planned_backward(grad, x, weight, bias)
+    return [d_x, d_weight.sum(0).to(weight.dtype), d_bias.sum(0).to(bias.dtype)]
+
+
+@planned
+def _planned_backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
+    """The gradient of x, and parts of the weights': (parts, 2, dim, taps) and (parts, 2, dim) in float32."""
     taps, (batch, length, dim) = weight.shape[-1], x.shape
     d_x = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     parts = (batch * triton.cdiv(length, TOKENS), 2, dim)
@@ -154,7 +163,7 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, channels_fi
         inputs = (grad, *grad.stride(), x, *x.stride(), weight, bias)
         _start(causal_conv_weight_gradients, x, taps, *inputs, d_total, d_weight, d_bias)
         _start(causal_conv_input_gradient, x, taps, d_total, weight, d_x)
-    return [d_x, d_weight.sum(0).to(weight.dtype), d_bias.sum(0).to(bias.dtype)]
+    return [d_x, d_weight, d_bias]
 
 
 define_causal_conv("triton_fused", _forward, _backward)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vigbench.ops import kernel_launch
 from vigbench.ops.custom_operator import Cost, define_operator
+from vigbench.ops.launch_plan import planned
 
 ELEMENTS = 2048  # of one tensor in a program at once
 PROGRAMS = 1024  # at most, in the backward: each sums its own part of the weights' gradients
@@ -99,7 +100,13 @@ def _constants(o: Tensor, act: bool) -> tuple[int, dict[str, Any]]:
 def _forward(
     o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
 ) -> Tensor:
-    o, local, gate = o.contiguous(), local.contiguous(), gate.contiguous()
+    return _planned_forward(o.contiguous(), local.contiguous(), gate.contiguous(), o_weight, local_weight, eps, act)
+
+
+@planned
+def _planned_forward(
+    o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
+) -> Tensor:
     out = torch.empty_like(o)
     if o.numel():
         rows, constants = _constants(o, act)
@@ -112,7 +119,17 @@ def _forward(
 def _backward(
     grad: Tensor, o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
 ) -> list[Tensor]:
-    grad, o, local, gate = (x.contiguous() for x in (grad, o, local, gate))
+    contiguous = (x.contiguous() for x in (grad, o, local, gate))
+    d_o, d_local, d_gate, sums = _planned_backward(*contiguous, o_weight, local_weight, eps, act)
+    d_o_weight, d_local_weight = sums.sum(1).to(o_weight.dtype).unbind(0)
+    return [d_o, d_local, d_gate, d_o_weight.clone(), d_local_weight.clone()]
+
+
+@planned
+def _planned_backward(
+    grad: Tensor, o: Tensor, local: Tensor, gate: Tensor, o_weight: Tensor, local_weight: Tensor, eps: float, act: bool
+) -> list[Tensor]:
+    """Gradients of o, local and gate, and parts of the weights': (2, programs, dim) in float32."""
     grads = [torch.empty_like(x) for x in (o, local, gate)]
     rows, constants = _constants(o, act)
     programs = min(PROGRAMS, triton.cdiv(rows, constants["row_block"]))
@@ -120,8 +137,7 @@ def _backward(
     if o.numel():
         args = (grad, o, local, gate, o_weight, local_weight, *grads, sums[0], sums[1], rows, eps)
         kernel_launch.launch_kernel(gated_norm_backward, (programs, 1, 1), o.device, args, constants, WARPS, 1)
-    d_o_weight, d_local_weight = sums.sum(1).to(o_weight.dtype).unbind(0)
-    return [*grads, d_o_weight.clone(), d_local_weight.clone()]
+    return [*grads, sums]
 
 
 def _no_macs(*_: Any, **__: Any) -> int:

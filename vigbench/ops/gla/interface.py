@@ -113,7 +113,9 @@ def bidirectional_gla_low_rank(
         normalizer: log-decays are logsigmoid(logits) / normalizer.
     """
     q, k, v = _check(q, k, v, {})
-    weight, bias = weight.to(q.dtype), bias.to(q.dtype)  # autocast's cast of a linear layer's parameters
+    dtype = q.dtype
+    if not a.dtype == weight.dtype == bias.dtype == dtype:  # autocast's cast of a linear layer's parameters
+        a, weight, bias = a.to(dtype), weight.to(dtype), bias.to(dtype)
     if a.shape[:2] != q.shape[:2] or weight.shape != (2, *q.shape[2:], a.shape[-1]) or bias.shape != weight.shape[:3]:
         raise ValueError(
             f"a is {tuple(a.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} but q is "
@@ -122,7 +124,7 @@ def bidirectional_gla_low_rank(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     native = _native("low_rank", implementation, q, k, v, a, weight, bias)
     if native is not None:
-        return native(q, k, v, a.to(q.dtype), weight, bias, scale / 2, normalizer)
+        return native(q, k, v, a, weight, bias, scale / 2, normalizer)
     gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
     g_fwd, g_bwd = gates.div_(normalizer).unflatten(-1, (2, *q.shape[2:])).unbind(2)
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
@@ -148,25 +150,25 @@ def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    if q.ndim != 4 or 0 in q.shape[1:] or v.shape[-1:] == (0,):
+    shape, device, dtype = q.shape, q.device, q.dtype  # looked up once: each costs the host
+    if len(shape) != 4 or 0 in shape[1:] or v.shape[-1:] == (0,):
         raise ValueError(
-            f"q is {tuple(q.shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
+            f"q is {tuple(shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
         )
     for name, x in {"k": k, **gates}.items():
-        if x.shape != q.shape:
-            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(q.shape)}: they must have the same shape")
-    if v.ndim != 4 or v.shape[:3] != q.shape[:3]:
-        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(q.shape)}: only the last dimension may differ")
-    kind = q.device.type
-    if autocasts(kind):
+        if x.shape != shape:
+            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(shape)}: they must have the same shape")
+    if v.ndim != 4 or v.shape[:3] != shape[:3]:
+        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(shape)}: only the last dimension may differ")
+    if autocasts(device.type):
         dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     for name, x in {"q": q, "k": k, "v": v, **gates}.items():
-        if x.device != q.device:
-            raise ValueError(f"{name} is on {x.device} but q is on {q.device}: move them to one device")
-        if x.dtype not in DTYPES or (x.dtype != q.dtype and (name not in gates or x.dtype != torch.float32)):
+        if x.device != device:
+            raise ValueError(f"{name} is on {x.device} but q is on {device}: move them to one device")
+        if x.dtype not in DTYPES or (x.dtype != dtype and (name not in gates or x.dtype != torch.float32)):
             allowed = (
                 "q's dtype or float32" if name in gates else "q's dtype, one of float16, bfloat16, float32, float64"
             )
-            raise ValueError(f"{name} is {x.dtype} but q is {q.dtype}: give it {allowed}")
+            raise ValueError(f"{name} is {x.dtype} but q is {dtype}: give it {allowed}")
     return q, k, v

@@ -5,6 +5,9 @@ concatenated or copied, whatever the strides. The gates may also come as logits,
 logits are computed from: then no log-decay ever reaches memory.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,36 +25,60 @@ from vigbench.ops.gla.cost import (
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
 from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import settings_for
+from vigbench.ops.gla.kernels.settings import Settings, settings_for
 from vigbench.ops.gla.operator import SCHEMA, define_gla
+from vigbench.ops.launch_plan import planned
 
 
-def run_forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float) -> Tensor:
-    """The forward pass with the settings tuned for these tensors."""
+def run_forward(q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any) -> Tensor:
+    """The forward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
     settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "forward")
-    return launch.forward(q, k, v, gates, scale, settings)
+    return _planned_forward(q, k, v, scale, settings, gates, *given)
 
 
-def run_backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float) -> list[Tensor]:
-    """The backward pass with the settings tuned for these tensors."""
+def run_backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any
+) -> list[Tensor]:
+    """The backward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
     settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "backward")
-    return launch.backward(grad, q, k, v, gates, scale, settings)
+    return _planned_backward(grad, q, k, v, scale, settings, gates, *given)
+
+
+@planned
+def _planned_forward(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, settings: Settings, gates: Callable[..., Gates], *given: Any
+) -> Tensor:
+    return launch.forward(q, k, v, gates(*given), scale, settings)
+
+
+@planned
+def _planned_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    settings: Settings,
+    gates: Callable[..., Gates],
+    *given: Any,
+) -> list[Tensor]:
+    return launch.backward(grad, q, k, v, gates(*given), scale, settings)
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    return run_forward(q, k, v, log_decay_gates(g_fwd, g_bwd), scale)
+    return run_forward(q, k, v, scale, log_decay_gates, g_fwd, g_bwd)
 
 
 def _backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float
 ) -> list[Tensor]:
-    return run_backward(grad, q, k, v, log_decay_gates(g_fwd, g_bwd), scale)
+    return run_backward(grad, q, k, v, scale, log_decay_gates, g_fwd, g_bwd)
 
 
 def _forward_logits(
     q: Tensor, k: Tensor, v: Tensor, x_fwd: Tensor | None, x_bwd: Tensor | None, scale: float, normalizer: float
 ) -> Tensor:
-    return run_forward(q, k, v, log_decay_gates(x_fwd, x_bwd, LOGITS, normalizer), scale)
+    return run_forward(q, k, v, scale, log_decay_gates, x_fwd, x_bwd, LOGITS, normalizer)
 
 
 def _backward_logits(
@@ -64,13 +91,13 @@ def _backward_logits(
     scale: float,
     normalizer: float,
 ) -> list[Tensor]:
-    return run_backward(grad, q, k, v, log_decay_gates(x_fwd, x_bwd, LOGITS, normalizer), scale)
+    return run_backward(grad, q, k, v, scale, log_decay_gates, x_fwd, x_bwd, LOGITS, normalizer)
 
 
 def _forward_low_rank(
     q: Tensor, k: Tensor, v: Tensor, a: Tensor, weight: Tensor, bias: Tensor, scale: float, normalizer: float
 ) -> Tensor:
-    return run_forward(q, k, v, low_rank_gates(a, weight, bias, normalizer), scale)
+    return run_forward(q, k, v, scale, low_rank_gates, a, weight, bias, normalizer)
 
 
 def _backward_low_rank(
@@ -84,7 +111,7 @@ def _backward_low_rank(
     scale: float,
     normalizer: float,
 ) -> list[Tensor]:
-    dq, dk, dv, dx = run_backward(grad, q, k, v, low_rank_gates(a, weight, bias, normalizer), scale)
+    dq, dk, dv, dx = run_backward(grad, q, k, v, scale, low_rank_gates, a, weight, bias, normalizer)
     flat = dx.flatten(2)  # logits of both directions, (batch, length, 2 * heads * key_dim)
     d_weight = (flat.flatten(0, 1).mT @ a.flatten(0, 1)).view(weight.shape)
     d_bias = flat.sum((0, 1), dtype=torch.float32).to(bias.dtype).view(bias.shape)

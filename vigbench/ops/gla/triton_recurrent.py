@@ -12,6 +12,7 @@ from torch import Tensor
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.tiles import Place, load_row, view
 from vigbench.ops.gla.operator import define_gla
+from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 
 VALUE_BLOCK = 16  # a state of 32 x 16 is 16 registers a thread in one warp
@@ -45,10 +46,18 @@ def recurrence(
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
     refuse_float64(v, "use torch_chunk")
-    batch, length, heads, value_dim = v.shape
-    gates = [g for g in (g_fwd, g_bwd) if g is not None]
     if v.numel() == 0:
         return v.new_empty(v.shape)
+    return _planned_forward(q, k, v, g_fwd, g_bwd, scale).sum(0).to(v.dtype)
+
+
+@planned
+def _planned_forward(
+    q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float
+) -> Tensor:
+    """Of each direction, (directions, batch, length, heads, value_dim) in float32."""
+    batch, length, heads, value_dim = v.shape
+    gates = [g for g in (g_fwd, g_bwd) if g is not None]
     out = torch.empty(len(gates), *v.shape, dtype=torch.float32, device=v.device)
     constants = {
         "heads": heads,
@@ -61,7 +70,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tenso
     grid = (triton.cdiv(value_dim, VALUE_BLOCK), batch * heads, len(gates))
     args = (view(q), view(k), view(v), view(gates[0]), view(gates[-1]), out, length, scale)
     kernel_launch.launch_kernel(recurrence, grid, v.device, args, constants, warps=1, stages=2)
-    return out.sum(0).to(v.dtype)
+    return out
 
 
 triton_recurrent = define_gla("triton_recurrent", _forward, None)

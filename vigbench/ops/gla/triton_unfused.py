@@ -14,7 +14,7 @@ from vigbench.ops.gla.triton_fused import run_backward, run_forward
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
     q, k, v = (_both_ways(x, g_fwd, g_bwd) for x in (q, k, v))
-    return _add(run_forward(q, k, v, log_decay_gates(_gates(g_fwd, g_bwd), None), scale), g_fwd, g_bwd)
+    return _add(run_forward(q, k, v, scale, log_decay_gates, _gates(g_fwd, g_bwd), None), g_fwd, g_bwd)
 
 
 def _backward(
@@ -22,7 +22,7 @@ def _backward(
 ) -> list[Tensor]:
     images = len(q)
     grad, q, k, v = (_both_ways(x, g_fwd, g_bwd) for x in (grad, q, k, v))
-    *grads, dg = run_backward(grad, q, k, v, log_decay_gates(_gates(g_fwd, g_bwd), None), scale)
+    *grads, dg = run_backward(grad, q, k, v, scale, log_decay_gates, _gates(g_fwd, g_bwd), None)
     dg_fwd, dg_bwd = dg[:images], dg[len(dg) - images :].flip(1)
     gate_grads = [d.contiguous() for d, g in ((dg_fwd, g_fwd), (dg_bwd, g_bwd)) if g is not None]
     return [_add(x, g_fwd, g_bwd) for x in grads] + gate_grads

@@ -52,6 +52,7 @@ def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, le
     return Key(capability, str(dtype).removeprefix("torch."), key_dim, value_dim, bucket, pass_)
 
 
+@lru_cache(maxsize=1024)
 def settings_for(
     device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass
 ) -> Settings:

@@ -7,6 +7,7 @@ import triton
 from torch import Tensor
 
 from vigbench.ops import kernel_launch
+from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
 from vigbench.ops.scan.kernels.outputs import scan_outputs
@@ -41,10 +42,16 @@ LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; wi
 def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
     refuse_float64(given.u, "use torch_chunk")
+    return _planned_forward(*given, settings or (FORWARD if given.A.shape[-1] <= VIM_STATES else FORWARD_WIDE))
+
+
+@planned
+def _planned_forward(*inputs: Any) -> Tensor:
+    given, settings = Arguments(*inputs[:-1]), inputs[-1]
     out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
     if out.numel() == 0:
         return out
-    work = _Work(given, settings or (FORWARD if given.A.shape[-1] <= VIM_STATES else FORWARD_WIDE))
+    work = _Work(given, settings)
     states = work.states(view(out[None]), adjoint=False)
     work.start(
         scan_outputs, (work.blocks, work.chunks, work.batch),
@@ -56,12 +63,28 @@ def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
 def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> list[Tensor]:
     """Gradients of the tensors given, in their order and dtypes."""
     refuse_float64(given.u, "use torch_chunk")
-    d_u, d_delta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.u, given.delta))
-    d_z = None if given.z is None else torch.empty(given.z.shape, dtype=given.z.dtype, device=given.z.device)
     if given.u.numel() == 0:
         weights = [None if x is None else torch.zeros_like(x) for x in (given.A, given.D, given.delta_bias)]
-        d_B, d_C = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.B, given.C))
+        tokens = [None if x is None else x.new_empty(x.shape) for x in (*given[:2], *given[3:5], given.z)]
+        d_u, d_delta, d_B, d_C, d_z = tokens
         return given.gradients(d_u, d_delta, weights[0], d_B, d_C, weights[1], d_z, weights[2])
+    d_u, d_delta, d_A, d_D, d_bias, by_block_B, by_block_C, *gate = _planned_backward(grad, settings, *given)
+    directions = given.u.shape[0]
+    d_B, d_C = (x.unflatten(0, (-1, directions)).sum(0) for x in (by_block_B, by_block_C))
+    d_z = gate[0] if gate else None
+    return given.gradients(d_u, d_delta, d_A.sum(0), d_B, d_C, d_D.sum(0), d_z, d_bias.sum(0))
+
+
+@planned
+def _planned_backward(grad: Tensor, settings: Settings, *inputs: Any) -> list[Tensor]:
+    """Gradients of u and delta, parts of those of A, D and delta_bias, of B and C, and that of z where there is one.
+
+    Parts are float32: of A (parts, directions, dim, state), the next two without states, the last two of
+    (blocks * directions, batch, length, state).
+    """
+    given = Arguments(*inputs)
+    d_u, d_delta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.u, given.delta))
+    d_z = None if given.z is None else torch.empty(given.z.shape, dtype=given.z.dtype, device=given.z.device)
     work = _Work(given, settings)
     incoming = view(grad[None])
     states, adjoints = work.states(incoming, adjoint=False), work.states(incoming, adjoint=True)
@@ -77,8 +100,7 @@ def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> l
         scan_gradients, (work.blocks, work.chunks, work.batch),
         work.inputs, incoming, states, adjoints, grads, work.length, work.segment, given.scale,
     )  # fmt: skip
-    d_B, d_C = (x.unflatten(0, (work.blocks, directions)).sum(0) for x in by_block)
-    return given.gradients(d_u, d_delta, d_A.sum(0), d_B, d_C, d_D.sum(0), d_z, d_bias.sum(0))
+    return [d_u, d_delta, d_A, d_D, d_bias, *by_block, *(() if d_z is None else (d_z,))]
 
 
 class _Work:

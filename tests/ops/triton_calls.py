@@ -1,0 +1,54 @@
+"""One call of each Triton operator, on the CPU: for what a call does before a GPU has anything to do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vigbench.ops.biwkv import triton_fused as biwkv
+from vigbench.ops.causal_conv import triton_fused as causal_conv
+from vigbench.ops.gated_norm import triton_fused as gated_norm
+from vigbench.ops.gla import triton_fused as gla
+from vigbench.ops.gla import triton_recurrent, triton_unfused
+from vigbench.ops.scan import triton_fused as scan
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def low_rank_inputs(length: int = 40, batch: int = 1, dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
+    """q, k, v as slices of one tensor, as ViG's projections give them."""
+    qkv = torch.randn(batch, length, 3 * 128).to(dtype)
+    q, k, v = (x.unflatten(-1, (3, -1)) for x in qkv.split((96, 96, 192), -1))
+    return [q, k, v, *(torch.randn(shape).to(dtype) for shape in ((batch, length, 16), (2, 3, 32, 16), (2, 3, 32)))]
+
+
+def calls(length: int) -> dict[str, Call]:
+    """Each operator, forward and backward."""
+    q, k, v, *gates = low_rank_inputs(length)
+    grad, (g, h) = torch.randn(v.shape).to(v.dtype), torch.randn(2, *q.shape).to(q.dtype)
+    found: dict[str, Call] = {
+        "low rank": (gla._forward_low_rank, (q, k, v, *gates, 0.1, 16.0)),
+        "low rank backward": (gla._backward_low_rank, (grad, q, k, v, *gates, 0.1, 16.0)),
+        "logits": (gla._forward_logits, (q, k, v, g, h, 0.1, 16.0)),
+        "log-decays": (gla._forward, (q, k, v, g, g, 0.1)),
+        "one direction": (gla._forward, (q, k, v, None, h, 0.1)),
+        "log-decays backward": (gla._backward, (grad, q, k, v, g, h, 0.1)),
+        "unfused": (triton_unfused._forward, (q, k, v, g, h, 0.1)),
+        "recurrent": (triton_recurrent._forward, (q, k, v, g, h, 0.1)),
+    }
+    x, weight, bias = torch.randn(2, length, 96), torch.randn(2, 96, 4), torch.randn(2, 96)
+    o, local, gate = torch.randn(3, length, 3, 64).unbind(0)
+    w, u = torch.randn(2, 96).unbind(0)
+    deltas, B, D = torch.rand(2, 2, length, 96), torch.randn(2, 2, length, 16), torch.randn(2, 96)
+    scanned = (deltas + 1, deltas, -torch.rand(2, 96, 16), B, B, D, x, D, 0.5, True, False)
+    return found | {
+        "conv": (causal_conv._forward, (x, weight, bias, True)),
+        "conv backward": (causal_conv._backward, (torch.randn(2, *x.shape), x, weight, bias, True)),
+        "gated norm": (gated_norm._forward, (o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
+        "gated norm backward": (gated_norm._backward, (o, o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
+        "biwkv": (biwkv._forward, (w, u, x, x)),
+        "biwkv backward": (biwkv._backward, (x, w, u, x, x.clone())),
+        "scan": (scan._forward, scanned),
+        "scan backward": (scan._backward, (torch.randn_like(x), *scanned)),
+    }
