@@ -109,6 +109,7 @@ def test_poisoned_memory_ends() -> None:
         assert torch.empty(3).isnan().all()
         assert torch.zeros(2).new_empty(3).isnan().all()
         assert torch.empty(3, dtype=torch.int64).numel() == 3
+        assert torch.empty_strided((4,), (1,), dtype=torch.uint8).view(torch.float32).isnan().all()
     assert torch.empty.__name__ == "empty"
 
 

@@ -120,7 +120,7 @@ def test_a_tuned_row_that_compilers_get_wrong_is_left_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(settings, "tuned_table", lambda: {key: wrong, key._replace(pass_="forward"): wrong})
     monkeypatch.setattr(settings, "capability_of", lambda _: "9.0")
     for pass_ in PASSES:
-        found = settings_for(torch.device("cpu"), torch.bfloat16, *VIG, 4096, pass_)
+        found = settings_for.__wrapped__(torch.device("cpu"), torch.bfloat16, *VIG, 4096, pass_)
         assert found == default_settings("9.0", torch.bfloat16, pass_)
 
 

@@ -1,7 +1,7 @@
 """Triton's kernels on the CPU, in Triton's interpreter: run by test_interpreted.py, in a process of its own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -39,6 +39,14 @@ def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory that a kernel leaves unwritten is NaN."""
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
+
+
+@pytest.fixture(autouse=True)
+def settings_anew() -> Iterator[None]:
+    """What was found for one test's settings is not another's."""
+    kernel_settings.settings_for.cache_clear()
+    yield
+    kernel_settings.settings_for.cache_clear()
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def _errors(
 def poisoned_memory() -> Iterator[None]:
     """Memory that torch hands out uninitialised is NaN inside, so that what a kernel leaves unwritten shows."""
     module: Any = torch
-    makers: tuple[tuple[Any, str], ...] = ((module, "empty"), (module, "empty_like"), (Tensor, "new_empty"))
+    makers = ((module, "empty"), (module, "empty_like"), (module, "empty_strided"), (Tensor, "new_empty"))
     kept = [(owner, name, getattr(owner, name)) for owner, name in makers]
     try:
         for owner, name, make in kept:
@@ -139,6 +139,10 @@ def poisoned_memory() -> Iterator[None]:
 def _filled(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def poisoned(*args: Any, **kwargs: Any) -> Tensor:
         out = make(*args, **kwargs)
-        return out.fill_(math.nan) if out.is_floating_point() and not out.is_meta else out
+        if out.is_meta:
+            return out
+        if out.dtype == torch.uint8:  # bytes that a kernel takes for numbers: all of them NaN
+            return out.fill_(255)
+        return out.fill_(math.nan) if out.is_floating_point() else out
 
     return poisoned

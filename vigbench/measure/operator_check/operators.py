@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+import vigbench.ops.attention  # noqa: F401  registers implementations
 from vigbench.measure.operator_check import gla, others
 from vigbench.measure.operator_check.sample import Sample
 from vigbench.ops.registry import Implementation, list_implementations
