@@ -60,7 +60,7 @@ def _crossovers(frame: pd.DataFrame, metric: str, against: str | None) -> pd.Dat
     if against is None:
         return crossovers(frame, metric)
     sides = [crossovers(frame, metric, a=against), crossovers(frame, metric, b=against)]
-    # row by row: pandas before 3 warns when it concatenates columns that are empty on one side
+    # row by row: pandas 2.1 warns when it concatenates columns that are empty on one side
     rows = [row for side in sides for row in side.to_dict("records")]
     return pd.DataFrame(rows, columns=sides[0].columns).drop_duplicates(ignore_index=True)
 

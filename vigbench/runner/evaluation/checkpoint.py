@@ -73,7 +73,7 @@ def read_checkpoint(path: Path, *, ema: bool = True) -> Checkpoint:
             f"{path} holds no state dict, a name and a tensor for each weight; save it with torch.save({{'model': "
             "model.state_dict()}, path)."
         )
-    # twice: before 1.0.31, timm takes prefixes of compiled and of parallel models off in one order only
+    # twice: timm 1.0.26 takes prefixes of compiled and of parallel models off in one order only
     return Checkpoint(path.name, sha256, weights, clean_state_dict(clean_state_dict(dict(state))))
 
 
