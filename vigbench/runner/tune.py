@@ -54,7 +54,7 @@ class Task:
 
     def default(self, capability: str) -> Settings:
         """The settings to begin from."""
-        return default_settings(capability, DTYPES[self.precision], self.pass_)
+        return default_settings(capability, DTYPES[self.precision], self.pass_, self.key_dim)
 
     def allows(self, capability: str, settings: Settings) -> bool:
         """Whether no compiler is known to get these settings wrong."""

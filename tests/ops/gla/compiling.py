@@ -129,7 +129,7 @@ def call_of(variant: Variant) -> None:
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
     capability = f"{variant.capability // 10}.{variant.capability % 10}"
-    settings = default_settings(capability, dtype, variant.pass_)
+    settings = default_settings(capability, dtype, variant.pass_, key)
     if variant.pass_ == "forward":
         launch.forward(q, k, v, gates, 1.0, settings)
     else:

@@ -9,6 +9,7 @@ import torch
 
 Pass = Literal["forward", "backward"]
 TABLE = Path(__file__).with_name("tuned.json")
+VIG_KEY_DIM = 32  # of ViG's heads
 WARP_GROUP = 4  # warps; and a product of theirs has 64 rows
 WARP_GROUP_ROWS = 64
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
@@ -60,7 +61,7 @@ def settings_for(
     capability = capability_of(device)
     tuned = tuned_table().get(key_of(capability, dtype, key_dim, value_dim, length, pass_))
     if tuned is None or forbidden(tuned, capability, dtype, pass_):
-        return default_settings(capability, dtype, pass_)
+        return default_settings(capability, dtype, pass_, key_dim)
     return tuned
 
 
@@ -94,14 +95,16 @@ def format_rows(rows: dict[Key, Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def default_settings(capability: str, dtype: torch.dtype, pass_: Pass) -> Settings:
+def default_settings(capability: str, dtype: torch.dtype, pass_: Pass, key_dim: int = VIG_KEY_DIM) -> Settings:
     """Settings for any shape that `forbidden` allows; on capability 8.0, 9.0 and 10.0 they compile without spills."""
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
         return Settings(16, 16, 32, 16, 8, 1, 8, 1)
     hopper = capability.startswith("9.")
     if pass_ == "backward":  # elsewhere, and in float16, chunks of 32 spill a few registers
         return Settings(32 if hopper and dtype == torch.bfloat16 else 16, 16, 16, 16, 4, 2, 4, 1)
-    return Settings(64, 32, 64, 8, 4, 2, 4, 1) if hopper else Settings(32, 16, 64, 16, 4, 2, 8, 1)
+    if hopper:  # several blocks of 32 keys spill
+        return Settings(64, 32 if key_dim <= VIG_KEY_DIM else 16, 64, 8, 4, 2, 4, 1)
+    return Settings(32, 16, 64, 16, 4, 2, 8, 1)
 
 
 def forbidden(settings: Settings, capability: str, dtype: torch.dtype, pass_: Pass) -> str | None:
