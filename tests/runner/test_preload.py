@@ -15,8 +15,9 @@ import vigbench.runner.preload as preload
 preload.prepare_triton()  # as where there is a GPU's driver
 if os.fork() == 0:
     before = set(sys.modules)
-    from tests.ops.gla.compiling import gated_norm_resources
-    gated_norm_resources("bfloat16", 64, 90)  # compiles for a GPU that need not be there, or finds it on the disk
+    from tests.ops.calls import gated_norm_call
+    from tests.ops.gla.compiling import compiled
+    compiled(90, gated_norm_call("bfloat16", 64))  # compiles for a GPU that need not be there, or finds it on the disk
     own = [name for name in set(sys.modules) - before if name.startswith("vigbench.ops")]
     print(sorted(own), preload.triton_key().cache_info().misses, flush=True)
     os._exit(0)
