@@ -19,7 +19,7 @@ from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
 from vigbench.ops.gla.kernels.settings import Settings, default_settings, forbidden
 
 HOPPER = 90
-GRADIENTS = ("chunk_value_gradients", "chunk_key_gradients")
+GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients")
 
 
 def assert_safe(kernel: Binary) -> None:

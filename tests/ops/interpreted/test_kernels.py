@@ -16,7 +16,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states, value_gradients
+from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states
 from vigbench.ops.gla.kernels import settings as kernel_settings
 from vigbench.ops.gla.kernels.settings import Settings
 from vigbench.ops.gla.reference import reference
@@ -283,7 +283,7 @@ def multiply(x, y, out):  # type: ignore[no-untyped-def]
 )
 def test_products_of_bfloat16(regime_: str, make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the wide range of decays that bfloat16 computes by products, in the chunks that it uses on a GPU."""
-    for module in (states, outputs, value_gradients, key_gradients):
+    for module in (states, outputs, key_gradients):
         monkeypatch.setattr(module, "dot", dot_of_bfloat16)
     monkeypatch.setitem(launch.MILD, torch.float32, launch.MILD[torch.bfloat16])
     chosen = kernel_settings.default_settings

@@ -13,7 +13,6 @@ from vigbench.ops.gla.kernels.outputs import chunk_outputs
 from vigbench.ops.gla.kernels.settings import Settings
 from vigbench.ops.gla.kernels.states import States, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
-from vigbench.ops.gla.kernels.value_gradients import chunk_value_gradients
 from vigbench.ops.gla.kernels.variant import Variant
 from vigbench.ops.precision import refuse_float64
 
@@ -60,13 +59,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, setting
         return out
     work = _Work(q, v, gates, settings)
     states = work.states(k, v, adjoint=False)
-    work.start(
-        chunk_outputs,
-        (work.heads * work.variant.value_blocks, work.chunks, work.batch),
-        settings.warps,
-        settings.stages,
-        view(q), view(k), view(v), *work.gates, states, view(out), work.length, work.segment, scale,
-    )  # fmt: skip
+    work.outputs(q, k, v, states, out, scale, adjoint=False)
     return out
 
 
@@ -91,13 +84,7 @@ def backward(
     work = _Work(q, v, gates, settings)
     states = work.states(k, v, adjoint=False)
     state_grads = work.states(q, grad, adjoint=True)
-    work.start(
-        chunk_value_gradients,
-        (work.heads * work.variant.value_blocks, work.chunks, work.batch),
-        settings.warps,
-        settings.stages,
-        view(q), view(k), *work.gates, view(grad), state_grads, view(grads[2]), work.length, work.segment, scale,
-    )  # fmt: skip
+    work.outputs(k, q, grad, state_grads, grads[2], scale, adjoint=True)
     work.start(
         chunk_key_gradients,
         (work.heads * work.variant.key_blocks, work.chunks, work.batch),
@@ -174,6 +161,19 @@ class _Work:
                 states, ends, end_decays, self.segments, adjoint=adjoint,
             )  # fmt: skip
         return states
+
+    def outputs(
+        self, q: Tensor, k: Tensor, v: Tensor, states: States, out: Tensor, scale: float, adjoint: bool
+    ) -> None:
+        """What is read from the states; with `adjoint`, from their gradients, see `outputs.py`."""
+        self.start(
+            chunk_outputs,
+            (self.heads * self.variant.value_blocks, self.chunks, self.batch),
+            self.settings.warps,
+            self.settings.stages,
+            view(q), view(k), view(v), *self.gates, states, view(out), self.length, self.segment, scale,
+            adjoint=adjoint,
+        )  # fmt: skip
 
     def start(
         self, kernel: Any, grid: tuple[int, int, int], warps: int, stages: int, *args: Any, **switches: bool

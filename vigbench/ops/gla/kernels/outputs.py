@@ -1,5 +1,9 @@
 """Pass 2: outputs of each chunk, from the states that enter it and the attention inside it.
 
+With `adjoint`, k and q change places, the output's gradient takes that of v, and the gradients of the states that leave
+a chunk that of the states: what is computed is the gradient of v. No product is turned around for it to be the operand
+of the next one (`settings.py`): scores have keys in the rows from the start.
+
 Both directions share one score matrix: its lower triangle has the forward gates, its upper one the backward gates,
 the diagonal both (GLA, arXiv 2312.06635, section 4; ViG, arXiv 2405.18425, section 3.3).
 """
@@ -51,40 +55,50 @@ def split_decay(g, to_end: tl.constexpr):
 
 
 @triton.jit
-def weigh(q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr):
+def _weigh(
+    q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr,
+    adjoint: tl.constexpr,
+):  # fmt: skip
     """One direction's scores of the pairs of tokens that it has, a token with itself included.
 
-    Also the queries and keys that they are the product of, and the factor that both lack on their way through a state.
+    Also the rows that they are a product of, and the factor that these lack on their way from a state.
     """
     arrive, leave, half = split_decay(load_log_decays(gate, at, keys, variant), to_end)
-    queries, keys_left = (q_tile * arrive).to(dtype), (k_tile * leave).to(dtype)
-    scores = dot(queries, tl.trans(keys_left), dtype)
-    if to_end:
+    if adjoint:
+        rows, columns = (q_tile * leave).to(dtype), (k_tile * arrive).to(dtype)
+    else:
+        rows, columns = (q_tile * arrive).to(dtype), (k_tile * leave).to(dtype)
+    scores = dot(rows, tl.trans(columns), dtype)
+    if to_end != adjoint:
         scores = tl.where(at.rows[:, None] < at.rows[None, :], 0.0, scores)
     else:
         scores = tl.where(at.rows[:, None] > at.rows[None, :], 0.0, scores)
-    return scores, queries, keys_left, tl.exp(half)[:, None]
+    return scores, rows, tl.exp(half)[:, None]
 
 
 @triton.jit
-def _exact(q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr):
-    """`out` plus one direction's outputs, token by token."""
+def _exact(
+    q, k, v, gate, state, out, at, keys, values, variant: tl.constexpr, to_end: tl.constexpr, adjoint: tl.constexpr
+):  # fmt: skip
+    """`out` plus one direction's outputs, token by token. A state decays before a token, its gradient behind it."""
     for n in range(variant.chunk):
-        row = n if to_end else variant.chunk - 1 - n
-        g = load_log_decay(gate, at, row, keys, variant)
+        row = n if to_end != adjoint else variant.chunk - 1 - n
+        decay = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None]
         written = (
             load_row(k, at, row, keys, variant.key_dim)[:, None]
             * load_row(v, at, row, values, variant.value_dim)[None, :]
         )
-        state = tl.exp(g)[:, None] * state + written
+        state = state + written if adjoint else decay * state + written
         out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key_dim)[:, None] * state, 0))
+        if adjoint:
+            state = decay * state
     return out
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks"])
 def chunk_outputs(
     q, k, v, gate_fwd, gate_bwd, states, out, length, segment_chunks, scale,
-    heads: tl.constexpr, variant: tl.constexpr,
+    heads: tl.constexpr, variant: tl.constexpr, adjoint: tl.constexpr,
 ):  # fmt: skip
     """Grid: (heads * value blocks, chunks, batch)."""
     head, block = tl.program_id(0) // variant.value_blocks, tl.program_id(0) % variant.value_blocks
@@ -100,23 +114,23 @@ def chunk_outputs(
             keys = key_block(key, variant)
             q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
             if variant.forward:
-                part, queries, _, factor = weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True)
+                part, rows, factor = _weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True, adjoint)
                 state = load_state(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
-                o += dot(queries, factor * state, dtype)
+                o += dot(rows, factor * state, dtype)
             if variant.backward:
-                part, queries, _, factor = weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False)
+                part, rows, factor = _weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False, adjoint)
                 state = load_state(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
-                o += dot(queries, factor * state, dtype)
+                o += dot(rows, factor * state, dtype)
         o += dot(scores, load_tile(v, at, values, variant.value_dim), dtype)
     else:
         for key in range(variant.key_blocks):
             columns = key_block(key, variant)
             if variant.forward:
                 entering = load_state(states, row_fwd, chunk, chunks, segment_chunks, columns, values, variant)
-                o = _exact(q, k, v, gate_fwd, entering, o, at, columns, values, variant, True)
+                o = _exact(q, k, v, gate_fwd, entering, o, at, columns, values, variant, True, adjoint)
             if variant.backward:
                 entering = load_state(states, row_bwd, chunk, chunks, segment_chunks, columns, values, variant)
-                o = _exact(q, k, v, gate_bwd, entering, o, at, columns, values, variant, False)
+                o = _exact(q, k, v, gate_bwd, entering, o, at, columns, values, variant, False, adjoint)
     store_tile(out, at, values, variant.value_dim, o * scale)
