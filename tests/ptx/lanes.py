@@ -50,10 +50,14 @@ def to_bfloat16(x: Lanes) -> Lanes:
     return np.where(np.isnan(x), np.uint16(0x7FFF), rounded)
 
 
+def widened(bits: Lanes, kind: str) -> Lanes:
+    """float32 of 16-bit numbers."""
+    return from_bfloat16(bits) if kind == "bf16" else bits.view(np.float16).astype(np.float32)
+
+
 def halves(words: Lanes, kind: str) -> Lanes:
     """The two numbers in each 32-bit word, the lower first: (..., 2) in float32."""
-    parts = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 2)
-    return from_bfloat16(parts) if kind == "bf16" else parts.view(np.float16).astype(np.float32)
+    return widened(np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 2), kind)
 
 
 def shuffle(mode: str, x: Lanes, b: Lanes, c: Lanes) -> tuple[Lanes, Lanes]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.ptx.lanes import Lanes, halves
+from tests.ptx.lanes import Lanes, halves, widened
 from tests.ptx.memory import SharedMemory
 
 SWIZZLES = {0: 0, 1: 128, 2: 64, 3: 32}  # a descriptor's two bits, and the bytes of a row
@@ -102,11 +102,4 @@ def descriptor_bytes(descriptor: int, rows: int, transposed: bool) -> Lanes:
 def load_operand(shared: SharedMemory, at: Lanes, kind: str) -> Lanes:
     """(rows, 16) in float32 from addresses; who reads is recorded elsewhere."""
     bits = np.ascontiguousarray(shared.data[at]).view(np.uint16)[..., 0]
-    return halves_of(bits, kind)
-
-
-def halves_of(bits: Lanes, kind: str) -> Lanes:
-    """float32 of 16-bit numbers."""
-    if kind == "bf16":
-        return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return bits.view(np.float16).astype(np.float32)
+    return widened(bits, kind)

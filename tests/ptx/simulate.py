@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from triton.runtime import driver
 
-from tests.ops.gla.compiling import NoGpu
+from tests.ops.gla.compiling import NoGpu, compile_kernel
 from tests.ptx.machine import Launch, Machine
 from tests.ptx.memory import GlobalMemory
 from tests.ptx.program import Program, parse
@@ -29,8 +29,7 @@ def simulated(capability: int) -> Iterator[None]:
 def _run(
     kernel: Any, grid: tuple[int, int, int], device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
 ) -> None:
-    options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
-    binary = kernel.warmup(*args, **constants, grid=grid, **options)
+    binary = compile_kernel(kernel, grid, args, constants, warps, stages)
     program = parsed(binary.asm["ptx"])
     values = list(_runtime_values(args, tuple(binary.src.signature.values())[: len(args)]))
     names = list(program.parameters)

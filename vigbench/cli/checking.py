@@ -37,7 +37,6 @@ def check(
     run here; 1 something is wrong; 2 wrong input.
     """
     from vigbench.cli.options import one_of_names
-    from vigbench.measure.environment import device_name
     from vigbench.records.checks import checked_here, keep
     from vigbench.records.schema import Status
     from vigbench.runner.check import carrier, units
@@ -48,10 +47,10 @@ def check(
     one_of_names("--format", format_, ("table", "json"))
     where = choose_device(device)
     wanted = units(*(_names(one) for one in (operator, implementation, precision)))
-    environment = describe_machine(carrier(where))["environment"]
-    here = checked_here(device_name(where.value), environment)
+    machine = describe_machine(carrier(where))
+    here = checked_here(machine["device_name"], machine["environment"])
     rows: list[Row] = []
-    for row in run_checks(wanted, where, jobs or min(MOST_JOBS, max(1, (os.cpu_count() or 1)))):
+    for row in run_checks(wanted, where, jobs or min(MOST_JOBS, os.cpu_count() or 1)):
         rows.append(row)
         if row.status is not Status.unsupported:
             keep(here, {row.name: not row.failed})  # at once: a check that is cut off has checked something
@@ -74,10 +73,9 @@ def _names(text: str | None) -> list[str] | None:
 def _line(row: Row) -> str:
     if row.allowed is None:
         return f"{row.name}: {row.status.value}: {row.reason}"
-    error = "not finite" if row.error is None else f"{row.error:.1e}"
     verdict = "pass" if not row.failed else "FAIL"
     reason = f" ({row.reason})" if row.reason else ""
-    return f"{row.name}: {verdict}, {error} of {row.allowed:.1e}, {row.where}{reason}"
+    return f"{row.name}: {verdict}, {row.error_text} of {row.allowed:.1e}, {row.where}{reason}"
 
 
 def _table(rows: list[Row]) -> str:
@@ -89,8 +87,7 @@ def _table(rows: list[Row]) -> str:
         if row.allowed is None:
             numbers, text = f"{'':>10} {'':>8}", row.reason
         else:
-            error = "not finite" if row.error is None else f"{row.error:.1e}"
-            numbers = f"{error:>10} {row.allowed:>8.0e}"
+            numbers = f"{row.error_text:>10} {row.allowed:>8.0e}"
             text = "; ".join(filter(None, (row.where, row.reason)))
         lines.append(f"{row.operator:12} {row.implementation:17} {precision:9} {verdict:12} {numbers}  {text}")
     return "\n".join(lines)

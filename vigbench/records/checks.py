@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from vigbench.records.files import write_atomically
 from vigbench.records.fingerprint import code_hash
 
-FIELDS = ("device", "driver", "torch", "triton", "operators")
-
 
 class Checked(NamedTuple):
     """What a check depends on. `operators` hashes the operators' code, `driver` is empty on a CPU."""
@@ -62,7 +60,7 @@ def unchecked(here: Checked, wanted: Iterable[str]) -> list[str]:
 
 
 def _key(here: Checked) -> str:
-    return " | ".join(f"{name} {value}" for name, value in zip(FIELDS, here, strict=True))
+    return " | ".join(f"{name} {value}" for name, value in here._asdict().items())
 
 
 def _read() -> dict[str, dict[str, bool]]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vigbench.measure.operator_check import CHECKS, check_implementation
-from vigbench.measure.operator_check.judge import PRECISIONS, Finding
+from vigbench.measure.operator_check.judge import PRECISIONS
 from vigbench.measure.settings import apply_settings
 from vigbench.models.catalog import describe
 from vigbench.models.own import is_own
@@ -44,30 +44,27 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Unit):
     """What came of a unit.
 
     Attributes:
         status: `ok`, `wrong_result`, `unsupported`, `crashed`, `timeout`, `error` or `out_of_memory`.
+        reason: why it did not pass, or what of it could not be computed.
         error: the error nearest to or farthest beyond its bound, relative to the largest value; None where there is
             none, or where a value is not finite (then `where` says which).
         allowed: that bound.
         where: the tensor and the sample with that error.
-        reason: why it did not pass, or what of it could not be computed.
         samples: calls that were compared.
         seconds: with the start of the process.
     """
 
-    operator: str
-    implementation: str
-    precision: str
     status: Status
     reason: str
-    error: float | None
-    allowed: float | None
-    where: str
-    samples: int
-    seconds: float
+    error: float | None = None
+    allowed: float | None = None
+    where: str = ""
+    samples: int = 0
+    seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -75,9 +72,9 @@ class Row:
         return self.status not in (Status.ok, Status.unsupported)
 
     @property
-    def name(self) -> str:
-        """operator/implementation/precision."""
-        return f"{self.operator}/{self.implementation}/{self.precision}"
+    def error_text(self) -> str:
+        """The error for people."""
+        return "not finite" if self.error is None else f"{self.error:.1e}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -116,7 +113,7 @@ def check(wanted: Sequence[Unit], device: Device, jobs: int) -> Iterator[Row]:
     open_units = []
     for unit in wanted:
         if reason := _implementation(unit).unsupported_reason(device.value, PRECISIONS[unit.precision]):
-            yield _row(unit, Status.unsupported, reason)
+            yield Row(**asdict(unit), status=Status.unsupported, reason=reason)
         else:
             open_units.append(unit)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
@@ -156,7 +153,7 @@ def carrier(device: Device) -> Case:
 
 
 def check_here(case: Case, argument: str) -> Outcome:
-    """Inside the worker: one unit, as JSON in `argument`, on the case's device; the finding is the description."""
+    """Inside the worker: one unit, as JSON in `argument`, on the case's device; the description is part of a row."""
     apply_settings(threads=case.threads, tf32=False)
     unit = Unit(**json.loads(argument))
     implementation = _implementation(unit)
@@ -168,29 +165,22 @@ def check_here(case: Case, argument: str) -> Outcome:
         status = Status.wrong_result
     elif implementation.repeatable and not found.repeats:
         status, reasons = Status.wrong_result, [NOT_REPEATED, *reasons]
-    finite = {**asdict(found), "error": found.error if math.isfinite(found.error) else None}
-    return Outcome(status=status, reason="; ".join(reasons), description=json.dumps(finite))
+    told = {
+        "error": found.error if math.isfinite(found.error) else None,
+        "allowed": found.allowed,
+        "where": found.where,
+        "samples": found.samples,
+    }
+    return Outcome(status=status, reason="; ".join(reasons), description=json.dumps(told))
 
 
 def _check_in_worker(unit: Unit, device: Device) -> Row:
     begin = perf_counter()
     job = Job(case=carrier(device), task=Task.check, argument=json.dumps(asdict(unit)))
     outcome = run_in_worker(job, timeout_s=TIMEOUT_S, on_stage=lambda _: None)
+    told = json.loads(outcome.description or "{}")
     seconds = perf_counter() - begin
-    if not outcome.description:
-        return _row(unit, outcome.status, outcome.reason, seconds=seconds)
-    found = json.loads(outcome.description)
-    finding = Finding(**{**found, "error": math.inf if found["error"] is None else found["error"]})
-    return _row(unit, outcome.status, outcome.reason, finding, seconds)
-
-
-def _row(unit: Unit, status: Status, reason: str, found: Finding | None = None, seconds: float = 0.0) -> Row:
-    if found is None:
-        return Row(**asdict(unit), status=status, reason=reason, error=None, allowed=None, where="", samples=0,
-                   seconds=seconds)  # fmt: skip
-    error = found.error if math.isfinite(found.error) else None
-    return Row(**asdict(unit), status=status, reason=reason, error=error, allowed=found.allowed, where=found.where,
-               samples=found.samples, seconds=seconds)  # fmt: skip
+    return Row(**asdict(unit), status=outcome.status, reason=outcome.reason, seconds=seconds, **told)
 
 
 def _implementation(unit: Unit) -> Implementation:

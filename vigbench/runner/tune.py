@@ -13,10 +13,11 @@ import torch
 
 from vigbench.measure.settings import DTYPES
 from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, forbidden, key_of
+from vigbench.runner.check import carrier
 from vigbench.runner.messages import Block, Durations, Job, Outcome
 from vigbench.runner.messages import Task as WorkerTask
 from vigbench.runner.process import Worker, WorkerEndedError
-from vigbench.suites.case import Case, Device
+from vigbench.suites.case import Device
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
 CHOICES: dict[str, tuple[int, ...]] = {
@@ -129,8 +130,7 @@ class IsolatedTrial:
     """
 
     def __init__(self, task: Task, device: Device) -> None:
-        case = Case(subject="gla", length=1, heads=1, key_dim=16, value_dim=16, device=device, threads=1)
-        self._job = Job(case=case, task=WorkerTask.trial, argument=json.dumps(asdict(task)))
+        self._job = Job(case=carrier(device), task=WorkerTask.trial, argument=json.dumps(asdict(task)))
         self._worker: Worker | None = None
         self.crashed: dict[Settings, str] = {}
 

@@ -87,6 +87,12 @@ class Binary(NamedTuple):
     compiled: Any
 
 
+def compile_kernel(kernel: Any, grid: Any, args: Any, constants: dict[str, Any], warps: int, stages: int) -> Any:
+    """What `launch_kernel` would start, for the active driver's target."""
+    options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
+    return kernel.warmup(*args, **constants, grid=grid, **options)
+
+
 def binaries(capability: int, call: Callable[[], object]) -> list[Binary]:
     """The kernels that `call` would launch, compiled; its tensors are on the meta device."""
     found: dict[str, Binary] = {}
@@ -94,8 +100,7 @@ def binaries(capability: int, call: Callable[[], object]) -> list[Binary]:
     def compile_only(
         kernel: Any, grid: Any, device: Any, args: Any, constants: dict[str, Any], warps: int, stages: int
     ) -> None:
-        options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
-        binary = kernel.warmup(*args, **constants, grid=grid, **options)
+        binary = compile_kernel(kernel, grid, args, constants, warps, stages)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
         found[name] = Binary(name, warps, binary)
 

@@ -3,6 +3,8 @@
 The interpreter runs what Triton's language says; this runs what Triton's compiler made of it.
 """
 
+from collections.abc import Iterator
+
 import pytest
 
 pytest.importorskip("triton")
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from tests.ops.conftest import sample
 from tests.ptx.simulate import simulated
+from vigbench.measure.operator_check.judge import poisoned_memory
 from vigbench.ops.gla import triton_fused as triton_module
 from vigbench.ops.gla.kernels import settings
 from vigbench.ops.gla.reference import reference
@@ -23,10 +26,10 @@ NAMES = ("o", "dq", "dk", "dv", "dg_fwd", "dg_bwd")
 
 
 @pytest.fixture(autouse=True)
-def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+def poisoned_outputs() -> Iterator[None]:
     """Memory that a kernel leaves unwritten is NaN."""
-    empty = torch.empty
-    monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
+    with poisoned_memory():
+        yield
 
 
 def differentiated(inputs: list[Tensor], grad: Tensor, run: object) -> list[Tensor]:
