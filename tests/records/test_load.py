@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import vigbench
+from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.load import RUN_COLUMNS
-from vigbench.records.schema import KernelTimeSource, Metrics, Record, columns
+from vigbench.records.schema import Metrics, Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 

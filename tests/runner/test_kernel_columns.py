@@ -7,7 +7,8 @@ import pytest
 from vigbench.measure.device_time import KernelTime
 from vigbench.measure.launch import DeviceWork
 from vigbench.measure.sampling import Samples
-from vigbench.records.schema import KernelTimeSource, Metrics
+from vigbench.records.kernel_time import KernelTimeSource
+from vigbench.records.schema import Metrics
 from vigbench.runner.columns import device_time, kernel_columns
 
 HIDDEN = KernelTime(Samples((2e-3, 2.1e-3, 2.2e-3), converged=True), launch_hidden=True)

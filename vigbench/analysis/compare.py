@@ -10,6 +10,7 @@ import pandas as pd
 
 from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, open_side, require_comparable
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.kernel_time import KIND
 from vigbench.records.schema import FAULTS
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
@@ -94,8 +95,8 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
         row["note"] = f"{row['base_status']} in base, {row['head_status']} in head"
         return None
     kinds = (base.kernel_time_source, head.kernel_time_source)
-    if metric == "kernel_ms" and None not in kinds and kinds[0] != kinds[1]:
-        row["note"] = f"kernel_ms is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
+    if metric in KIND and None not in kinds and kinds[0] != kinds[1]:
+        row["note"] = f"{metric} is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
         return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
     calibrated = quantity == "latency_ms" and base.calibrated and head.calibrated

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import KEYS, KIND, METRICS, Curve, curves_of, extent_of, keys_of
+from vigbench.analysis.curves import KEYS, METRICS, Curve, curves_of, extent_of, keys_of
 from vigbench.nearest import did_you_mean
+from vigbench.records.kernel_time import KIND
 from vigbench.stats.crossover import Crossover, Kind, find_crossover
 
 MOST_PAIRS = 20_000

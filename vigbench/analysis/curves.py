@@ -12,6 +12,7 @@ import pandas as pd
 
 from vigbench.analysis.sides import SETTINGS
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.kernel_time import KIND
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
 from vigbench.stats.hierarchical import UNSEEN_SPREAD
@@ -26,7 +27,6 @@ METRICS = {
     "peak_memory_mib": "needs less memory than",
     "activation_memory_mib": "needs less activation memory than",
 }
-KIND = {"kernel_ms": "kernel_time_source"}  # metric -> the column that tells values apart which do not compare
 KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.records.files import matching
 from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
-from vigbench.records.schema import KernelTimeSource, Status, names_in
+from vigbench.records.kernel_time import KERNEL_TIME, KernelTimeSource
+from vigbench.records.schema import Status, names_in
 from vigbench.records.store import RunStore
 from vigbench.stats.hierarchical import location
 from vigbench.suites.case import Case
@@ -89,7 +90,7 @@ class Measurement:
         row = {**self.row, "marks": ";".join(sorted(self.marks | other.marks))}
         if self.kernel_time_source != other.kernel_time_source:
             samples.pop("kernel_ms", None)
-            row |= dict.fromkeys(("kernel_ms", "kernel_low_ms", "kernel_high_ms", "kernel_time_source"))
+            row |= dict.fromkeys(KERNEL_TIME)
         return Measurement(row, samples, self.runs + other.runs)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.suites.case import Case
 
 PROTOCOL = 1  # the version of docs/measurement.md by which the numbers are obtained
@@ -23,15 +24,6 @@ class Status(StrEnum):
     unsupported = "unsupported"
     pruned = "pruned"
     error = "error"
-
-
-class KernelTimeSource(StrEnum):
-    """Where `kernel_ms` comes from; two of different sources do not compare."""
-
-    events = "events"
-    profile = "profile"
-    profile_warm = "profile_warm"
-    events_exposed = "events_exposed"
 
 
 # of the code that was measured, not of the machine or the settings

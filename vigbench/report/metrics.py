@@ -21,7 +21,6 @@ class Metric:
     counted: bool = False  # counted from the model, not measured: valid for a case that failed later
     is_time: bool = False
     across: bool = True  # whether two operators compare in it, not only implementations of one
-    kind: str | None = None  # column that tells values apart which do not compare
 
     def name_in(self, setting: Setting) -> str:
         """Its name among the cases of a setting: an operator works on sequences."""
@@ -43,16 +42,7 @@ PEAK = Metric("peak_memory_mib", "Peak memory", "MiB", "peak memory")
 GMACS = Metric("gmacs", "Multiply-adds per image", "GMACs", "multiply-adds", counted=True)
 METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
 """Those of models that get a plot."""
-KERNEL = Metric(
-    "kernel_ms",
-    "Kernel time",
-    "ms",
-    "device time",
-    "kernel_low_ms",
-    "kernel_high_ms",
-    is_time=True,
-    kind="kernel_time_source",
-)
+KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms", is_time=True)
 BANDWIDTH = Metric("achieved_gb_per_s", "Achieved bandwidth", "GB/s", "bandwidth", higher_is_better=True, across=False)
 COMPUTE = Metric(
     "achieved_tflop_per_s", "Achieved arithmetic", "TFLOP/s", "arithmetic rate", higher_is_better=True, across=False

@@ -8,7 +8,8 @@ from typing import Any
 from vigbench.measure.memory import MIB
 from vigbench.measure.settings import DTYPES
 from vigbench.ops.subjects import OPERATORS
-from vigbench.records.schema import KernelTimeSource, Metrics
+from vigbench.records.kernel_time import KernelTimeSource
+from vigbench.records.schema import Metrics
 from vigbench.runner.ceilings import ceiling_name
 from vigbench.suites.case import Case
 

@@ -12,7 +12,7 @@ from vigbench.measure.launch import DeviceWork
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import Path
 from vigbench.measure.sampling import robust_interval
-from vigbench.records.schema import KernelTimeSource
+from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.runner.observe import Taken
 from vigbench.stats.order import MedianInterval, count_outliers, percentile
 from vigbench.stats.series import effective_size

@@ -9,7 +9,8 @@ from pathlib import Path
 from vigbench.measure.closed_form import are_disputed, closed_form_macs
 from vigbench.measure.compilation import watch_kernels
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
-from vigbench.records.schema import KernelTimeSource, Metrics, Status
+from vigbench.records.kernel_time import KernelTimeSource
+from vigbench.records.schema import Metrics, Status
 from vigbench.runner.columns import (
     cost_columns,
     kernel_columns,

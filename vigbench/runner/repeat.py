@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
+from vigbench.records.kernel_time import KERNEL_TIME
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.stages import STAGES, seconds_of, stage_columns
 from vigbench.runner.executor import run_in_worker
@@ -128,7 +129,7 @@ def _with_one_kernel_time(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Without the kernel times of processes that found theirs in another way than most did."""
     sources = Counter(one.metrics.kernel_time_source for one in outcomes if one.metrics.kernel_time_source)
     kept = sources.most_common(1)[0][0] if sources else None
-    without = dict.fromkeys(("kernel_ms", "kernel_low_ms", "kernel_high_ms", "kernel_time_source"))
+    without = dict.fromkeys(KERNEL_TIME)
     return [
         one
         if one.metrics.kernel_time_source == kept
