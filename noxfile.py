@@ -7,7 +7,7 @@ import nox
 
 # tests that time nothing: two of their files run side by side, the longest first
 LONGEST = ["tests/test_adding_a_model.py", "tests/ops/test_interpreted.py"]
-FOLDERS = ("models", "ops", "ptx", "analysis", "published", "records", "report", "stats", "suites")
+FOLDERS = ("models", "subjects", "ops", "ptx", "analysis", "published", "records", "report", "stats", "suites")
 SIDE_BY_SIDE = [
     *LONGEST,
     *(
@@ -20,7 +20,7 @@ SIDE_BY_SIDE = [
     *map(str, sorted(Path("tests/measure").glob("test_profile*.py"))),
     "tests/cli/test_claims_document.py",
     "tests/cli/test_evaluate.py",
-    "tests/runner/evaluation",
+    "tests/evaluation",
     "tests/test_architecture.py",
     "tests/test_documents.py",
     "tests/test_notebook.py",

@@ -48,13 +48,13 @@ import gc, os, sys, torch
 def touched(*arguments): raise SystemExit("CUDA was touched")
 torch._C._cuda_getDeviceCount = torch._C._cuda_init = touched
 threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
-import vigbench.runner.preload
+import vigbench.worker.preload
 assert {"timm", "vigbench.models.vig", "vigbench.measure.cost"} <= set(sys.modules)
 assert gc.get_freeze_count() > 100_000, "else each collection of a worker looks at all that is preloaded"
 if "triton" in sys.modules:
     assert {"vigbench.ops.gla.triton_fused", "vigbench.ops.causal_conv.triton_fused"} <= set(sys.modules)
-    vigbench.runner.preload.prepare_triton()  # as where there is a GPU's driver
-    assert vigbench.runner.preload.triton_key().cache_info().currsize == 1
+    vigbench.worker.preload.prepare_triton()  # as where there is a GPU's driver
+    assert vigbench.worker.preload.triton_key().cache_info().currsize == 1
     from vigbench.ops.gla.kernels.outputs import chunk_outputs
     assert chunk_outputs.hash is not None, "of its source"
 assert threads == 0 or len(os.listdir("/proc/self/task")) == threads

@@ -21,22 +21,22 @@ from vigbench.measure.operator_check.judge import TF32_TOLERANCE
 from vigbench.measure.profile import words
 from vigbench.measure.profile.roofs import MOST_TRIAL_S
 from vigbench.runner.claims import EFFORT
-from vigbench.runner.contest import REFRESH_BELOW_S
 from vigbench.runner.duel import Effort
-from vigbench.runner.gate import LARGEST_GRADIENT_PX, LARGEST_PX
 from vigbench.runner.max_batch import EXACT_UP_TO
-from vigbench.runner.observe import KERNEL_SHARE
-from vigbench.runner.operator_gate import LONGEST
-from vigbench.runner.parts import PARTS_SHARE
-from vigbench.runner.profiling import SAMPLING_BUDGET_S, WARMUP_BUDGET_S
-from vigbench.runner.step_check import VISIBLE_LEARNING_RATE
-from vigbench.runner.training_step import BETAS, EPS, LEARNING_RATE, WEIGHT_DECAY
-from vigbench.runner.worker import MEMORY_SHARE
 from vigbench.stats import crossover, growth_law
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
 from vigbench.suites.case import Device, Phase
 from vigbench.suites.planner import MOST_SAMPLING_S
+from vigbench.worker.check_call import VISIBLE_LEARNING_RATE
+from vigbench.worker.check_model import LARGEST_GRADIENT_PX, LARGEST_PX
+from vigbench.worker.check_operator import LONGEST
+from vigbench.worker.contest import REFRESH_BELOW_S
+from vigbench.worker.main import MEMORY_SHARE
+from vigbench.worker.measure_case import PARTS_SHARE
+from vigbench.worker.observe import KERNEL_SHARE
+from vigbench.worker.profile_case import SAMPLING_BUDGET_S, WARMUP_BUDGET_S
+from vigbench.worker.training_step import BETAS, EPS, LEARNING_RATE, WEIGHT_DECAY
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENT = " ".join((ROOT / "docs" / "measurement.md").read_text().split())

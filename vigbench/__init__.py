@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from vigbench.analysis.crossovers import crossovers
     from vigbench.analysis.scaling import fit_scaling
     from vigbench.measure.cost import Cost, count_cost
-    from vigbench.models import create_model
-    from vigbench.models.catalog import list_subjects
     from vigbench.records.load import load_results
     from vigbench.report.plotting import plot_curves, plot_scatter, published_values
     from vigbench.runner.run import Run, run
+    from vigbench.subjects.catalog import create_model, list_subjects
     from vigbench.suites.loader import list_suites, load_suite
 
 __version__ = "0.1.0"
@@ -31,11 +30,11 @@ _HOME = {
     "check_claims": "vigbench.analysis.claims.checking",
     "compare": "vigbench.analysis.compare",
     "count_cost": "vigbench.measure.cost",
-    "create_model": "vigbench.models",
+    "create_model": "vigbench.subjects.catalog",
     "crossovers": "vigbench.analysis.crossovers",
     "fit_scaling": "vigbench.analysis.scaling",
     "largest_resolution": "vigbench.analysis.capacity",
-    "list_subjects": "vigbench.models.catalog",
+    "list_subjects": "vigbench.subjects.catalog",
     "list_suites": "vigbench.suites.loader",
     "load_results": "vigbench.records.load",
     "load_suite": "vigbench.suites.loader",

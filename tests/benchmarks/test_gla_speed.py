@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vigbench.models import create_model
 from vigbench.ops.gla import bidirectional_gla
 from vigbench.ops.gla.chunks import Chunks
 from vigbench.ops.gla.torch_chunk import _backward, _forward
+from vigbench.subjects.catalog import create_model
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ import vigbench
 from vigbench.records.schema import Metrics, Record
 from vigbench.records.store import RunStore
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
+from vigbench.worker.messages import Job
 
 RECORDS = 100_000
 

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-import vigbench.runner.evaluation.run as evaluation_run
+import vigbench.evaluation.run as evaluation_run
 from tests.cli.digits import HELD_OUT, RESOLUTIONS, Digits, train_on_digits
 from vigbench.cli import main
 from vigbench.records.accuracy import read_accuracy, read_predictions

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from vigbench.cli import profiling
-from vigbench.runner import profiling as runner
+from vigbench.worker import profile_case as runner
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,10 @@ from torch import Tensor
 
 import vigbench.models.vrwkv  # noqa: F401  registers the models
 from tests.ops.biwkv.inputs import CASES, assert_close, differentiated, doubled, sample
-from vigbench.models import create_model
-from vigbench.models.catalog import fill_weights
 from vigbench.ops.biwkv import bi_wkv
 from vigbench.ops.biwkv.torch_scan import torch_scan
 from vigbench.ops.dispatch import selected_implementation
+from vigbench.subjects.catalog import create_model, fill_weights
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,9 +11,9 @@ from vigbench.measure.memory import MIB, measure_memory
 from vigbench.ops.gla import bidirectional_gla
 from vigbench.records.stages import seconds_of
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
+from vigbench.worker.messages import Job
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -23,7 +23,7 @@ from vigbench.measure.memory import MIB, measure_memory
 from vigbench.measure.sampling import CUDA, warm_up
 from vigbench.measure.saved_tensors import saved_for_backward
 from vigbench.records.kernel_time import KernelTimeSource
-from vigbench.runner.columns import device_time
+from vigbench.worker.columns import device_time
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 DEVICE = torch.device("cuda", 0)

@@ -6,7 +6,8 @@ import torch
 from vigbench.measure.operator_check import CHECKS, check_implementation
 from vigbench.measure.operator_check.judge import PRECISIONS
 from vigbench.ops.registry import UnsupportedError
-from vigbench.runner.check import NOT_REPEATED, Unit, units
+from vigbench.runner.check import units
+from vigbench.worker.check_unit import NOT_REPEATED, Unit
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

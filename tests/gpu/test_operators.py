@@ -7,9 +7,9 @@ import torch
 
 import vigbench
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
+from vigbench.worker.messages import Job
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

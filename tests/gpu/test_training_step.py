@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from vigbench.records.schema import Status
-from vigbench.runner.measure_case import measure_case
-from vigbench.runner.messages import Outcome
 from vigbench.suites.case import Case
+from vigbench.worker.measure_case import measure_case
+from vigbench.worker.messages import Outcome
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -13,8 +13,8 @@ import torch
 
 from vigbench.measure.contention import CONTENDED_LOAD, load_of_others, workload_rate
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job
 from vigbench.suites.case import Case
+from vigbench.worker.messages import Job
 
 CORES = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
 SHARE = CORES / (os.cpu_count() or 1)  # of the machine, that our processes can take

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from vigbench.measure.path import Path, record_path
-from vigbench.models.catalog import build_subject
 from vigbench.ops.registry import get_implementation
+from vigbench.subjects.catalog import build_subject
 
 CPU = torch.device("cpu")
 

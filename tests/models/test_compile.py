@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.correctness import gradient_error, relative_error
-from vigbench.models.catalog import DEFAULT, build_subject, fill_weights, list_subjects, resolve_implementations
-from vigbench.ops.subjects import OPERATORS
+from vigbench.subjects.catalog import DEFAULT, build_subject, fill_weights, list_subjects, resolve_implementations
+from vigbench.subjects.operators import OPERATORS
 
 WHOLE = Compilation(graphs=1, graph_breaks=0)
 # larger ones are the same code; ViG-S lacks activations that ViG-T has

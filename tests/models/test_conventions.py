@@ -5,8 +5,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from vigbench.models import create_model
 from vigbench.models.vim import without_class
+from vigbench.subjects.catalog import create_model
 
 
 def small(name: str, **kwargs: object) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 from torch.utils.flop_counter import FlopCounterMode
 
-from vigbench.models import create_model
+from vigbench.subjects.catalog import create_model
 
 Golden = Callable[[str], dict[str, Tensor]]
 SHAPES = {"logits": (2, 3, 224, 224), "logits_320x256": (1, 3, 320, 256)}

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.models import create_model
+from vigbench.subjects.catalog import create_model
 
 PLAIN = {"name": "vig_tiny_patch16_224", "depth": 2, "embed_dim": 64, "num_heads": 2}
 HIERARCHICAL = {"name": "vig_h_tiny_patch4_224", "depths": (1, 1, 1, 1), "embed_dim": 32}

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.conftest import splitmix
-from vigbench.models import create_model
-from vigbench.models.catalog import fill_weights
 from vigbench.models.vrwkv import checkpoint_filter_fn, q_shift
 from vigbench.ops.biwkv import torch_scan  # noqa: F401  a counter knows the operators there are when it starts
+from vigbench.subjects.catalog import create_model, fill_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED = json.loads((GOLDEN / "vrwkv-models.json").read_text())

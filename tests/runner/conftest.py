@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case
+from vigbench.worker.messages import Job, Outcome
 
 SUBJECTS = '''
 """Subjects that misbehave, each in one way."""

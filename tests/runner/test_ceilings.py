@@ -3,8 +3,8 @@ import pytest
 from vigbench.records.schema import Status
 from vigbench.runner import ceilings
 from vigbench.runner.ceilings import measure_ceilings
-from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case, Precision
+from vigbench.worker.messages import Job, Outcome
 
 GLA = Case(subject="gla", length=16, heads=1, key_dim=4, value_dim=4, threads=1)
 MODEL = Case(subject="resnet50", resolution=64)

@@ -12,9 +12,10 @@ from vigbench.measure.operator_check import CHECKS
 from vigbench.records import checks
 from vigbench.records.schema import Status
 from vigbench.runner import check as checking
-from vigbench.runner.check import Unit, carrier, check, check_here, unchecked_line, units, used_by
-from vigbench.runner.messages import Outcome
+from vigbench.runner.check import carrier, check, unchecked_line, units, used_by
 from vigbench.suites.case import Case, Device
+from vigbench.worker.check_unit import Unit, check_here
+from vigbench.worker.messages import Outcome
 
 CONV = Unit("causal_conv", "torch", "float32")
 

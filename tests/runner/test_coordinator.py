@@ -14,11 +14,11 @@ from vigbench.records.files import StorageError
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.store import RunStore
 from vigbench.runner.max_batch import BatchLimits
-from vigbench.runner.messages import Job, Outcome
 from vigbench.runner.repeat import Measured
 from vigbench.runner.run import continue_run, resume_plan, start_run
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides, Plan
+from vigbench.worker.messages import Job, Outcome
 
 SUITE = """
 name: tiny

@@ -12,8 +12,8 @@ import pytest
 
 from vigbench.records.stages import seconds_of
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Outcome
 from vigbench.suites.case import Case
+from vigbench.worker.messages import Job, Outcome
 
 Measure = Callable[..., Outcome]
 

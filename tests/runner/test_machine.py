@@ -9,14 +9,14 @@ from vigbench.measure.environment import device_name
 from vigbench.records.fingerprint import code_hash
 from vigbench.runner.executor import run_in_worker
 from vigbench.runner.machine import describe_machine
-from vigbench.runner.messages import Job, Task
 from vigbench.suites.case import Case, Device
+from vigbench.worker.messages import Errand, Job
 
 CASE = Case(subject="resnet18", resolution=32, threads=1)
 
 
 def test_a_worker_describes_the_machine_as_this_process_does() -> None:
-    outcome = run_in_worker(Job(case=CASE, task=Task.describe), timeout_s=1200, on_stage=lambda stage: None)
+    outcome = run_in_worker(Job(case=CASE, errand=Errand.describe), timeout_s=1200, on_stage=lambda stage: None)
     there, here = json.loads(outcome.description), describe_machine(CASE)
     assert there["device_name"] == device_name("cpu", 1)
     for described in (there, here):

@@ -11,11 +11,11 @@ import vigbench
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import Contestant, Effort, run_duel
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Outcome
 from vigbench.runner.run import resume_plan
-from vigbench.runner.subject import build_on_device
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
+from vigbench.worker.build import build_on_device
+from vigbench.worker.messages import Job, Outcome
 
 MODULE = """
 import torch

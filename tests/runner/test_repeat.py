@@ -8,10 +8,10 @@ import pytest
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.stages import seconds_of
 from vigbench.runner import repeat
-from vigbench.runner.messages import Outcome
 from vigbench.runner.repeat import Measured, measure_in_processes
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
+from vigbench.worker.messages import Outcome
 
 CASE = Case(subject="resnet18", resolution=32)
 

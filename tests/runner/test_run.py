@@ -159,7 +159,7 @@ def test_what_has_changed_since_is_named_and_stops_a_resume(
     with pytest.raises(ValueError, match=r"torch: 1\.0 then"):
         resume_plan(store.folder)
     other, _ = start_run(suite, out=tmp_path, device="cpu")
-    monkeypatch.setattr("vigbench.runner.machine.code_hash", lambda: "other code")
+    monkeypatch.setattr("vigbench.worker.describe.code_hash", lambda: "other code")
     with pytest.raises(ValueError, match=r"code: .* then, other code now"):
         resume_plan(other.folder)
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigbench.ops.gla.kernels.settings import Row, Settings, default_settings, format_rows, parse_rows
-from vigbench.runner.tune import CHOICES, IsolatedTrial, Task, descend, tune
+from vigbench.runner.tune import CHOICES, IsolatedTrial, descend, tune
 from vigbench.suites.case import Device
+from vigbench.worker.workload import Workload
 
 START = default_settings("9.0", torch.bfloat16, "forward")
-TASK = Task("bfloat16", 3, 32, 64, 4096, 32, "forward")
+TASK = Workload("bfloat16", 3, 32, 64, 4096, 32, "forward")
 
 
 def distance_from(target: Settings, broken: set[int]) -> Callable[[Settings], float | None]:
@@ -79,7 +80,7 @@ def test_only_a_gpu_can_be_tuned() -> None:
 
 
 def test_what_is_forbidden_is_never_tried() -> None:
-    backward = Task("bfloat16", 3, 32, 64, 4096, 32, "backward")
+    backward = Workload("bfloat16", 3, 32, 64, 4096, 32, "backward")
     asked: list[Settings] = []
     descend(
         backward.default("9.0"),
@@ -92,7 +93,7 @@ def test_what_is_forbidden_is_never_tried() -> None:
 
 def test_a_candidate_that_ends_its_process_costs_one_process() -> None:
     """On a CPU every launch fails: each candidate breaks its process, and the search goes on."""
-    small = Task("float32", 1, 16, 16, 32, 1, "forward")
+    small = Workload("float32", 1, 16, 16, 32, 1, "forward")
     with IsolatedTrial(small, Device.cpu) as trial:
         first, second = small.default("9.0"), small.default("9.0")._replace(chunk=32)
         assert trial.seconds(first) is None

@@ -41,8 +41,7 @@ def check(
     from vigbench.records.schema import Status
     from vigbench.runner.check import carrier, units
     from vigbench.runner.check import check as run_checks
-    from vigbench.runner.machine import describe_machine
-    from vigbench.runner.run import choose_device
+    from vigbench.runner.machine import choose_device, describe_machine
 
     one_of_names("--format", format_, ("table", "json"))
     where = choose_device(device)

@@ -99,7 +99,7 @@ def _new_folder(device: str) -> Path:
     from datetime import UTC, datetime
 
     from vigbench.records.files import new_folder, starting_in
-    from vigbench.runner.run import choose_device
+    from vigbench.runner.machine import choose_device
 
     with starting_in(Path("results")):
         return new_folder(Path("results"), f"claims-{choose_device(device)}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
@@ -112,7 +112,7 @@ def _measure(
     from time import monotonic
 
     from vigbench.runner.claims import missing
-    from vigbench.runner.run import choose_device
+    from vigbench.runner.machine import choose_device
     from vigbench.suites.duration import format_duration
 
     begin = monotonic()

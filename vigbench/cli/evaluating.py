@@ -15,9 +15,9 @@ from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
+    from vigbench.evaluation.folder import EvaluationFolder
+    from vigbench.evaluation.run import Evaluation
     from vigbench.records.accuracy import AccuracyRow
-    from vigbench.runner.evaluation.folder import EvaluationFolder
-    from vigbench.runner.evaluation.run import Evaluation
 
 Subject = Annotated[str, typer.Option(help="A model's name, or package.module:factory.")]
 Checkpoint = Annotated[Path, typer.Option(help="Its weights: a PyTorch checkpoint (plain tensors) or .safetensors.")]
@@ -73,9 +73,9 @@ def evaluate(
     resolutions = tuple(options.whole_number("--resolution", part.strip()) for part in resolution.split(","))
     precision = options.precision_name("--precision", precision)
 
-    from vigbench.runner.evaluation.folder import EvaluationFolder
-    from vigbench.runner.evaluation.run import Settings, prepare_evaluation
-    from vigbench.runner.run import choose_device
+    from vigbench.evaluation.folder import EvaluationFolder
+    from vigbench.evaluation.run import Settings, prepare_evaluation
+    from vigbench.runner.machine import choose_device
     from vigbench.suites.case import Precision
 
     chosen = choose_device(device)
@@ -113,8 +113,8 @@ def _run(
     evaluation: Evaluation, folder: EvaluationFolder, batch_size: int, workers: int, quiet: bool
 ) -> Sequence[AccuracyRow] | None:
     from vigbench.cli.evaluation_progress import make_progress
-    from vigbench.runner.evaluation.run import evaluate as compute
-    from vigbench.runner.interrupt import StopRequest
+    from vigbench.evaluation.run import evaluate as compute
+    from vigbench.interrupt import StopRequest
 
     # not print(): the signal may have come in the middle of one
     with StopRequest(lambda: void(os.write(2, NOTICE))) as stop, make_progress(quiet) as progress:

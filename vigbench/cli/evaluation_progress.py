@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from vigbench.evaluation.run import Progress as EvaluationProgress
 from vigbench.records.accuracy import AccuracyRow
-from vigbench.runner.evaluation.run import Progress as EvaluationProgress
 
 
 @contextmanager

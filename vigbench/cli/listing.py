@@ -40,10 +40,10 @@ def _subject_rows(pattern: str) -> list[tuple[str, str]]:
     """Each subject and what it is; plug-ins, refused ones too, with the package that brings them."""
     from fnmatch import fnmatchcase
 
-    from vigbench.models.catalog import list_subjects
-    from vigbench.models.family import family_of
-    from vigbench.models.own import subject_plugins
-    from vigbench.ops.subjects import OPERATORS
+    from vigbench.subjects.catalog import list_subjects
+    from vigbench.subjects.family import family_of
+    from vigbench.subjects.operators import OPERATORS
+    from vigbench.subjects.own import subject_plugins
 
     kinds = {name: f"operator: {one.description}" for name, one in OPERATORS.items()}
     refused = []

@@ -26,7 +26,7 @@ def measure(
         then: a command that comes after that.
     """
     from vigbench.cli.progress import make_progress
-    from vigbench.runner.interrupt import StopRequest
+    from vigbench.interrupt import StopRequest
     from vigbench.runner.run import continue_run
 
     try:

@@ -35,9 +35,9 @@ def make_case(subject: str, implementation: str, device: str, settings: dict[str
     Raises:
         ValueError: for a subject, implementation, device or setting that is none, with advice.
     """
-    from vigbench.models.catalog import require_its_kind, resolve_implementations
-    from vigbench.models.own import require_buildable
-    from vigbench.runner.run import choose_device
+    from vigbench.runner.machine import choose_device
+    from vigbench.subjects.catalog import require_its_kind, resolve_implementations
+    from vigbench.subjects.own import require_buildable
     from vigbench.suites.case import Case
 
     chosen = choose_device(device)

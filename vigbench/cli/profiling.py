@@ -53,7 +53,7 @@ def profile(
         "threads": threads,
     }
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
-    from vigbench.runner.profiling import profile_case
+    from vigbench.worker.profile_case import profile_case
 
     case = one_case.make_case(subject, implementation or "", device, settings)
     folder, record = profile_case(

@@ -11,7 +11,8 @@ import typer
 from vigbench.cli.options import head_shape, one_of_names, precision_name, whole_number
 
 if TYPE_CHECKING:
-    from vigbench.runner.tune import Found, Task
+    from vigbench.runner.tune import Found
+    from vigbench.worker.workload import Workload
 
 Shapes = Annotated[str, typer.Option(help="heads x key_dim x value_dim, comma-separated.")]
 Lengths = Annotated[str, typer.Option(help="Tokens; each stands for its range of lengths.")]
@@ -33,7 +34,7 @@ def tune(
 ) -> None:
     """Find the fastest settings of the Triton kernels on this GPU, and keep them.
 
-    What is found is written after every task: an interrupted run goes on where it was. The package's own table is
+    What is found is written after every workload: an interrupted run goes on where it was. The package's own table is
     what every later run uses; commit it, or send it in, for others with this GPU.
     """
     import torch
@@ -44,33 +45,33 @@ def tune(
     from vigbench.runner.check import unchecked_line
     from vigbench.runner.tune import tune as find
 
-    tasks = _tasks(shape, length, precision, passes, batch_size)
+    workloads = _workloads(shape, length, precision, passes, batch_size)
     if not torch.cuda.is_available():
         raise ValueError("No CUDA device is visible: kernels are tuned on the GPU that will run them.")
     device = torch.device("cuda", torch.cuda.current_device())
     capability = kernel_settings.capability_of(device)
     path = out or kernel_settings.TABLE
     rows = kernel_settings.parse_rows(path.read_text("utf-8")) if path.exists() else {}
-    open_tasks = [task for task in tasks if again or task.key(capability) not in rows]
-    print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are in {path} already; --again repeats them.")
+    open_workloads = [workload for workload in workloads if again or workload.key(capability) not in rows]
+    print(f"{len(workloads) - len(open_workloads)} of {len(workloads)} are in {path} already; --again repeats them.")
     environment = describe_environment("cuda", 0)
-    wanted = {f"gla/triton_fused/{task.precision}" for task in tasks}
+    wanted = {f"gla/triton_fused/{workload.precision}" for workload in workloads}
     if line := unchecked_line(torch.cuda.get_device_name(device), environment, wanted):
         print(line)
-    for task, found in find(open_tasks, device):
-        print(f"{task.label()}: {_outcome(found)}", flush=True)
+    for workload, found in find(open_workloads, device):
+        print(f"{workload.label()}: {_outcome(found)}", flush=True)
         if found is None:
             continue
         measured = {
             "device": torch.cuda.get_device_name(device),
             "torch": torch.__version__,
-            "batch_size": task.batch_size,
-            "heads": task.heads,
-            "tokens": task.length,
+            "batch_size": workload.batch_size,
+            "heads": workload.heads,
+            "tokens": workload.length,
             "default_ms": round(1e3 * found.default_s, 5),
             "best_ms": round(1e3 * found.best_s, 5),
         }
-        rows[task.key(capability)] = kernel_settings.Row(found.settings, measured)
+        rows[workload.key(capability)] = kernel_settings.Row(found.settings, measured)
         write_atomically(path, kernel_settings.format_rows(rows))
 
 
@@ -81,8 +82,8 @@ def _outcome(found: Found | None) -> str:
     return f"{1e3 * found.best_s:.4f} ms, {gain:.2f}x the default's speed, {found.tried} tried"
 
 
-def _tasks(shape: str, length: str, precision: str, passes: str, batch_size: int) -> list[Task]:
-    from vigbench.runner.tune import Task
+def _workloads(shape: str, length: str, precision: str, passes: str, batch_size: int) -> list[Workload]:
+    from vigbench.worker.workload import Workload
 
     found = product(
         [head_shape("--shape", one) for one in _parts(shape)],
@@ -90,7 +91,7 @@ def _tasks(shape: str, length: str, precision: str, passes: str, batch_size: int
         [whole_number("--length", one) for one in _parts(length)],
         [one_of_names("--pass", one, ("forward", "backward")) for one in _parts(passes)],
     )
-    return [Task(one, *dims, n, batch_size, pass_) for dims, one, n, pass_ in found]  # type: ignore[arg-type]
+    return [Workload(one, *dims, n, batch_size, pass_) for dims, one, n, pass_ in found]  # type: ignore[arg-type]
 
 
 def _parts(text: str) -> list[str]:

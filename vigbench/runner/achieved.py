@@ -7,11 +7,11 @@ from typing import Any
 
 from vigbench.measure.memory import MIB
 from vigbench.measure.settings import DTYPES
-from vigbench.ops.subjects import OPERATORS
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.schema import Metrics
-from vigbench.runner.ceilings import ceiling_name
+from vigbench.subjects.operators import OPERATORS
 from vigbench.suites.case import Case
+from vigbench.worker.describe import ceiling_name
 
 FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
 TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
-import torch
-
-from vigbench.measure.operator_check import CHECKS, check_implementation
+from vigbench.measure.operator_check import CHECKS
 from vigbench.measure.operator_check.judge import PRECISIONS
-from vigbench.measure.settings import apply_settings
-from vigbench.models.catalog import describe
-from vigbench.models.own import is_own
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.ops.registry import Implementation, UnsupportedError
 from vigbench.records.checks import checked_here, unchecked
 from vigbench.records.schema import Status
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Outcome, Task
+from vigbench.subjects.catalog import describe
+from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case, Device
+from vigbench.worker.check_unit import Unit, implementation_of
+from vigbench.worker.messages import Errand, Job
 
 TIMEOUT_S = 300.0
-NOT_REPEATED = "the same inputs gave other bits the second time"
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What one process checks."""
-
-    operator: str
-    implementation: str
-    precision: str
-
-    @property
-    def name(self) -> str:
-        """operator/implementation/precision."""
-        return f"{self.operator}/{self.implementation}/{self.precision}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +93,7 @@ def check(wanted: Sequence[Unit], device: Device, jobs: int) -> Iterator[Row]:
     """
     open_units = []
     for unit in wanted:
-        if reason := _implementation(unit).unsupported_reason(device.value, PRECISIONS[unit.precision]):
+        if reason := implementation_of(unit).unsupported_reason(device.value, PRECISIONS[unit.precision]):
             yield Row(**asdict(unit), status=Status.unsupported, reason=reason)
         else:
             open_units.append(unit)
@@ -152,42 +133,13 @@ def carrier(device: Device) -> Case:
     return Case(subject="gla", length=1, heads=1, key_dim=16, value_dim=16, device=device, threads=1)
 
 
-def check_here(case: Case, argument: str) -> Outcome:
-    """Inside the worker: one unit, as JSON in `argument`, on the case's device; the description is part of a row."""
-    apply_settings(threads=case.threads, tf32=False)
-    unit = Unit(**json.loads(argument))
-    implementation = _implementation(unit)
-    device = torch.device(case.device.value)
-    found = check_implementation(CHECKS[unit.operator], implementation, unit.precision, device)
-    reasons = [f"{sample}: {reason}" for sample, reason in found.refused.items()]
-    status = Status.ok
-    if not found.passed:
-        status = Status.wrong_result
-    elif implementation.repeatable and not found.repeats:
-        status, reasons = Status.wrong_result, [NOT_REPEATED, *reasons]
-    told = {
-        "error": found.error if math.isfinite(found.error) else None,
-        "allowed": found.allowed,
-        "where": found.where,
-        "samples": found.samples,
-    }
-    return Outcome(status=status, reason="; ".join(reasons), description=json.dumps(told))
-
-
 def _check_in_worker(unit: Unit, device: Device) -> Row:
     begin = perf_counter()
-    job = Job(case=carrier(device), task=Task.check, argument=json.dumps(asdict(unit)))
+    job = Job(case=carrier(device), errand=Errand.check, argument=json.dumps(asdict(unit)))
     outcome = run_in_worker(job, timeout_s=TIMEOUT_S, on_stage=lambda _: None)
     told = json.loads(outcome.description or "{}")
     seconds = perf_counter() - begin
     return Row(**asdict(unit), status=outcome.status, reason=outcome.reason, seconds=seconds, **told)
-
-
-def _implementation(unit: Unit) -> Implementation:
-    for one in CHECKS[unit.operator].implementations():
-        if one.name == unit.implementation:
-            return one
-    raise UnsupportedError(f"{unit.operator} has no implementation {unit.implementation!r}.")
 
 
 def _require(option: str, given: Sequence[str] | None, allowed: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from vigbench.analysis.claims.evidence import Counts, Evidence
 from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
 from vigbench.measure.environment import device_name
-from vigbench.models.catalog import resolve_implementations
 from vigbench.runner.duel import Effort
 from vigbench.runner.estimate import count_subject, estimated_s
+from vigbench.subjects.catalog import resolve_implementations
 from vigbench.suites.case import Case, Device
 from vigbench.suites.planner import Overrides
 

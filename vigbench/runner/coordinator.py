@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
-from vigbench.models.family import family_of
-from vigbench.models.own import is_own
+from vigbench.interrupt import StopRequest
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
-from vigbench.runner.interrupt import StopRequest
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.subjects.family import family_of
+from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
 from vigbench.suites.planner import Plan

@@ -12,10 +12,10 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from vigbench.records.schema import Status
-from vigbench.runner.messages import Block, Durations, Job, Outcome, Ready, Task
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
+from vigbench.worker.messages import Block, Durations, Errand, Job, Outcome, Ready
 
 M = TypeVar("M", Ready, Durations)
 
@@ -119,7 +119,7 @@ class _Side:
         self.contestant, self._effort = contestant, effort
         self.blocks: list[tuple[float, ...]] = []
         self._calls = 1
-        job = Job(case=contestant.case, task=Task.contest, budget_s=WARM_UP_S)
+        job = Job(case=contestant.case, errand=Errand.contest, budget_s=WARM_UP_S)
         self._worker = Worker(job, contestant.python, forked=forked)
 
     def __enter__(self) -> _Side:

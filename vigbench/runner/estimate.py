@@ -7,8 +7,8 @@ from functools import lru_cache
 from vigbench.measure.closed_form import closed_form_macs
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.settings import default_threads
-from vigbench.models.catalog import build_on_meta, build_subject
-from vigbench.ops.subjects import OPERATORS
+from vigbench.subjects.catalog import build_on_meta, build_subject
+from vigbench.subjects.operators import OPERATORS
 from vigbench.suites.case import Case
 from vigbench.suites.planner import estimate_s
 

@@ -7,9 +7,9 @@ from time import monotonic
 
 from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
-from vigbench.runner.messages import Job, Outcome, Stage
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.duration import format_duration
+from vigbench.worker.messages import Job, Outcome, Stage
 
 
 class StageClock:

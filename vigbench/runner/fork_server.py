@@ -16,7 +16,7 @@ from types import ModuleType
 def context() -> ForkServerContext:
     """What makes pipes and processes of the fork server."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["vigbench.runner.preload"])
+    found.set_forkserver_preload(["vigbench.worker.preload"])
     return found
 
 

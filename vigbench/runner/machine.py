@@ -1,33 +1,41 @@
-"""The machine as a run describes it, asked by a process of its own where asking would leave something behind."""
+"""The device to run on, and the machine as a run describes it, asked by a process of its own where asking would leave
+something behind."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from vigbench.measure.environment import describe_environment, device_name
-from vigbench.records.fingerprint import code_hash
-from vigbench.records.schema import PROTOCOL, Status
+import torch
+
+from vigbench.records.schema import Status
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Task
-from vigbench.suites.case import Case
+from vigbench.suites.case import Case, Device
+from vigbench.worker.describe import describe_here
+from vigbench.worker.messages import Errand, Job
 
 TIMEOUT_S = 120.0
 
 
-def describe_here(case: Case) -> dict[str, Any]:
-    """What a case's numbers depend on: `protocol`, `device`, `device_name`, `environment` and `code`, for run.json."""
-    return {
-        "protocol": PROTOCOL,
-        "device": case.device.value,
-        "device_name": device_name(case.device, case.threads),
-        "environment": describe_environment(case.device, case.threads),
-        "code": code_hash(),
-    }
+def choose_device(device: str, *, planning: bool = False) -> Device:
+    """`auto` is cuda where torch sees a device, else cpu; planning for a device that is not here is fine.
+
+    Raises:
+        ValueError: for another name, or cuda where there is none.
+    """
+    if device == "auto":
+        return Device.cuda if torch.cuda.is_available() else Device.cpu
+    if device not in Device.__members__:
+        raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
+    if device == "cuda" and not planning and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
+        )
+    return Device(device)
 
 
 def describe_machine(case: Case, python: str | None = None) -> dict[str, Any]:
-    """The same, without leaving anything behind here.
+    """What `worker.describe.describe_here` says, without leaving anything behind here.
 
     On CUDA a worker is asked: a context of the coordinator would stay on the GPU beside every case, with its memory.
 
@@ -40,7 +48,7 @@ def describe_machine(case: Case, python: str | None = None) -> dict[str, Any]:
     """
     if python is None and case.device != "cuda":
         return describe_here(case)
-    job = Job(case=case, task=Task.describe)
+    job = Job(case=case, errand=Errand.describe)
     outcome = run_in_worker(job, timeout_s=TIMEOUT_S, on_stage=lambda _: None, python=python)
     if outcome.status is not Status.ok:
         who = "The CUDA device" if python is None else f"The vigbench of {python}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from vigbench.records.schema import Status
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Task
 from vigbench.suites.case import Case
+from vigbench.worker.messages import Errand, Job
 
 EXACT_UP_TO = 64  # beyond it the answer is the largest batch to within 1 / EXACT_UP_TO
 MOST_BATCH = 2**16
@@ -48,7 +48,7 @@ def find_largest_batch(
     def fits(batch: int) -> bool:
         on_stage(f"batch {batch}?")
         larger = case.model_copy(update={"batch_size": batch})
-        job = Job(case=larger, task=Task.fit, memory_limit_mib=memory_limit_mib)
+        job = Job(case=larger, errand=Errand.fit, memory_limit_mib=memory_limit_mib)
         return run_in_worker(job, timeout_s=timeout_s, on_stage=lambda _: None).status is Status.ok
 
     return largest_that_fits(fits, case.batch_size)

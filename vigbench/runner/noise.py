@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from vigbench.runner.duel import Pair
-from vigbench.runner.run import choose_device
+from vigbench.runner.machine import choose_device
 from vigbench.stats.hierarchical import Estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
 from vigbench.suites.case import Case

@@ -17,11 +17,15 @@ from time import monotonic, sleep
 import psutil
 
 from vigbench.runner.fork_server import context, without_main
-from vigbench.runner.messages import Block, Job, Message, decode
-from vigbench.runner.worker import worker_main
+from vigbench.worker.main import worker_main
+from vigbench.worker.messages import Block, Job, Message, decode
 
 GRACE_S = 5.0  # between a worker's outcome and the end of its process
 KILL_S = 30.0  # for a killed process to vanish; a driver or a network disk can hold one in the kernel for ever
+START = (  # an earlier build has its worker elsewhere
+    "from importlib.util import find_spec; from runpy import run_module; run_module("
+    "'vigbench.worker.main' if find_spec('vigbench.worker') else 'vigbench.runner.worker', run_name='__main__')"
+)
 LOG_TAIL = 300  # characters of a crashed worker's last words
 _alive: set[int] = set()  # pids of this process's workers
 
@@ -192,8 +196,8 @@ def _start_alone(python: str | None, connection: Connection, output: Connection,
         python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
     elif os.sep in python:
         python = str(Path(python).absolute())  # not resolved: the link is what makes it that environment's
-    # -P: the current folder may be a checkout of this vigbench; a subject from there is still found, see models/own.py
-    command = [python, "-P", "-m", "vigbench.runner.worker", *map(str, ends), job.to_json()]
+    # -P: the current folder may be a checkout of this vigbench; subjects are still found there (subjects/factory.py)
+    command = [python, "-P", "-c", START, *map(str, ends), job.to_json()]
     try:
         return subprocess.Popen(  # noqa: S603  the user named the interpreter
             command, pass_fds=ends, env=environment, stdout=ends[1], stderr=ends[1]

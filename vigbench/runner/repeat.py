@@ -13,10 +13,10 @@ from vigbench.records.kernel_time import KERNEL_TIME
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.stages import STAGES, seconds_of, stage_columns
 from vigbench.runner.executor import run_in_worker
-from vigbench.runner.messages import Job, Outcome
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
+from vigbench.worker.messages import Job, Outcome
 
 LARGEST_OF_ALL = (
     "peak_memory_mib", "activation_memory_mib", "gradients_at_peak_mib", "loss_drift", "reserved_memory_mib",

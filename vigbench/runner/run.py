@@ -12,15 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
-from vigbench.models.catalog import (
-    matching_implementations,
-    require_its_kind,
-    require_offered,
-    resolve_implementations,
-)
-from vigbench.models.own import require_buildable
+from vigbench.interrupt import StopRequest
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
@@ -30,32 +22,21 @@ from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.check import unchecked_line, used_by
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
-from vigbench.runner.interrupt import StopRequest
-from vigbench.runner.machine import describe_machine
+from vigbench.runner.machine import choose_device, describe_machine
 from vigbench.runner.max_batch import BatchLimits
+from vigbench.subjects.catalog import (
+    matching_implementations,
+    require_its_kind,
+    require_offered,
+    resolve_implementations,
+)
+from vigbench.subjects.own import require_buildable
 from vigbench.suites.case import Case, Device
 from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, plan
 from vigbench.suites.schema import Suite
-
-
-def choose_device(device: str, *, planning: bool = False) -> Device:
-    """`auto` is cuda where torch sees a device, else cpu; planning for a device that is not here is fine.
-
-    Raises:
-        ValueError: for another name, or cuda where there is none.
-    """
-    if device == "auto":
-        return Device.cuda if torch.cuda.is_available() else Device.cpu
-    if device not in Device.__members__:
-        raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
-    if device == "cuda" and not planning and not torch.cuda.is_available():
-        raise ValueError(
-            "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
-        )
-    return Device(device)
 
 
 def plan_suite(suite: str | Path | None, device: str = "auto", overrides: Overrides | None = None) -> Plan:

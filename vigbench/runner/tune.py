@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
 import torch
 
-from vigbench.measure.settings import DTYPES
-from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, capability_of, default_settings, forbidden, key_of
+from vigbench.ops.gla.kernels.settings import Settings, capability_of
 from vigbench.runner.check import carrier
-from vigbench.runner.messages import Block, Durations, Job, Outcome
-from vigbench.runner.messages import Task as WorkerTask
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.case import Device
+from vigbench.worker.messages import Block, Durations, Errand, Job, Outcome
+from vigbench.worker.workload import Workload
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
 CHOICES: dict[str, tuple[int, ...]] = {
@@ -37,38 +36,8 @@ Seconds = Callable[[Settings], float | None]
 """Device seconds of a call with these settings; None where they do not run, or give a wrong result."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """What to tune for: one pass over sequences of one shape."""
-
-    precision: str
-    heads: int
-    key_dim: int
-    value_dim: int
-    length: int
-    batch_size: int
-    pass_: Pass
-
-    def key(self, capability: str) -> Key:
-        """Its place in the tuned table."""
-        return key_of(capability, DTYPES[self.precision], self.key_dim, self.value_dim, self.length, self.pass_)
-
-    def default(self, capability: str) -> Settings:
-        """The settings to begin from."""
-        return default_settings(capability, DTYPES[self.precision], self.pass_, self.key_dim)
-
-    def allows(self, capability: str, settings: Settings) -> bool:
-        """Whether no compiler is known to get these settings wrong."""
-        return forbidden(settings, capability, DTYPES[self.precision], self.pass_) is None
-
-    def label(self) -> str:
-        """One short line for people."""
-        shape = f"{self.heads}x{self.key_dim}x{self.value_dim}"
-        return f"{self.pass_} {shape} {self.length} tokens b{self.batch_size} {self.precision}"
-
-
 class Found(NamedTuple):
-    """The fastest settings of a task; seconds of a call with the default ones, and with these."""
+    """The fastest settings of a workload; seconds of a call with the default ones, and with these."""
 
     settings: Settings
     default_s: float
@@ -108,8 +77,8 @@ def _neighbours(settings: Settings) -> Iterator[Settings]:
                 yield settings._replace(**{name: value})
 
 
-def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Found | None]]:
-    """Each task with what was found for it, as soon as it is; None where the default settings do not run.
+def tune(workloads: Iterable[Workload], device: torch.device) -> Iterator[tuple[Workload, Found | None]]:
+    """Each workload with what was found for it, as soon as it is; None where the default settings do not run.
 
     Raises:
         ValueError: if `device` is not a CUDA device: times elsewhere would say nothing about it.
@@ -117,20 +86,21 @@ def tune(tasks: Iterable[Task], device: torch.device) -> Iterator[tuple[Task, Fo
     if device.type != "cuda":
         raise ValueError("Kernels are tuned on the GPU that will run them: there is no CUDA device here.")
     capability = capability_of(device)
-    for task in tasks:
-        with IsolatedTrial(task, Device(device.type)) as trial:
-            yield task, descend(task.default(capability), trial.seconds, partial(task.allows, capability))
+    for workload in workloads:
+        with IsolatedTrial(workload, Device(device.type)) as trial:
+            default, allowed = workload.default(capability), partial(workload.allows, capability)
+            yield workload, descend(default, trial.seconds, allowed)
 
 
 class IsolatedTrial:
-    """Tries a task's settings in a process of its own: those that break the device end that process, not the search.
+    """Tries settings in a process of its own: those that break the device end that process, not the search.
 
     Attributes:
         crashed: settings that ended a process, and how.
     """
 
-    def __init__(self, task: Task, device: Device) -> None:
-        self._job = Job(case=carrier(device), task=WorkerTask.trial, argument=json.dumps(asdict(task)))
+    def __init__(self, workload: Workload, device: Device) -> None:
+        self._job = Job(case=carrier(device), errand=Errand.trial, argument=json.dumps(asdict(workload)))
         self._worker: Worker | None = None
         self.crashed: dict[Settings, str] = {}
 

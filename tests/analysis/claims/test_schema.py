@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from tests.analysis.claims.conftest import claim
 from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.schema import Quantity
-from vigbench.models.catalog import describe
 from vigbench.ops.registry import list_implementations
 from vigbench.published import published
+from vigbench.subjects.catalog import describe
 
 
 def test_the_headlines_are_there() -> None:

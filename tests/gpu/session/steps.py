@@ -17,8 +17,8 @@ import psutil
 
 from tests.gpu.session.page import Row, Status
 from tests.gpu.session.summary import Summary, failure_line, faults_of_run, last_words
+from vigbench.interrupt import StopRequest
 from vigbench.records.files import append_line
-from vigbench.runner.interrupt import StopRequest
 
 POLL_S = 0.2
 GRACE_S = {"timeout": 20.0, "interrupted": 5.0}  # from SIGINT to SIGKILL: pytest and runs write what they have

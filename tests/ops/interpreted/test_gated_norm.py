@@ -13,10 +13,10 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 from triton.runtime import driver
 
 from tests.ops.gla.compiling import NoGpu
-from vigbench.models.catalog import fill_weights
 from vigbench.models.layers import GatedLinearAttention2d
 from vigbench.ops import launch_plan, registry
 from vigbench.ops.gated_norm import gated_norm
+from vigbench.subjects.catalog import fill_weights
 
 ALLOWED = {torch.float32: 1e-6, torch.float16: 2e-3}
 

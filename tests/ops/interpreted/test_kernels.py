@@ -23,8 +23,8 @@ from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 from vigbench.ops.gla.triton_recurrent import triton_recurrent
 from vigbench.ops.gla.triton_unfused import triton_unfused
-from vigbench.runner.trial import Trial
-from vigbench.runner.tune import Task
+from vigbench.worker.trial import Trial
+from vigbench.worker.workload import Workload
 
 IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
@@ -246,7 +246,7 @@ def test_float64_is_refused() -> None:
 
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 def test_what_is_tuned_is_what_is_defined(pass_: str) -> None:
-    trial = Trial(Task("float32", 2, 16, 16, 40, 1, pass_), torch.device("cpu"))  # type: ignore[arg-type]
+    trial = Trial(Workload("float32", 2, 16, 16, 40, 1, pass_), torch.device("cpu"))  # type: ignore[arg-type]
     for found, expected in zip(trial.run(trial.short, SMALL), trial.expected, strict=True):
         assert (found - expected).abs().max() <= 2e-6 * expected.abs().max()
 

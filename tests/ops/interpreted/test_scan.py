@@ -14,7 +14,6 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 from tests.ops.interpreted.scanning import use_slices
 from tests.ops.scan.samples import NAMES, REGIMES, Sizes, errors, sample
-from vigbench.models.catalog import fill_weights
 from vigbench.models.vim import BidirectionalMamba
 from vigbench.ops import registry
 from vigbench.ops.scan import bidirectional_selective_scan
@@ -22,6 +21,7 @@ from vigbench.ops.scan.kernels import launch
 from vigbench.ops.scan.kernels.launch import Settings
 from vigbench.ops.scan.operator import Arguments
 from vigbench.ops.scan.reference import _backward, _forward
+from vigbench.subjects.catalog import fill_weights
 
 SMALL = Settings(chunk=4, elements=64, segment=2, warps=4)
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}

@@ -1,0 +1,80 @@
+"""Small folders of images, small models, and an evaluation of one with the other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from vigbench.evaluation.folder import EvaluationFolder
+from vigbench.evaluation.run import Evaluation, Settings, evaluate
+from vigbench.interrupt import StopRequest
+from vigbench.records.accuracy import AccuracyRow
+
+MODEL = "test_vit"  # timm's smallest with position embeddings; 160 px
+CLASSES = ("ant", "bee", "cat", "dog", "emu", "fox")
+MODULE = """
+from torch import nn
+
+def make_rigid():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 6))
+
+def make_features():
+    return nn.Conv2d(3, 6, 3)
+
+def make_half():  # logits of 1e6 are infinite in half precision
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 6))
+    nn.init.constant_(net[2].bias, 1e6)
+    return net
+"""
+
+
+class Silent:
+    """No progress."""
+
+    def resolution_started(self, resolution: int, done: int, images: int) -> None:
+        pass
+
+    def images_done(self, done: int) -> None:
+        pass
+
+    def resolution_ended(self, row: AccuracyRow) -> None:
+        pass
+
+
+def compute(evaluation: Evaluation, folder: EvaluationFolder, batch_size: int = 4) -> Sequence[AccuracyRow] | None:
+    return evaluate(
+        evaluation, folder, Silent(), StopRequest(), batch_size=batch_size, workers=0, command_line=["test"]
+    )
+
+
+def write_image(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((60, 44), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def save_model(path: Path, name: str = MODEL, classes: int = len(CLASSES), seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    model = timm.create_model(name, num_classes=classes)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def from_timm(path: Path, resolution: int) -> Any:
+    """timm's own way to weights for another size: checkpoint_path alone would not resize position embeddings."""
+    overlay = {"file": str(path), "num_classes": len(CLASSES)}
+    return timm.create_model(
+        MODEL, pretrained=True, pretrained_cfg_overlay=overlay, img_size=resolution, num_classes=len(CLASSES)
+    )
+
+
+def settings(subject: str = MODEL, *resolutions: int, **others: Any) -> Settings:
+    return Settings(subject, resolutions or (160,), threads=1, **others)

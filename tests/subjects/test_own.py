@@ -1,0 +1,141 @@
+"""`package.module:factory`: what may be named, and what every mistake says."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vigbench.subjects.catalog import UnsupportedError, build_on_meta, build_subject
+from vigbench.subjects.factory import load_factory, side_parameter
+from vigbench.subjects.own import require_buildable
+
+MODULE = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, side=None):
+        super().__init__()
+        self.side = side
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.layer(x).mean((2, 3))
+
+    @staticmethod
+    def made():
+        return Net()
+
+
+def make_net(): return Net()
+def with_img_size(img_size): return Net(img_size)
+def with_resolution(*, resolution=224, **kwargs): return Net(resolution)
+def raises(): raise RuntimeError("no licence\\nfor this")
+def exits(): raise SystemExit("goodbye")
+def needs_arguments(dim, *, depth): return Net()
+def returns_a_number(): return 3
+def needs_a_package(): import no_such_package_of_ours
+number = 3
+
+
+def even_sides_only(img_size):
+    assert img_size % 2 == 0
+    return Net(img_size)
+
+
+def computes_with_numpy():
+    net = Net()
+    return Net(float(net.layer.weight.detach().numpy().max()))
+"""
+OTHERS = {
+    "own_raising.py": "raise RuntimeError('broken on purpose')",
+    "own_exiting.py": "import sys; sys.exit('bye')",
+    "own_lacking.py": "import no_such_package_of_ours",
+    "own_package/__init__.py": "import own_package.gone",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with modules in it; it is not on sys.path."""
+    (tmp_path / "own_package").mkdir()
+    for name, text in {"own_models.py": MODULE, **OTHERS}.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    yield tmp_path
+    for name in [one for one in sys.modules if one.startswith("own_")]:
+        del sys.modules[name]
+
+
+def test_the_current_folder_is_searched(folder: Path) -> None:
+    require_buildable("own_models:make_net", [64])
+    assert type(build_subject("own_models:make_net", "default", 64)).__name__ == "Net"
+    assert sys.path.count(str(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("factory", "side"),
+    [
+        ("Net", None),
+        ("Net.made", None),
+        ("make_net", None),
+        ("with_img_size", 96),
+        ("with_resolution", 96),
+        ("even_sides_only", 96),
+    ],
+)
+def test_the_side_of_the_images_is_passed_where_it_is_asked_for(folder: Path, factory: str, side: int | None) -> None:
+    assert build_subject(f"own_models:{factory}", "default", 96).side == side
+
+
+def test_one_size_that_a_factory_refuses_is_unsupported_and_all_of_them_are_a_mistake(folder: Path) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"cannot be built for 65 px: AssertionError\. Leave this resolution out"
+    ):
+        build_subject("own_models:even_sides_only", "default", 65)
+    require_buildable("own_models:even_sides_only", [65, 64])
+    with pytest.raises(ValueError, match="for 65 px"):
+        require_buildable("own_models:even_sides_only", [65, 67])
+
+
+def test_a_constructor_that_needs_values_is_built_for_real(folder: Path) -> None:
+    require_buildable("own_models:computes_with_numpy", [64])
+    model = build_on_meta(lambda: build_subject("own_models:computes_with_numpy", "default", 64))
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_code_without_a_signature_gets_no_argument() -> None:
+    assert side_parameter(load_factory("builtins:dict"), "builtins:dict") is None
+
+
+MISTAKES = [
+    ("no_such_module_of_ours:net", "no module 'no_such_module_of_ours' is in the current folder"),
+    ("own_models.deeper:net", "no module 'own_models.deeper'"),
+    ("own_models.py:make_net", "Leave .py out"),
+    ("own_package/models.py:net", "dots for folders"),
+    ("own_models:", "write package.module:factory"),
+    (":make_net", "write package.module:factory"),
+    ("own_models:make_nett", "did you mean 'make_net'"),
+    ("own_models:Net.gone", "has no 'gone'"),
+    ("own_models:number", "is not callable but of type int"),
+    ("own_models:raises", "its factory raised RuntimeError: no licence. Call it in Python"),
+    ("own_models:exits", "its factory raised SystemExit: goodbye"),
+    ("own_models:needs_arguments", "needs arguments (dim, depth)"),
+    ("own_models:returns_a_number", "returned int; it must return a torch.nn.Module"),
+    ("own_models:needs_a_package", "pip install no_such_package_of_ours"),
+    ("own_raising:net", "importing own_raising raised RuntimeError: broken on purpose"),
+    ("own_exiting:net", "importing own_exiting raised SystemExit: bye"),
+    ("own_lacking:net", "pip install no_such_package_of_ours"),
+    ("own_package.models:net", "importing own_package.models raised ModuleNotFoundError"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), MISTAKES)
+def test_every_mistake_says_what_to_do(folder: Path, name: str, expected: str) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011  the message follows
+        require_buildable(name, [64])
+    assert expected in str(error.value)
+    assert str(error.value).endswith((".", "no_such_package_of_ours"))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,3 @@
+from tests.runner.conftest import measure, subjects
+
+__all__ = ["measure", "subjects"]

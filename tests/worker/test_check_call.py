@@ -1,0 +1,51 @@
+"""A compiled or captured call is compared with the plain model."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from vigbench.suites.case import Case
+from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.check_call import check_call, run_plain
+from vigbench.worker.check_model import WrongResultError
+
+
+def compiled(phase: str, **settings: Any) -> Case:
+    return Case(subject="resnet18", resolution=32, batch_size=2, compile=True, phase=phase, threads=1, **settings)
+
+
+@pytest.mark.parametrize("phase", ["inference", "training"])
+def test_a_call_that_computes_something_else_is_wrong(phase: str) -> None:
+    case = compiled(phase)
+    model, inputs = build_on_device(case), make_inputs(case)
+    plain = run_plain(model, case, inputs)
+    assert not plain.random
+    right, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
+    check_call(right, plain, model, case)
+    wrong, _ = iteration(model, case.model_copy(update={"compile": False}), inputs + 0.1)
+    with pytest.raises(WrongResultError, match="compiled model differs"):
+        check_call(wrong, plain, model, case)
+
+
+def test_a_model_that_is_random_in_training_is_not_called_wrong() -> None:
+    case = compiled("training")
+    model, inputs = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.Dropout(0.5)), make_inputs(case)
+    plain = run_plain(model, case, inputs)
+    assert plain.random
+    call, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
+    check_call(call, plain, model, case)
+    model.eval()
+    assert not run_plain(model, case, inputs).random
+
+
+def test_what_a_graph_overwrites_is_not_what_it_is_compared_with() -> None:
+    case = compiled("inference")
+    model, inputs = build_on_device(case), make_inputs(case)
+    plain = run_plain(model, case, inputs)
+    before = torch.clone(plain.output) if plain.output is not None else None
+    model(inputs + 1)
+    assert before is not None
+    assert plain.output is not None
+    assert torch.equal(plain.output, before)

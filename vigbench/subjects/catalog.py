@@ -1,0 +1,227 @@
+"""Subjects by name: vigbench's own models, any timm model, operators, and the user's own (see `own.py`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from math import sqrt
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from vigbench.models.backbone import Backbone
+from vigbench.models.weights import load_weights
+from vigbench.nearest import nearest, one_of
+from vigbench.ops.attention import attention_modules, set_attention
+from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
+from vigbench.subjects.building import UnsupportedError as UnsupportedError
+from vigbench.subjects.building import build_on_meta as build_on_meta
+from vigbench.subjects.factory import as_module, load_factory
+from vigbench.subjects.family import family_of
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.own import build_own, own_target, subject_plugins
+from vigbench.subjects.plugins import plugins
+
+DEFAULT = "default"  # the implementation of a subject that offers no choice
+BASELINES = (
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "convnext_tiny",
+    "resnet50",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject, and the operator whose implementations can be chosen (None: no choice)."""
+
+    name: str
+    family: str
+    operator: str | None
+
+
+def create_model(
+    name: str,
+    *,
+    implementation: str = "auto",
+    checkpoint_path: str | os.PathLike[str] | None = None,
+    **timm_kwargs: Any,
+) -> nn.Module:
+    """Build a model by its timm name; `timm_kwargs` are timm's (num_classes, in_chans, drop_path_rate, ...).
+
+    `implementation` says which code computes the model's own operator. A checkpoint is loaded strictly and never runs
+    pickled code (nor does timm's own `create_model` since 1.0.26).
+    ValueError for an unknown name, an implementation the model does not have, or a checkpoint that cannot be loaded.
+    """
+    if not timm.is_model(name):
+        if (plugin := plugins().get(name)) is not None and not plugin.problem:
+            if implementation != "auto" or checkpoint_path is not None:
+                raise ValueError(f"{name} is a plug-in: it takes neither an implementation nor a checkpoint_path")
+            return as_module(load_factory(plugin.target)(**timm_kwargs), plugin.target)
+        names = timm.list_models()
+        matches = [each for each in names if name in each][:3] or nearest(name, names, most=3)
+        advice = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench list subjects for the names"
+        raise ValueError(f"unknown model {name!r}: {advice}")
+    model: nn.Module = timm.create_model(name, **timm_kwargs)
+    if checkpoint_path is not None:
+        load_weights(model, checkpoint_path)
+    set_implementation = getattr(model, "set_implementation", None)
+    if set_implementation is not None:
+        set_implementation(implementation)
+    elif implementation != "auto":
+        raise ValueError(f"{name} has no implementations to choose from: leave implementation at 'auto'")
+    return model
+
+
+def list_subjects(pattern: str = "*") -> list[str]:
+    """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
+    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*"]), *BASELINES, *OPERATORS]
+    own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
+    found = [name for name in own if fnmatchcase(name, pattern)]
+    return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
+
+
+@lru_cache(maxsize=256)
+def describe(name: str) -> Subject:
+    """What a subject is, without building its weights.
+
+    Raises:
+        ValueError: if there is no such subject; the message names the nearest ones.
+    """
+    if own_target(name) is not None:
+        return Subject(name, "other", None)
+    if name in OPERATORS:
+        return Subject(name, family_of(name), OPERATORS[name].operator)
+    model = build_on_meta(lambda: create_model(name))
+    own = model.operator if isinstance(model, Backbone) else None
+    return Subject(name, family_of(name), own or ("attention" if attention_modules(model) else None))
+
+
+def resolve_implementations(name: str, requested: Sequence[str], device: str) -> list[str]:
+    """The implementations to measure: those requested, else the one that users get by default.
+
+    Raises:
+        ValueError: if the subject or an implementation is unknown, or the subject offers no choice.
+    """
+    subject = describe(name)
+    wanted = [one for one in requested if one != DEFAULT]
+    if subject.operator is None:
+        if wanted:
+            raise ValueError(f"{name} offers no choice of implementation; remove {', '.join(wanted)}.")
+        return [DEFAULT]
+    for one in wanted:
+        if one != "auto":
+            get_implementation(subject.operator, one)
+    if subject.operator == "attention":
+        return ["sdpa" if one == "auto" else one for one in wanted] or ["sdpa"]
+    auto = _auto(subject.operator, str(device))
+    return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
+
+
+def matching_implementations(name: str, patterns: Sequence[str], device: str) -> list[str]:
+    """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
+    operator = describe(name).operator
+    default = resolve_implementations(name, [], device)
+    offered = [DEFAULT] if operator is None else [one.name for one in list_implementations(operator)]
+    matching = [one for one in offered if any(fnmatchcase(one, pattern) for pattern in patterns)]
+    return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
+
+
+def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: str) -> None:
+    """Raise ValueError, naming what there is, if no subject offers what is asked for."""
+    if any(matching_implementations(name, patterns, device) for name in subjects):
+        return
+    offered = dict.fromkeys(one for name in subjects for one in matching_implementations(name, ["*"], device))
+    raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
+
+
+def require_its_kind(subject: str, *, as_operator: bool) -> None:
+    """Raise ValueError, with advice, if an operator is to be measured as a model, or a model as an operator."""
+    if as_operator and subject not in OPERATORS:
+        raise ValueError(
+            f"{subject} is a model: give it --resolution. Length and shape belong to the operators {one_of(OPERATORS)}."
+        )
+    if not as_operator and subject in OPERATORS:
+        raise ValueError(
+            f"{subject} is an operator: give it --length and --shape, and no resolution, as suite kernels-gla does."
+        )
+
+
+def _auto(operator: str, device: str) -> str:
+    try:
+        return select_implementation(operator, "auto", device).name
+    except ValueError:  # planning for a device that this machine lacks
+        return next(one.name for one in list_implementations(operator) if not one.devices)
+
+
+def require_supported(
+    subject: Subject, implementation: str, device: str, training: bool, dtype: torch.dtype | None = None
+) -> None:
+    """Raise UnsupportedError, with the reason, if the implementation cannot run on the device, or not in this way."""
+    if subject.operator is not None:
+        try:
+            select_implementation(subject.operator, implementation, device, training, dtype)
+        except ValueError as error:
+            raise UnsupportedError(str(error)) from error
+
+
+def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
+    """Build a subject for square inputs of `resolution` px, on the current default device.
+
+    Raises:
+        UnsupportedError: if it does not take this resolution or implementation.
+        ValueError: if the subject is unknown.
+    """
+    if target := own_target(name):
+        return build_own(name, target, resolution)
+    operator = describe(name).operator
+    if operator not in (None, "attention"):
+        return create_model(name, implementation=implementation)
+    model = _build_timm(name, resolution)
+    if operator == "attention":
+        set_attention(model, implementation)
+    return model
+
+
+def _build_timm(name: str, resolution: int) -> nn.Module:
+    try:
+        return create_model(name, img_size=resolution)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UnsupportedError(
+            f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out."
+        ) from error
+    model = create_model(name)  # fully convolutional models take no img_size
+    config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
+    size = config.get("input_size", (3, resolution, resolution))[-1]
+    if config.get("fixed_input_size") and size != resolution:
+        raise UnsupportedError(f"{name} takes {size} px only; leave {resolution} px out.")
+    return model
+
+
+@torch.no_grad()
+def fill_weights(model: nn.Module, seed: int) -> None:
+    """Fill every parameter with seeded values that keep activations near 1, so that each branch takes part.
+
+    At the released initialisation ViG's GLA branch is below its norm's epsilon: a wrong operator would go unnoticed.
+    Matrices get uniform values of variance 1 / fan_in, norms 1 +- 0.25, other vectors +- 0.1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float32) * 2 - 1
+        if parameter.ndim >= 2:
+            noise *= sqrt(3 / max(1, parameter[0].numel()))
+        elif name.endswith("weight"):
+            noise = 1 + 0.25 * noise
+        else:
+            noise *= 0.1
+        parameter.copy_(noise)

@@ -1,0 +1,126 @@
+"""Subjects of the user's own: `package.module:factory`, and plug-ins, which are such factories under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from vigbench.subjects.building import UnsupportedError, build_on_meta
+from vigbench.subjects.factory import (
+    FactoryError,
+    as_module,
+    call_factory,
+    in_one_line,
+    load_factory,
+    search_current_folder,
+    side_parameter,
+)
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.plugins import Plugin, plugins
+
+
+def is_own(name: str) -> bool:
+    """Whether a subject is the user's own: its weights are left alone, and its family is `other`."""
+    return ":" in name or name in plugins()
+
+
+def subject_plugins() -> dict[str, Plugin]:
+    """The plug-ins by name; those that cannot be measured have a `problem`, such as the name of another subject."""
+    return {name: _without_collision(plugin) for name, plugin in plugins().items()}
+
+
+def own_target(name: str) -> str | None:
+    """The `package.module:factory` of a subject of the user's own; None for every other subject.
+
+    Raises:
+        ValueError: if it is a plug-in that is refused; the message says why and what to do.
+    """
+    if ":" in name:
+        return name
+    plugin = plugins().get(name)
+    if plugin is None:
+        return None
+    if problem := _without_collision(plugin).problem:
+        raise ValueError(f"Subject {name!r}: the plug-in of {plugin.distribution} is refused: {problem}")
+    return plugin.target
+
+
+def build_own(name: str, target: str, resolution: int) -> nn.Module:
+    """Call the factory, with the side of the images where it has a parameter for that.
+
+    Raises:
+        FactoryError: if there is no such factory, it needs other arguments, or returns no module.
+        UnsupportedError: if it takes the side of the images, and refuses this one.
+    """
+    factory = _load(name, target)
+    side = side_parameter(factory, target)
+    try:
+        made = call_factory(factory, side, resolution)
+    except (AssertionError, ValueError) as error:
+        if side is None:
+            raise
+        raise UnsupportedError(
+            f"{name} cannot be built for {resolution} px: {in_one_line(error)}. Leave this resolution out."
+        ) from error
+    return as_module(made, target)
+
+
+def require_buildable(name: str, resolutions: Sequence[int]) -> None:
+    """Raise ValueError, with advice, if a `package.module:factory` gives a model at none of these resolutions.
+
+    So a mistyped name ends before anything is measured. Of a plug-in the case's record says it: other packages' faults
+    must stop no run.
+    """
+    if ":" not in name:
+        return
+    try:
+        side = side_parameter(_load(name, name), name)
+        failure = _first_failure(name, resolutions if side else resolutions[:1])
+    except ModuleNotFoundError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        raise ValueError(
+            f"Subject {name!r} needs the package {package}, which is not installed: pip install {package}"
+        ) from error
+    if isinstance(failure, UnsupportedError):
+        raise failure
+    if failure is not None:
+        raise ValueError(
+            f"Subject {name!r}: its factory raised {in_one_line(failure)}. Call it in Python to see where, then run "
+            "this again."
+        ) from failure
+
+
+def _first_failure(name: str, resolutions: Sequence[int]) -> BaseException | None:
+    """Why no resolution could be built; None if one could."""
+    first: BaseException | None = None
+    for resolution in resolutions:
+        try:
+            build_on_meta(partial(build_own, name, name, resolution))
+        except (FactoryError, ModuleNotFoundError):
+            raise
+        except (MemoryError, torch.OutOfMemoryError):
+            return None  # a result, which the case's worker will find too
+        except (Exception, SystemExit) as error:
+            first = first or error
+        else:
+            return None
+    return first
+
+
+def _load(name: str, target: str) -> Callable[..., Any]:
+    if ":" in name:  # a plug-in is installed, so nothing in the current folder shall stand in for it
+        search_current_folder()
+    return load_factory(target)
+
+
+def _without_collision(plugin: Plugin) -> Plugin:
+    known = "a timm model" if timm.is_model(plugin.name) else "an operator" if plugin.name in OPERATORS else ""
+    if plugin.problem or not known:
+        return plugin
+    return replace(plugin, problem=f"{known} has this name. Rename its entry point, or uninstall the package.")

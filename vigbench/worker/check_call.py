@@ -1,0 +1,136 @@
+"""Does a compiled or captured call compute what the plain model does, and a training step what AdamW does?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.adamw_rule import Snapshot, broken_step, parameters_of, snapshot
+from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, relative_error
+from vigbench.suites.case import Case
+from vigbench.worker.build import gradients_of, run_backward
+from vigbench.worker.check_model import WrongResultError, tolerance_class
+from vigbench.worker.training_step import TrainingStep
+
+# A step of about 1, which no weight's rounding hides; that which is timed would round away in bfloat16.
+VISIBLE_LEARNING_RATE = 1.0
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What the plain model computes on the whole batch.
+
+    Attributes:
+        output: in inference, else None.
+        gradients: of the parameters, in training.
+        random: whether a second run gave something else (stochastic depth, dropout): then nothing can be compared.
+    """
+
+    output: Tensor | None = None
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    random: bool = False
+
+
+def run_plain(model: nn.Module, case: Case, inputs: Tensor) -> Plain:
+    """Run the plain model, before another form of it takes the memory; in training leaves no gradients."""
+    if not case.phase.trains:
+        with torch.inference_mode():
+            return Plain(output=model(inputs))
+    first, second = (_plain_gradients(model, case, inputs) for _ in range(2))
+    error, _ = gradient_error(second, first)
+    return Plain(gradients=first, random=not error <= GRADIENT_TOLERANCE[tolerance_class(case)])
+
+
+def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case: Case) -> None:
+    """Compare what a compiled or captured call computes with the plain model, unless that is random itself.
+
+    Raises:
+        WrongResultError: if it differs by more than the precision allows.
+    """
+    result = call()
+    if plain.random:
+        return
+    tolerance = TOLERANCE if plain.output is not None else GRADIENT_TOLERANCE
+    allowed = tolerance[tolerance_class(case)]
+    if plain.output is not None:
+        assert isinstance(result, Tensor)
+        with torch.inference_mode():
+            error = relative_error(result, plain.output)
+    else:
+        error, _ = gradient_error(gradients_of(model), plain.gradients)
+    if not error <= allowed:
+        what = "compiled" if case.compile else "captured"
+        raise WrongResultError(
+            f"The {what} model differs from the plain one by {error:.1e}; {allowed:.0e} is allowed in "
+            f"{case.precision}. Nothing was timed."
+        )
+
+
+def _plain_gradients(model: nn.Module, case: Case, inputs: Tensor) -> dict[str, Tensor]:
+    model.zero_grad(set_to_none=True)
+    run_backward(model(inputs), inputs, case)
+    found = gradients_of(model)
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+def check_step(step: TrainingStep) -> float:
+    """Compare one step, made large enough to be seen, with AdamW's rule; the weights are put back.
+
+    Returns:
+        The loss after it, at the weights that there were.
+
+    Raises:
+        WrongResultError: if the step is another, or the loss is not finite.
+    """
+    before = snapshot(step.optimizer)
+    with _learning_rate(step, VISIBLE_LEARNING_RATE):
+        _require_rule(step, step, before)
+    with torch.no_grad():
+        for parameter, old in zip(parameters_of(step.optimizer), before, strict=True):
+            parameter.copy_(old.weight.view(parameter.shape))
+    return finite_loss(step)
+
+
+def check_replay(step: TrainingStep, replay: Callable[[], object]) -> None:
+    """Compare what a replayed graph of the step does to weights and optimiser state with AdamW's rule.
+
+    Its learning rate is part of the graph: in bfloat16 its effect on the weights is below their rounding.
+
+    Raises:
+        WrongResultError: if it is another step, or the loss is not finite.
+    """
+    _require_rule(step, replay, snapshot(step.optimizer))
+    finite_loss(step)
+
+
+def finite_loss(step: TrainingStep) -> float:
+    """The loss now; WrongResultError if training has made it NaN or infinite."""
+    loss = step.current_loss()
+    if not math.isfinite(loss):
+        raise WrongResultError(f"The loss is {loss} after these training steps; timings of such numbers mean nothing.")
+    return loss
+
+
+def _require_rule(step: TrainingStep, call: Callable[[], object], before: list[Snapshot]) -> None:
+    call()
+    if broken := broken_step(step.optimizer, before):
+        raise WrongResultError(f"The optimiser's step is not AdamW's: {broken}. Nothing was timed.")
+
+
+@contextmanager
+def _learning_rate(step: TrainingStep, rate: float) -> Iterator[None]:
+    groups = step.optimizer.param_groups
+    usual = [group["lr"] for group in groups]
+    try:
+        for group in groups:
+            group["lr"] = rate
+        yield
+    finally:
+        for group, lr in zip(groups, usual, strict=True):
+            group["lr"] = lr

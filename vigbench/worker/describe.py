@@ -1,0 +1,40 @@
+"""What a worker says of its machine: the device, the environment, and what the device reaches at best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vigbench.measure.ceilings import copy_gb_per_s, product_tflop_per_s
+from vigbench.measure.environment import describe_environment, device_name
+from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.records.fingerprint import code_hash
+from vigbench.records.schema import PROTOCOL
+from vigbench.suites.case import Case
+
+
+def describe_here(case: Case) -> dict[str, Any]:
+    """What a case's numbers depend on: `protocol`, `device`, `device_name`, `environment` and `code`, for run.json."""
+    return {
+        "protocol": PROTOCOL,
+        "device": case.device.value,
+        "device_name": device_name(case.device, case.threads),
+        "environment": describe_environment(case.device, case.threads),
+        "code": code_hash(),
+    }
+
+
+def ceiling_name(case: Case) -> str:
+    """What the arithmetic ceiling depends on: the precision, or `tf32`."""
+    return "tf32" if case.tf32 and case.precision == "float32" else case.precision.value
+
+
+def ceilings_here(case: Case) -> dict[str, Any]:
+    """The ceilings of the case's device, threads and precision, measured in this process."""
+    apply_settings(threads=case.threads, tf32=case.tf32)
+    device = torch.device(case.device.value)
+    return {
+        "copy_gb_per_s": copy_gb_per_s(device),
+        "product_tflop_per_s": product_tflop_per_s(device, DTYPES[case.precision]),
+    }

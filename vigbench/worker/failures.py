@@ -1,0 +1,63 @@
+"""Every foreseeable failure becomes a status with a reason that a person can act on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from vigbench.measure.cuda_graph import NotCapturableError
+from vigbench.measure.memory import is_out_of_memory
+from vigbench.ops.attention.refusal import is_refusal
+from vigbench.records.schema import Status
+from vigbench.subjects.catalog import UnsupportedError, describe
+from vigbench.subjects.factory import FactoryError
+from vigbench.suites.case import Case
+from vigbench.worker.check_model import WrongResultError
+from vigbench.worker.messages import Outcome
+
+NO_BACKEND = (
+    "{case.subject} has attention that {case.implementation} cannot compute (a mask, the precision, the shape of the "
+    "heads, or this device): choose sdpa, which takes another backend where it has to, or eager."
+)
+
+
+def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
+    """The outcome of `work`, or of its failure."""
+    try:
+        return work()
+    except (UnsupportedError, NotCapturableError) as error:
+        return _failure(case, Status.unsupported, str(error))
+    except FactoryError as error:  # its message is complete
+        return _failure(case, Status.error, str(error))
+    except WrongResultError as error:
+        path = error.path
+        outcome = _failure(case, Status.wrong_result, str(error))
+        return (
+            outcome
+            if path is None
+            else outcome.model_copy(update={"operators": dict(path.operators), "kernels": dict(path.kernels)})
+        )
+    except ModuleNotFoundError as error:
+        reason = f"{case.subject} needs the package {error.name}, which is not installed: pip install {error.name}"
+        return _failure(case, Status.unsupported, reason)
+    except Exception as error:
+        if is_refusal(error):  # in a backward pass, or by a subject of a user's own
+            return _failure(case, Status.unsupported, NO_BACKEND.format(case=case))
+        if is_out_of_memory(error):
+            size = f"batch {case.batch_size}, {case.extent_text}"
+            reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
+            return _failure(case, Status.out_of_memory, reason)
+        traceback.print_exc()  # goes to the worker's last words
+        return _failure(case, Status.error, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _failure(case: Case, status: Status, reason: str) -> Outcome:
+    try:
+        operator = describe(case.subject).operator
+    except Exception:  # the subject itself is what failed
+        operator = None
+    return Outcome(status=status, reason=reason, operator=operator)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

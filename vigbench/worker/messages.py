@@ -1,0 +1,98 @@
+"""What coordinator and worker say to each other: JSON over a pipe, never pickles."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from vigbench.records.schema import Metrics, Status
+from vigbench.suites.case import Case
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Errand(StrEnum):
+    """What a worker is started for."""
+
+    measure = "measure"  # one case, one outcome
+    fit = "fit"  # one iteration: does the case fit in memory?
+    describe = "describe"  # the device and the environment
+    ceilings = "ceilings"  # what the device reaches at best
+    contest = "contest"  # timed blocks on command, in turns with another worker
+    check = "check"  # one implementation of an operator against float64
+    trial = "trial"  # kernel settings on command, each checked and timed
+
+
+class Job(_Message):
+    """Coordinator to worker, at its start."""
+
+    case: Case
+    errand: Errand = Field(default=Errand.measure, alias="task")  # as builds before this one call it
+    budget_s: float = 1.0
+    calibrate: bool = False
+    memory_limit_mib: float | None = None
+    argument: str = ""  # what else the errand needs, as JSON
+    references: str | None = None  # folder for what references compute, shared by the cases of a run
+
+    def to_json(self) -> str:
+        """Without defaults, so that an older build in another environment knows every key."""
+        return self.model_dump_json(exclude_defaults=True, by_alias=True)
+
+
+class Block(_Message):
+    """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end.
+
+    To a trial of kernel settings: time the settings in `argument`, as JSON; 0: end.
+    """
+
+    calls: int
+    argument: str = ""
+
+
+class Stage(_Message):
+    """Worker to coordinator: what it does now."""
+
+    kind: Literal["stage"] = "stage"
+    stage: str
+
+
+class Ready(_Message):
+    """Contestant to coordinator: checked and warm; one call takes about `call_s` seconds."""
+
+    kind: Literal["ready"] = "ready"
+    call_s: float
+
+
+class Durations(_Message):
+    """Contestant to coordinator: seconds of the calls of one block, in order."""
+
+    kind: Literal["durations"] = "durations"
+    seconds: tuple[float, ...]
+
+
+class Outcome(_Message):
+    """Worker to coordinator: how the job ended."""
+
+    kind: Literal["outcome"] = "outcome"
+    status: Status
+    reason: str = ""
+    operator: str | None = None
+    marks: tuple[str, ...] = ()
+    metrics: Metrics = Metrics()
+    samples: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # quantity -> values in the order taken
+    operators: dict[str, int] = Field(default_factory=dict)  # name -> calls in one iteration
+    kernels: dict[str, int] = Field(default_factory=dict)  # name -> launches in one iteration
+    description: str = ""  # of the machine, as JSON
+
+
+Message = Stage | Ready | Durations | Outcome
+_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
+
+
+def decode(message: bytes) -> Message:
+    """The worker's message in these bytes."""
+    return _ADAPTER.validate_json(message)

@@ -1,0 +1,206 @@
+"""Everything before a case may be timed (build, cost, gate, warm-up), and the proof of its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vigbench.measure.compilation import Compilation, watch_compilation
+from vigbench.measure.cost import Cost, count_cost
+from vigbench.measure.cuda_graph import capture
+from vigbench.measure.latency import timed
+from vigbench.measure.path import Path, record_path
+from vigbench.measure.sampling import Criterion, criterion_for, warm_up
+from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.ops.registry import get_implementation
+from vigbench.subjects.catalog import UnsupportedError, describe, require_supported
+from vigbench.suites.case import Case
+from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
+from vigbench.worker.check_model import Gate, WrongResultError, check
+from vigbench.worker.check_operator import check_operator
+from vigbench.worker.kept_cost import kept_cost
+from vigbench.worker.operator import Operator, operator_cost
+from vigbench.worker.references import References, wait_for
+from vigbench.worker.training_step import TrainingStep, require_steppable
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case that is right and warm.
+
+    Attributes:
+        call: one iteration.
+        synchronize: returns when the device has finished.
+        warmup_iterations: calls made before this.
+    """
+
+    case: Case
+    operator: str | None
+    model: nn.Module
+    inputs: Tensor
+    call: Callable[[], Any]
+    synchronize: Callable[[], None]
+    criterion: Criterion
+    cost: Cost
+    gate: Gate
+    reference_s: float | None
+    compile_s: float | None
+    compilation: Compilation | None
+    warmup_iterations: int
+    warmup_s: float
+    first_loss: float | None = None  # of a training step
+    kernel_s: Sequence[float] = ()  # that Triton took for each kernel until now
+
+    @property
+    def step(self) -> TrainingStep | None:
+        """The call as a training step that can be taken apart; None if the case is none."""
+        return self.call if isinstance(self.call, TrainingStep) else None
+
+
+def operator_of(case: Case) -> str | None:
+    """The operator whose implementation the case names; UnsupportedError if that cannot run on its device."""
+    subject = describe(case.subject)
+    require_supported(subject, case.implementation, case.device, case.phase.trains, DTYPES[case.precision])
+    require_steppable(case)
+    if case.device == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
+    return subject.operator
+
+
+def prepare(
+    case: Case, budget_s: float, on_stage: Callable[[str], None], references: References | None = None
+) -> Prepared:
+    """All that protocol 1 asks for before memory and timing.
+
+    Args:
+        case: what to prepare.
+        budget_s: seconds of sampling, of which warm-up takes a share.
+        on_stage: told what happens now.
+        references: what earlier cases' references computed; None: nothing is kept.
+
+    Raises:
+        UnsupportedError: if the subject cannot run with these settings, or here.
+        WrongResultError: if its result is wrong.
+    """
+    references = references or References()
+    if case.device == "cuda" and torch.cuda.is_available():
+        on_stage("device")
+        torch.cuda.synchronize()  # opens the driver and makes a context, which the first tensor there would do
+    on_stage("build")
+    operator = operator_of(case)
+    apply_settings(threads=case.threads, tf32=case.tf32)
+    model = build_on_device(case)
+    inputs = make_inputs(case)
+    wait_for(inputs.device)
+
+    on_stage("cost")
+    try:
+        cost = kept_cost(references.folder, case, lambda: _count(model, case, inputs))
+    except UnsupportedError:
+        raise
+    except ValueError as error:  # the model does not take this shape
+        raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
+
+    on_stage("check")
+    gate = (
+        check_operator(model, case, inputs, references)
+        if isinstance(model, Operator)
+        else check(model, case, operator, inputs, references)
+    )
+    call, synchronize = iteration(model, case, inputs)
+    compile_s, compilation = None, None
+    if case.compile:
+        plain = run_plain(model, case, inputs)
+        gate = replace(gate, unverified=gate.unverified or plain.random)
+        compile_s, compilation = watch_compilation(timed(call, synchronize))
+        require_compiled(compilation, case)
+        check_call(call, plain, model, case)
+        del plain
+    first_loss = check_step(call) if isinstance(call, TrainingStep) else None
+
+    on_stage("warm-up")
+    begin = perf_counter()
+    criterion = criterion_for(case.device)
+    warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
+    warmup_s = perf_counter() - begin
+
+    return Prepared(
+        case=case,
+        operator=operator,
+        model=model,
+        inputs=inputs,
+        call=call,
+        synchronize=synchronize,
+        criterion=criterion,
+        cost=cost,
+        gate=gate,
+        reference_s=references.seconds,
+        compile_s=compile_s,
+        compilation=compilation,
+        warmup_iterations=warmup_iterations,
+        warmup_s=warmup_s,
+        first_loss=first_loss,
+    )
+
+
+def _count(model: nn.Module, case: Case, inputs: Tensor) -> Cost:
+    """What one image or sequence costs."""
+    return operator_cost(model, case) if isinstance(model, Operator) else count_cost(model, (1, *inputs.shape[1:]))
+
+
+def require_compiled(compilation: Compilation, case: Case) -> None:
+    """Raise UnsupportedError if torch.compile left the whole model to Python: `compile` would be a wrong label."""
+    if not compilation.graphs:
+        raise UnsupportedError(
+            f"torch.compile compiles nothing of {case.subject}: its forward pass is excluded from compilation. "
+            "Measure it with compile: false."
+        )
+
+
+def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
+    """The case's call, as a CUDA graph where the case asks for one; whatever looks inside a call has to come before.
+
+    Returns:
+        The call, and whether what it computes is verified: a random iteration cannot be compared with its replay.
+
+    Raises:
+        NotCapturableError: if it cannot be captured.
+        WrongResultError: if a replay does not compute what the call does.
+    """
+    if not prepared.case.cuda_graph:
+        return prepared.call, True
+    # before the capture: a graph keeps the memory of a whole iteration, and both together need not fit
+    plain = run_plain(prepared.model, prepared.case, prepared.inputs)
+    replay = capture(prepared.call, prepared.inputs.device)
+    check_call(replay, plain, prepared.model, prepared.case)
+    if prepared.step is not None:
+        check_replay(prepared.step, replay)
+    for _ in range(prepared.criterion.min_warmup):
+        replay()
+    return replay, not plain.random
+
+
+def prove_path(prepared: Prepared) -> Path:
+    """The operators and kernels of one call; to be called after timing, which a CUDA profiler's hooks would slow down.
+
+    Raises:
+        WrongResultError: if they are not those of the implementation named.
+    """
+    case, operator = prepared.case, prepared.operator
+    path = record_path(prepared.call, prepared.inputs.device)
+    if operator is not None:
+        label = get_implementation(operator, case.implementation)
+        must_run = label.must_run + (label.must_run_on_cuda if case.device == "cuda" else ())
+        if broken := path.broken_promise(must_run, label.must_not_run):
+            raise WrongResultError(
+                f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
+                f"operators/{case.case_id}.csv of the run has what ran.",
+                path,
+            )
+    return path

@@ -1,0 +1,156 @@
+"""Profiles one case in this process: prepared by the protocol, timed without a profiler, then looked into."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from vigbench.measure.contention import load_of_others
+from vigbench.measure.latency import timed
+from vigbench.measure.memory import Memory, measure_memory
+from vigbench.measure.profile.capture import Subject, profile_subject
+from vigbench.measure.profile.costs import costs_of
+from vigbench.measure.profile.groups import group_names
+from vigbench.measure.profile.roofs import Roofs, measure_roofs
+from vigbench.measure.profile.words import largest_costs
+from vigbench.measure.sampling import Samples, sample
+from vigbench.measure.settings import apply_settings
+from vigbench.records.files import new_folder, starting_in
+from vigbench.records.profile import ProfileRecord
+from vigbench.records.schema import Status
+from vigbench.subjects.family import family_of
+from vigbench.suites.case import Case, Phase
+from vigbench.worker.describe import ceiling_name, describe_here
+from vigbench.worker.failures import guarded
+from vigbench.worker.messages import Outcome
+from vigbench.worker.prepare import prepare, prove_path
+from vigbench.worker.profile_rows import (
+    Measured,
+    cost_rows,
+    kernel_rows,
+    memory_rows,
+    module_rows,
+    operator_rows,
+    totals_of,
+)
+
+WARMUP_BUDGET_S, SAMPLING_BUDGET_S = 20.0, 10.0
+OnStage = Callable[[str], None]
+
+
+def profile_case(
+    case: Case, *, iterations: int, out: Path, command_line: list[str], on_stage: OnStage = lambda _: None
+) -> tuple[Path, ProfileRecord]:
+    """Profile a case and write its folder, but for the pictures.
+
+    Args:
+        case: inference or training, neither compiled nor a graph: those hide the modules.
+        iterations: profiled ones, at least 1.
+        out: gets the folder `profile-<subject>-<size>-<device>-<time>`.
+        command_line: what was typed.
+        on_stage: told what happens now, in a word.
+
+    Returns:
+        The folder and what it holds.
+
+    Raises:
+        ValueError: if it cannot be profiled or written, with the reason; nothing is left then.
+    """
+    if case.compile or case.cuda_graph or case.phase is Phase.training_step:
+        raise ValueError("A profile is of plain inference or training: compiled code and graphs have no modules.")
+    started = datetime.now(UTC)
+    with _new_folder(case, out, started) as folder:
+        done: list[ProfileRecord] = []
+
+        def work() -> Outcome:
+            done.append(_profile(case, iterations, folder / "trace.json.gz", on_stage))
+            return Outcome(status=Status.ok)
+
+        said = io.StringIO()
+        with redirect_stderr(said):  # a failure's traceback: its reason comes as one line
+            outcome = guarded(case, work)
+        if outcome.status is not Status.ok:
+            raise ValueError(f"{case.label()} cannot be profiled: {outcome.reason}")
+        info = {
+            "case": case.model_dump(mode="json"),
+            "label": case.label(),
+            "family": family_of(case.subject),
+            "iterations": iterations,
+            "started_at": started.isoformat(timespec="seconds"),
+            "command_line": command_line,
+            **describe_here(case),
+            **done[0].info,
+        }
+        record = replace(done[0], info=info)
+        with starting_in(out):
+            record.write(folder)
+    return folder, record
+
+
+@contextmanager
+def _new_folder(case: Case, out: Path, now: datetime) -> Iterator[Path]:
+    """A new folder, gone again if what happens inside fails."""
+    subject = re.sub(r"[^A-Za-z0-9_.-]+", "-", case.subject).strip("-.") or "subject"
+    with starting_in(out):
+        folder = new_folder(out, f"profile-{subject[:80]}-{case.extent}-{case.device}-{now:%Y%m%d-%H%M%S}")
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> ProfileRecord:
+    on_stage("ceilings")
+    apply_settings(threads=case.threads, tf32=case.tf32)
+    precision = ceiling_name(case)
+    roofs = measure_roofs(torch.device(case.device.value), precision)
+    prepared = prepare(case, WARMUP_BUDGET_S, on_stage)
+    on_stage("timing")
+    load = load_of_others()
+    latency = sample(timed(prepared.call, prepared.synchronize), prepared.criterion, SAMPLING_BUDGET_S)
+    on_stage("memory")
+    memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
+    on_stage("profile")
+    subject = Subject(prepared.call, prepared.model, prepared.synchronize, prepared.inputs.device)
+    profile = profile_subject(subject, iterations, trace)
+    load_after = load_of_others()
+    prove_path(prepared)
+    on_stage("ceilings")
+    roofs = roofs.best(measure_roofs(prepared.inputs.device, precision))
+    record = _record(Measured(prepared, profile, iterations), latency, memory, roofs, precision)
+    record.info["totals"] |= {"other_load": load, "other_load_after": load_after}
+    return record
+
+
+def _record(measured: Measured, latency: Samples, memory: Memory, roofs: Roofs, precision: str) -> ProfileRecord:
+    profile, iterations = measured.profile, measured.iterations
+    groups = group_names(profile.classes)
+    costs = costs_of(profile.times, profile.counts, groups, iterations)
+    on_cuda = measured.prepared.case.device == "cuda"
+    info = {
+        "ceilings": {
+            "precision": precision,
+            "copy_gb_per_s": roofs.copy_gb_per_s,
+            "product_tflop_per_s": roofs.product_tflop_per_s,
+            "slow": list(roofs.slow),
+        },
+        "totals": totals_of(measured, latency, memory),
+        "words": largest_costs(costs, roofs, precision, on_cuda=on_cuda),
+    }
+    return ProfileRecord(
+        info=info,
+        modules=module_rows(profile, groups, iterations),
+        operators=operator_rows(profile, iterations),
+        costs=cost_rows(costs, roofs, precision),
+        kernels=kernel_rows(profile, iterations),
+        memory=memory_rows(profile, memory.weights + memory.inputs),
+    )
