@@ -7,7 +7,7 @@ from vigbench.analysis import capacity, curves, scaling
 from vigbench.analysis.claims.evidence import IMAGENET_IMAGES
 from vigbench.measure import sampling
 from vigbench.measure.adamw_rule import TERM_ROUNDINGS
-from vigbench.measure.ceilings import COPY_BYTES, PRODUCT_SIDE
+from vigbench.measure.ceilings import COPY_BYTES, MOST_TRIAL_S, PRODUCT_SIDE
 from vigbench.measure.closed_form import ALLOWED_DIFFERENCE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
@@ -19,7 +19,6 @@ from vigbench.measure.launch import FEWEST_CALLS, LAUNCH_BOUND_BELOW, MOST_CALLS
 from vigbench.measure.operator_check.gla import GATE_SLACK
 from vigbench.measure.operator_check.judge import TF32_TOLERANCE
 from vigbench.measure.profile import words
-from vigbench.measure.profile.roofs import MOST_TRIAL_S
 from vigbench.runner.claims import EFFORT
 from vigbench.runner.duel import Effort
 from vigbench.runner.max_batch import EXACT_UP_TO

@@ -11,7 +11,7 @@ from vigbench.timm_hook import register_with_timm
 
 if TYPE_CHECKING:
     from vigbench.analysis.capacity import largest_resolution
-    from vigbench.analysis.claims.checking import check_claims
+    from vigbench.analysis.claims import check_claims
     from vigbench.analysis.compare import compare
     from vigbench.analysis.crossovers import crossovers
     from vigbench.analysis.scaling import fit_scaling
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Cost": "vigbench.measure.cost",
     "Run": "vigbench.runner.run",
-    "check_claims": "vigbench.analysis.claims.checking",
+    "check_claims": "vigbench.analysis.claims",
     "compare": "vigbench.analysis.compare",
     "count_cost": "vigbench.measure.cost",
     "create_model": "vigbench.subjects.catalog",

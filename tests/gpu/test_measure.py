@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 import vigbench
 from vigbench.measure.cuda_graph import NotCapturableError, capture
-from vigbench.measure.device_queue import CudaQueue
 from vigbench.measure.device_state import StateRecorder
-from vigbench.measure.device_time import KernelTime, measure_kernel_time
+from vigbench.measure.device_time import CudaQueue, KernelTime, measure_kernel_time
 from vigbench.measure.energy import find_meter, measure_energy
 from vigbench.measure.environment import describe_environment
 from vigbench.measure.latency import block_of, measure_timing, timed

@@ -7,12 +7,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from vigbench.measure.ceilings import measure_roofs
 from vigbench.measure.memory import measure_memory
-from vigbench.measure.profile.capture import Profile, Subject, kernel_calls, profile_subject
+from vigbench.measure.profile.capture import Profile, Subject, profile_subject
 from vigbench.measure.profile.costs import costs_of
-from vigbench.measure.profile.groups import group_names
-from vigbench.measure.profile.ranges import module_ranges
-from vigbench.measure.profile.roofs import measure_roofs
+from vigbench.measure.profile.ranges import group_names, module_ranges
+from vigbench.measure.profile.spans import kernel_calls
 from vigbench.measure.profile.times import OUTSIDE_OPERATORS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from vigbench.measure.energy import MIN_ENERGY_S, Meter, find_meter, measure_energy
-from vigbench.measure.rapl import RaplUnavailableError, open_rapl
+from vigbench.measure.energy import MIN_ENERGY_S, Meter, RaplUnavailableError, find_meter, measure_energy, open_rapl
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 RANGE_UJ = 262_143_328_850

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from vigbench.measure import environment
-from vigbench.measure.environment import available_memory, describe_environment, device_name
-from vigbench.measure.gpu_environment import describe_gpu, nvml_state
+from vigbench.measure.environment import available_memory, describe_environment, describe_gpu, device_name, nvml_state
 from vigbench.measure.settings import default_threads
 
 

@@ -4,7 +4,14 @@ from dataclasses import replace
 import pytest
 
 from vigbench.measure import latency, sampling
-from vigbench.measure.latency import BETWEEN_S, THROUGHPUT_BLOCK_S, between_samples, block_of, measure_timing
+from vigbench.measure.latency import (
+    BETWEEN_S,
+    THROUGHPUT_BLOCK_S,
+    between_samples,
+    block_of,
+    measure_parts,
+    measure_timing,
+)
 from vigbench.measure.sampling import CPU, Criterion
 
 QUICK = replace(CPU, min_samples=6, max_samples=6)
@@ -123,3 +130,31 @@ def test_a_block_makes_its_calls() -> None:
     log = Log()
     block_of(log.call, 3)()
     assert log.events == ["call"] * 3
+
+
+def test_each_part_has_its_own_time_and_is_waited_for(clock: Clock) -> None:
+    ran: list[str] = []
+
+    def part(name: str, seconds: float) -> None:
+        ran.append(name)
+        clock.sleep(seconds)
+
+    def synchronize() -> None:
+        ran.append("wait")
+        clock.sleep(0.25)  # the device's own time, which the host has to wait for
+
+    parts = {"forward": lambda: part("forward", 1.0), "backward": lambda: part("backward", 2.0)}
+    taken = measure_parts(parts, synchronize, CPU, budget_s=1e9)
+    assert ran[:6] == ["wait", "forward", "wait", "wait", "backward", "wait"]
+    assert taken.converged
+    assert set(taken.by_name["forward"]) == {1.25}
+    assert set(taken.by_name["backward"]) == {2.25}
+    assert len(taken.by_name["forward"]) == len(taken.by_name["backward"]) >= CPU.min_samples
+
+
+def test_the_first_iteration_is_not_counted_and_the_budget_ends_the_rest(clock: Clock) -> None:
+    waits = iter([100.0] + [1.0, 2.0] * 1000)
+    taken = measure_parts({"only": lambda: clock.sleep(next(waits))}, lambda: None, replace(CPU), budget_s=12.0)
+    assert 100.0 not in taken.by_name["only"]
+    assert not taken.converged
+    assert len(taken.by_name["only"]) == 8  # 1 + 2 + ... reaches 12 s

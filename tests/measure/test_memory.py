@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.memory import MIB, cpu_allocator_peak, is_out_of_memory, measure_memory
-from vigbench.measure.process_memory import process_peak, process_peak_source
+from vigbench.measure.memory import (
+    MIB,
+    cpu_allocator_peak,
+    is_out_of_memory,
+    measure_memory,
+    process_peak,
+    process_peak_source,
+)
 
 
 class Allocates(nn.Module):

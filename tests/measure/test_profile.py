@@ -14,9 +14,8 @@ from tests.measure.profiled import CPU, profile_of, subject_of
 from vigbench.measure.cost import count_cost
 from vigbench.measure.profile.capture import Profile, profile_subject
 from vigbench.measure.profile.costs import costs_of
-from vigbench.measure.profile.groups import group_names
 from vigbench.measure.profile.places import BACKWARD, OUTSIDE
-from vigbench.measure.profile.ranges import module_ranges
+from vigbench.measure.profile.ranges import group_names, module_ranges
 from vigbench.measure.profile.times import OUTSIDE_OPERATORS
 from vigbench.measure.profile.trace import read_trace
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vigbench.measure.ceilings import Roofs
 from vigbench.measure.profile.costs import Cost
-from vigbench.measure.profile.roofs import Roofs
 from vigbench.measure.profile.times import DISPATCH, OUTSIDE_OPERATORS
 from vigbench.measure.profile.words import kind_of, largest_costs
 

@@ -3,15 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
 from vigbench.measure.latency import timed
+from vigbench.measure.settings import DTYPES, tf32_allowed
 
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}  # of source and target each: far beyond any cache
 PRODUCT_SIDE = {"cpu": 1536, "cuda": 8192}
 LEAST_CALLS, LEAST_S, MOST_S = 3, 0.5, 5.0
+
+TRIAL_SIDE = 256
+MOST_TRIAL_S = 2.0  # of one product of the full size, estimated from a small one: beyond, it is no fast path
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """What a device reaches at best.
+
+    Attributes:
+        copy_gb_per_s: 10^9 bytes read and written per second.
+        product_tflop_per_s: 10^12 floating-point operations per second, by precision; `tf32` is one.
+        slow: precisions in which this device has no fast matrix product, left out.
+    """
+
+    copy_gb_per_s: float
+    product_tflop_per_s: dict[str, float]
+    slow: tuple[str, ...] = ()
+
+    def best(self, other: Roofs) -> Roofs:
+        """The higher of each: what others took of the machine does not lower a ceiling."""
+        rates = self.product_tflop_per_s | {
+            name: max(rate, self.product_tflop_per_s.get(name, 0.0)) for name, rate in other.product_tflop_per_s.items()
+        }
+        slow = tuple(name for name in self.slow if name not in rates)
+        return Roofs(max(self.copy_gb_per_s, other.copy_gb_per_s), rates, slow)
+
+
+def measure_roofs(device: torch.device, precision: str) -> Roofs:
+    """Measure on `device` with the process's threads; `precision` (or `tf32`) in any case, the others where fast."""
+    copy = copy_gb_per_s(device)
+    rates: dict[str, float] = {}
+    slow = []
+    names = ["float32", *(["tf32"] if device.type == "cuda" else []), "bfloat16", "float16"]
+    for name in dict.fromkeys((precision, *names)):
+        with tf32_allowed(name == "tf32"):
+            dtype = DTYPES.get(name, torch.float32)
+            if name == precision or _is_fast(device, dtype):
+                rates[name] = product_tflop_per_s(device, dtype)
+            else:
+                slow.append(name)
+    return Roofs(copy, rates, tuple(slow))
 
 
 def copy_gb_per_s(device: torch.device) -> float:
@@ -33,6 +77,18 @@ def product_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
     left, right = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))
     product = torch.empty_like(left)
     return 2 * side**3 / _shortest(lambda: torch.mm(left, right, out=product), device) / 1e12
+
+
+def _is_fast(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a product of the full size takes no longer than `MOST_TRIAL_S`, judged by a small one."""
+    side = torch.ones(TRIAL_SIDE, TRIAL_SIDE, device=device, dtype=dtype)
+    try:
+        side @ side
+    except RuntimeError:  # not supported at all
+        return False
+    begin = perf_counter()
+    float((side @ side)[0, 0])  # waits for the device
+    return (perf_counter() - begin) * (PRODUCT_SIDE[device.type] / TRIAL_SIDE) ** 3 <= MOST_TRIAL_S
 
 
 def _shortest(call: Callable[[], object], device: torch.device) -> float:

@@ -1,7 +1,8 @@
-"""What other processes did to this measurement: their load before it, and a fixed workload's rate around it."""
+"""What the machine was like beside a measurement: the load of others, and how fast fixed workloads ran around it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 import psutil
@@ -9,8 +10,11 @@ import torch
 
 CONTENDED_DROP = 0.10  # of the fixed workload's rate, from before to after the timing
 CONTENDED_LOAD = 0.20  # of the machine's CPU, used by others just before it
-_SIZE = {"cpu": 512, "cuda": 4096}
+_PRODUCT_SIDE = {"cpu": 512, "cuda": 4096}
 _REPEATS = 5
+
+# About 5 ms on two CPU threads and 1 ms on a data-centre GPU: a matrix product, and a pass over memory beyond the L2.
+_CALIBRATION_SIZE = {"cpu": (640, 2**21), "cuda": (4096, 2**25)}
 
 
 def load_of_others(interval_s: float = 0.1) -> float:
@@ -20,7 +24,7 @@ def load_of_others(interval_s: float = 0.1) -> float:
 
 def workload_rate(device: torch.device) -> float:
     """Rate of a fixed float32 matrix product on `device`, calls per second, the best of a few."""
-    size = _SIZE[device.type]
+    size = _PRODUCT_SIDE[device.type]
     left = torch.ones(size, size, device=device)
     return 1 / min(_time_once(left) for _ in range(_REPEATS + 1))
 
@@ -31,3 +35,22 @@ def _time_once(matrix: torch.Tensor) -> float:
     if matrix.device.type == "cuda":
         torch.cuda.synchronize()
     return perf_counter() - begin
+
+
+def calibration_workload(device: torch.device) -> Callable[[], object]:
+    """One call of a fixed workload that takes turns with a case: its duration tells how fast the machine is then.
+
+    In float32, without any code of vigbench's operators or models. Never change it: ratios to it are compared
+    between builds.
+    """
+    side, elements = _CALIBRATION_SIZE[device.type]
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(side, side, generator=generator).to(device)
+    stream = torch.randn(elements, generator=generator).to(device)
+    product, out = torch.empty_like(left), torch.empty_like(stream)
+
+    def call() -> None:
+        torch.mm(left, left, out=product)
+        torch.mul(stream, 0.5, out=out)
+
+    return call

@@ -16,8 +16,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from vigbench.measure.counting_rule import is_zero_by_rule
-from vigbench.measure.formulas import FORMULAS
+from vigbench.measure.counting_rule import FORMULAS, is_zero_by_rule
 from vigbench.ops.cost import EXECUTED_FLOPS
 from vigbench.ops.registry import UnsupportedError
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from vigbench.measure.device_queue import CudaQueue, DeviceQueue
 from vigbench.measure.latency import between_samples
 from vigbench.measure.sampling import Criterion, Samples, sample
 
 FIRST_SPIN_S, MAX_SPIN_S = 1e-3, 0.1  # at least doubled in between until the launches of a call fit behind it
 SPIN_MARGIN = 1.5  # over the time that launching took: it varies
 MAX_EXPOSED_SHARE = 0.05  # of the samples: so few cannot move a median
+
+FLUSH_TIMES_L2 = 2  # a write of twice the L2 cache leaves nothing of the last call in it
+L2_IF_UNKNOWN = 64 * 2**20
+_CALIBRATION_CYCLES = 10_000_000  # about 5 ms
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,64 @@ def _shoot(call: Callable[[], object], queue: DeviceQueue, spin_s: float) -> _Sh
     hidden = not begin.query()
     end.synchronize()
     return _Shot(begin.elapsed_time(end) / 1e3, launch_s, hidden)
+
+
+class Event(Protocol):
+    """What this file needs of torch.cuda.Event."""
+
+    def query(self) -> bool:
+        """Whether the device has passed it."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has passed it."""
+
+    def elapsed_time(self, end_event: Any) -> float:
+        """Milliseconds from here to `end_event`."""
+
+
+class DeviceQueue(Protocol):
+    """Work that is queued on the device around a call; every method returns at once."""
+
+    def flush(self) -> None:
+        """Empty the L2 cache of what calls left there."""
+
+    def spin(self, seconds: float) -> None:
+        """Keep the device busy without touching memory."""
+
+    def record(self) -> Event:
+        """Mark this point of the queue."""
+
+
+def flush_buffer(device: torch.device) -> torch.Tensor:
+    """Bytes on `device` that displace whatever is in its L2 cache when they are written."""
+    l2 = int(getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)) or L2_IF_UNKNOWN
+    return torch.empty(FLUSH_TIMES_L2 * l2, dtype=torch.int8, device=device)
+
+
+class CudaQueue:
+    """The current stream of a CUDA device."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Allocate the buffer that flushes the cache, and learn how fast the device counts cycles."""
+        self._buffer = flush_buffer(device)
+        self._cycles_per_s = 1e9
+        for _ in range(2):  # the first one loads the kernel and raises the clock
+            begin = self.record()
+            self.spin(_CALIBRATION_CYCLES / 1e9)
+            end = self.record()
+            end.synchronize()
+        self._cycles_per_s = _CALIBRATION_CYCLES / (begin.elapsed_time(end) / 1e3)
+
+    def flush(self) -> None:
+        """Write the whole buffer."""
+        self._buffer.zero_()
+
+    def spin(self, seconds: float) -> None:
+        """One thread counts cycles."""
+        torch.cuda._sleep(int(seconds * self._cycles_per_s))
+
+    def record(self) -> torch.cuda.Event:
+        """An event with a time, about half a microsecond exact."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event

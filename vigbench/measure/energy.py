@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from vigbench.measure.nvml import NvmlUnavailableError, find_gpu
-from vigbench.measure.rapl import POWERCAP, RaplUnavailableError, open_rapl
 
 # The GPU's counter moves every 20 to 100 ms, so a span is off by at most one such step at either end: 10% of a second.
 MIN_ENERGY_S = 1.0
+
+POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,49 @@ def measure_energy(
     if before is None or after is None or after <= before:  # zero joules would be a lie
         return Energy(None, f"not available: the counter ({meter.source}) did not move in {min_s:g} s")
     return Energy((after - before) / (blocks * images), meter.source)
+
+
+class RaplUnavailableError(RuntimeError):
+    """There is no counter of the processor's packages that an ordinary user may read; str() says why."""
+
+
+def open_rapl(root: Path = POWERCAP) -> Callable[[], float]:
+    """A function that returns the joules of all packages since this call. AMD's counters have the same path.
+
+    Whole packages only: their cores, memory and graphics parts lie inside them, and the platform's (psys) around them.
+    Read it at least once between two wraps of a counter, many minutes apart at any load.
+
+    Raises:
+        RaplUnavailableError: if there is no counter, or it may not be read.
+    """
+    folders = sorted(root.glob("intel-rapl:*"))
+    try:
+        packages = [_Counter(folder) for folder in folders if (folder / "name").read_text().startswith("package")]
+    except PermissionError as error:
+        raise RaplUnavailableError(f"{error.filename} is not readable (root only since Linux 5.10)") from error
+    except (OSError, ValueError) as error:
+        raise RaplUnavailableError(f"the counters below {root} do not answer: {error}") from error
+    if not packages:
+        raise RaplUnavailableError(f"no package below {root}/intel-rapl:* (virtual machines rarely have one)")
+    return lambda: _total_j(packages)
+
+
+class _Counter:
+    """One counter, made monotonic: it counts microjoules and wraps at `max_energy_range_uj`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "energy_uj"
+        self._range = int((folder / "max_energy_range_uj").read_text())
+        self._last = int(self._file.read_text())
+        self._total = 0
+
+    def total_uj(self) -> int:
+        value = int(self._file.read_text())
+        step = value - self._last
+        self._total += step if step >= 0 else step + self._range
+        self._last = value
+        return self._total
+
+
+def _total_j(counters: Sequence[_Counter]) -> float:
+    return sum(counter.total_uj() for counter in counters) / 1e6

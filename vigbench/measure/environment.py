@@ -1,4 +1,4 @@
-"""What a number depends on beside the code: versions, device, driver, load, commit. No host or user name."""
+"""What a number depends on beside the code: versions, device, driver, clocks, load, commit. No host or user name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import psutil
 import torch
 
 from vigbench.measure.energy import find_meter
-from vigbench.measure.gpu_environment import describe_gpu
+from vigbench.measure.nvml import NvmlUnavailableError, find_gpu
 from vigbench.measure.settings import default_threads
 
 PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
@@ -103,3 +104,53 @@ def git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
+
+
+def describe_gpu(device: torch.device) -> dict[str, Any]:
+    """What torch and NVML know about a GPU, as JSON-ready values.
+
+    Args:
+        device: a CUDA device.
+    """
+    properties = torch.cuda.get_device_properties(device)
+    l2_bytes = getattr(properties, "L2_cache_size", None)  # not on every build of torch
+    described: dict[str, Any] = {
+        "name": properties.name,
+        "count": torch.cuda.device_count(),
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+        "l2_cache_mib": round(l2_bytes / 2**20, 1) if l2_bytes else None,
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "multiprocessors": properties.multi_processor_count,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+    return {**described, **nvml_state(device)}
+
+
+def nvml_state(device: torch.device, nvml: Any = None) -> dict[str, Any]:
+    """Driver, clocks, power and throttling of a GPU now; what is not available says why.
+
+    Args:
+        device: a CUDA device.
+        nvml: stands in for pynvml in tests.
+    """
+    try:
+        gpu = find_gpu(device, nvml)
+    except NvmlUnavailableError as error:
+        return {"nvml": f"not available: {error}"}
+    queries: dict[str, Callable[[], Any]] = {
+        "driver": gpu.driver,
+        "sm_clock_mhz": gpu.sm_clock_mhz,
+        "max_sm_clock_mhz": gpu.max_sm_clock_mhz,
+        "power_limit_w": gpu.power_limit_w,
+        "temperature_c": gpu.temperature_c,
+        "throttle_reasons": lambda: hex(gpu.throttle_bits()),
+    }
+    return {name: _answer(query) for name, query in queries.items()}
+
+
+def _answer(query: Callable[[], Any]) -> Any:
+    try:
+        return query()
+    except NvmlUnavailableError as error:
+        return f"not available: {error}"

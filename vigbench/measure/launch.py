@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.profiler import ProfilerActivity
 
-from vigbench.measure.device_queue import flush_buffer
+from vigbench.measure.device_time import flush_buffer
 from vigbench.measure.latency import timed
 from vigbench.measure.path import events_of, is_device_work, one_profile
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vigbench.measure.closed_form import are_disputed, closed_form_macs
 from vigbench.measure.compilation import watch_kernels
+from vigbench.measure.latency import measure_parts
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
-from vigbench.measure.parts import measure_parts
 from vigbench.measure.sampling import robust_interval
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.schema import Metrics, Status

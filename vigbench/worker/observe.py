@@ -6,8 +6,13 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from vigbench.measure.calibration import calibration_workload
-from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD, load_of_others, workload_rate
+from vigbench.measure.contention import (
+    CONTENDED_DROP,
+    CONTENDED_LOAD,
+    calibration_workload,
+    load_of_others,
+    workload_rate,
+)
 from vigbench.measure.device_state import DeviceState, StateRecorder
 from vigbench.measure.device_time import KernelTime, measure_kernel_time
 from vigbench.measure.energy import Energy, find_meter, measure_energy

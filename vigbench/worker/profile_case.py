@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
+from vigbench.measure.ceilings import Roofs, measure_roofs
 from vigbench.measure.contention import load_of_others
 from vigbench.measure.latency import timed
 from vigbench.measure.memory import Memory, measure_memory
 from vigbench.measure.profile.capture import Subject, profile_subject
 from vigbench.measure.profile.costs import costs_of
-from vigbench.measure.profile.groups import group_names
-from vigbench.measure.profile.roofs import Roofs, measure_roofs
+from vigbench.measure.profile.ranges import group_names
 from vigbench.measure.profile.words import largest_costs
 from vigbench.measure.sampling import Samples, sample
 from vigbench.measure.settings import apply_settings

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from vigbench.measure.ceilings import Roofs
 from vigbench.measure.memory import MIB, Memory
-from vigbench.measure.profile.capture import Profile, kernel_calls
+from vigbench.measure.profile.capture import Profile
 from vigbench.measure.profile.costs import Cost
 from vigbench.measure.profile.memory_use import ModuleMemory
-from vigbench.measure.profile.roofs import Roofs
+from vigbench.measure.profile.spans import kernel_calls
 from vigbench.measure.profile.times import ModuleTime
 from vigbench.measure.profile.words import shares_of_roofs
 from vigbench.measure.sampling import Samples

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vigbench.analysis.claims.evidence import Amount
-from vigbench.analysis.claims.numbers import text_of, unit_of
-from vigbench.analysis.claims.schema import Claim, Form, Point
+from vigbench.analysis.claims.schema import Claim, Form, Point, Quantity
 
 
 class Verdict(StrEnum):
@@ -90,7 +89,7 @@ class Judged:
     @property
     def measured_text(self) -> str:
         """The measured numbers in words, each with its interval; empty without one."""
-        return self._at_points([text_of(self.claim, one.measured) if one.measured else "" for one in self.points])
+        return self._at_points([_text_of(self.claim, one.measured) if one.measured else "" for one in self.points])
 
     @property
     def beside_text(self) -> str:
@@ -126,16 +125,41 @@ class Judged:
             return texts[0]
         if len({text for text, _ in pairs}) == 1 and len(pairs) > 1:
             return f"{texts[0]} at {', '.join(str(point.extent) for _, point in pairs)} {pairs[0][1].unit}"
-        unit = unit_of(self.claim) if self.claim.form is Form.value else ""  # a long list says it once
+        unit = _unit_of(self.claim) if self.claim.form is Form.value else ""  # a long list says it once
         parts = ", ".join(f"{text.removesuffix(unit)} at {point.extent}" for text, point in pairs)
         return f"{parts} {pairs[0][1].unit}" + (f" ({unit.strip()})" if unit else "")
 
 
 def published_text(claim: Claim, point: Point) -> str:
     """The published number as the paper says it."""
-    return claim.printed or text_of(claim, Amount(point.published, point.published, point.published))
+    return claim.printed or _text_of(claim, Amount(point.published, point.published, point.published))
 
 
 def _number_text(claim: Claim, other: Beside) -> str:
     source = f", {other.amount.source}" if "duel" in other.amount.source else ""
-    return text_of(claim, other.amount) + source
+    return _text_of(claim, other.amount) + source
+
+
+def _text_of(claim: Claim, amount: Amount) -> str:
+    """The number with its unit, and its interval where it has one: `4.0x (3.9 to 4.1)`."""
+    text, unit = _digits(claim, amount.value), _unit_of(claim)
+    if amount.low == amount.high:
+        return text + unit
+    return f"{text}{unit} ({_digits(claim, amount.low)} to {_digits(claim, amount.high)})"
+
+
+def _digits(claim: Claim, value: float) -> str:
+    if claim.form is Form.points_more:
+        return f"{value:+.1f}"
+    if claim.form is Form.value:
+        return f"{value:.4g}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _unit_of(claim: Claim) -> str:
+    """What follows the digits of a claim's number."""
+    if claim.form is Form.value:
+        return {Quantity.params: " million", Quantity.gmacs: " GMACs"}.get(claim.quantity, "%")
+    if claim.form is Form.times_less:
+        return "x"
+    return " points" if claim.form is Form.points_more else "%"

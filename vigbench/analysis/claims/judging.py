@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -17,8 +18,7 @@ from vigbench.analysis.claims.evidence import (
     rows_of,
 )
 from vigbench.analysis.claims.judged import Beside, Judged, JudgedPoint, Verdict
-from vigbench.analysis.claims.numbers import combine, scaled
-from vigbench.analysis.claims.schema import Claim, CountedShare, Other, Point, Quantity, Sense, Side, load_claims
+from vigbench.analysis.claims.schema import Claim, CountedShare, Form, Other, Point, Quantity, Sense, Side, load_claims
 from vigbench.records.accuracy import Accuracy
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
@@ -154,11 +154,11 @@ def _combined(evidence: Evidence, claim: Claim, point: Point, share: CountedShar
     share = share or CountedShare()
     ours = evidence.amount(claim, claim.ours, point)
     if claim.theirs is None:
-        return None if ours is None else combine(claim, scaled(ours, share.ours), None)
+        return None if ours is None else _combine(claim, _scaled(ours, share.ours), None)
     theirs = evidence.amount(claim, claim.theirs, point)
     if ours is None or theirs is None:
         return None
-    return combine(claim, scaled(ours, share.ours), scaled(theirs, share.theirs))
+    return _combine(claim, _scaled(ours, share.ours), _scaled(theirs, share.theirs))
 
 
 def _compared(evidence: Evidence, claim: Claim, ours: Side, theirs: Side | None, point: Point) -> Amount | None:
@@ -167,4 +167,39 @@ def _compared(evidence: Evidence, claim: Claim, ours: Side, theirs: Side | None,
     if claim.quantity is Quantity.latency_ms and (ratio := evidence.duel(claim, ours, theirs, point)):
         return ratio
     one, two = (evidence.amount(claim, side, point) for side in (ours, theirs))
-    return combine(claim, one, two) if one and two else None
+    return _combine(claim, one, two) if one and two else None
+
+
+def _scaled(amount: Amount, share: float) -> Amount:
+    """The amount times a share."""
+    return Amount(amount.value * share, amount.low * share, amount.high * share, amount.source)
+
+
+def _combine(claim: Claim, ours: Amount, theirs: Amount | None) -> Amount:
+    """Both sides in the claim's form; independent, so that their relative (of points: absolute) errors add in squares.
+
+    A claim about a value has no other side.
+    """
+    if theirs is None:
+        assert claim.form is Form.value
+        return _scaled(ours, 1e-6) if claim.quantity is Quantity.params else ours
+    if claim.form is Form.points_more:
+        value = ours.value - theirs.value
+        down = math.hypot(ours.value - ours.low, theirs.high - theirs.value)
+        up = math.hypot(ours.high - ours.value, theirs.value - theirs.low)
+        return Amount(value, value - down, value + up, ours.source)
+    ratio = theirs.value / ours.value
+    down = math.hypot(math.log(ours.high / ours.value), math.log(theirs.value / theirs.low))
+    up = math.hypot(math.log(ours.value / ours.low), math.log(theirs.high / theirs.value))
+    return _in_form(claim, Amount(ratio, ratio * math.exp(-down), ratio * math.exp(up), ours.source))
+
+
+def _in_form(claim: Claim, ratio: Amount) -> Amount:
+    """Theirs over ours in the claim's form: times, percent of, or percent saved."""
+    if claim.form is Form.times_less:
+        return ratio
+    shares = [100 / one for one in (ratio.value, ratio.high, ratio.low)]  # the largest ratio is the smallest share
+    if claim.form is Form.percent_of:
+        return Amount(shares[0], shares[1], shares[2], ratio.source)
+    assert claim.form is Form.percent_saved
+    return Amount(100 - shares[0], 100 - shares[2], 100 - shares[1], ratio.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +19,10 @@ from vigbench.measure.launch import busy_share, busy_time, plain_latency
 from vigbench.measure.memory import without_collection
 from vigbench.measure.path import events_of, one_profile
 from vigbench.measure.profile.counting import CountedCalls
-from vigbench.measure.profile.kernels import Kernel, attach_kernels
 from vigbench.measure.profile.memory_use import MemoryUse, memory_use
 from vigbench.measure.profile.places import Place, places
 from vigbench.measure.profile.ranges import ITERATION, class_names, module_ranges
-from vigbench.measure.profile.spans import Span, span_trees
+from vigbench.measure.profile.spans import Kernel, Span, attach_kernels, span_trees
 from vigbench.measure.profile.times import CostKey, Times, add_up
 from vigbench.measure.profile.trace import write_trace
 
@@ -199,14 +198,3 @@ def _iterate(subject: Subject) -> Any:
         result = subject.call()
         subject.synchronize()
     return result
-
-
-def kernel_calls(kernels: Sequence[Kernel]) -> dict[tuple[str, str], tuple[int, int]]:
-    """(kernel, what launched it) -> its calls and nanoseconds, of all iterations."""
-    calls: Counter[tuple[str, str]] = Counter()
-    time: Counter[tuple[str, str]] = Counter()
-    for one in kernels:
-        key = (one.name, one.origin.name)
-        calls[key] += 1
-        time[key] += one.end - one.begin
-    return {key: (calls[key], time[key]) for key in calls}

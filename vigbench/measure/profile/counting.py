@@ -13,8 +13,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vigbench.measure.counting_rule import is_zero_by_rule
-from vigbench.measure.formulas import formula_of
+from vigbench.measure.counting_rule import formula_of, is_zero_by_rule
 
 _LABEL = "vigbench: operator "
 _UNTOUCHED = ("empty", "new_empty", "resize_", "set_")  # memory without values, or another view of it

@@ -1,7 +1,8 @@
-"""Named ranges around every call of a module, for the profiler, and on CUDA for tools that read NVTX."""
+"""The modules of a model under their names: ranges around their calls for the profiler and NVTX, and groups of them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -76,3 +77,29 @@ class _Ranges:
         self.open.pop().__exit__(None, None, None)
         if self.nvtx:
             torch.cuda.nvtx.range_pop()
+
+
+def group_names(classes: Mapping[str, str]) -> dict[str, str]:
+    """The group of every module: `blocks.0.attn` to `blocks.11.attn` are `blocks.*.attn`.
+
+    Numbered modules beside each other are one group if they are all of one class.
+
+    Args:
+        classes: qualified name -> class, of all modules of a model.
+    """
+    numbered: dict[str, set[str]] = defaultdict(set)
+    count: dict[str, int] = defaultdict(int)
+    for path, name in classes.items():
+        parent, _, last = path.rpartition(".")
+        if last.isdecimal():
+            numbered[parent].add(name)
+            count[parent] += 1
+    merged = {parent for parent, found in numbered.items() if len(found) == 1 and count[parent] > 1}
+    return {path: _group(path, merged) for path in classes}
+
+
+def _group(path: str, merged: set[str]) -> str:
+    parts = path.split(".")
+    return ".".join(
+        "*" if part.isdecimal() and ".".join(parts[:index]) in merged else part for index, part in enumerate(parts)
+    )

@@ -1,11 +1,15 @@
-"""The profiler's raw events as trees: what ran inside what, by thread and time."""
+"""The profiler's raw events as trees: what ran inside what, by thread and time; and the kernels each span launched."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from vigbench.measure.path import is_device_work
+from vigbench.measure.profile.ranges import ITERATION
 
 MEMORY = "[memory]"
 _RUNTIME_CALL = re.compile(r"cu(da)?[A-Z]|hip[A-Z]|Activity Buffer|Iteration Start|PyTorch Profiler")
@@ -100,3 +104,57 @@ def _is_wanted(event: Any, memory_of: str | None) -> bool:
     if name == MEMORY:
         return bool(device == memory_of)
     return device == "CPU" and not _RUNTIME_CALL.match(name)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One run of a kernel, copy or fill on the device; nanoseconds.
+
+    Attributes:
+        origin: the innermost operator or range that launched it.
+    """
+
+    name: str
+    begin: int
+    end: int
+    origin: Span
+
+
+def attach_kernels(events: Iterable[Any], roots: Sequence[Span], device_index: int) -> list[Kernel]:
+    """Add each kernel's time to the span that launched it, and return the kernels of all iterations.
+
+    One whose origin the profiler does not know is the iteration's own.
+
+    Args:
+        events: the profiler's raw events.
+        roots: all trees of the profile.
+        device_index: which GPU.
+    """
+    spans = [span for root in roots for span in root.walk()]
+    by_correlation = {span.correlation: span for span in spans if span.correlation}
+    iterations = [span for span in spans if span.name == ITERATION]
+    found = []
+    for event in events:
+        if event.device_type().name != "CUDA" or event.device_index() != device_index or not is_device_work(event):
+            continue
+        if event.name() == "[memory]" or not event.duration_ns():
+            continue
+        begin, end = event.start_ns(), event.start_ns() + event.duration_ns()
+        iteration = next((one for one in iterations if one.begin <= begin < one.end), None)
+        if iteration is None:
+            continue
+        origin = by_correlation.get(event.linked_correlation_id(), iteration)
+        origin.kernel_ns += end - begin
+        found.append(Kernel(event.name(), begin, end, origin))
+    return found
+
+
+def kernel_calls(kernels: Sequence[Kernel]) -> dict[tuple[str, str], tuple[int, int]]:
+    """(kernel, what launched it) -> its calls and nanoseconds, of all iterations."""
+    calls: Counter[tuple[str, str]] = Counter()
+    time: Counter[tuple[str, str]] = Counter()
+    for one in kernels:
+        key = (one.name, one.origin.name)
+        calls[key] += 1
+        time[key] += one.end - one.begin
+    return {key: (calls[key], time[key]) for key in calls}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from vigbench.measure.ceilings import Roofs
 from vigbench.measure.profile.costs import Cost
 from vigbench.measure.profile.places import BACKWARD, OUTSIDE
-from vigbench.measure.profile.roofs import Roofs
 from vigbench.measure.profile.times import OUTSIDE_OPERATORS
 
 BOUNDED_FROM = 0.5  # of a roof: from here on an operator counts as bounded by it

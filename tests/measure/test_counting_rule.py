@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import flop_registry
 
 from vigbench.measure.cost import count_cost
-from vigbench.measure.formulas import FORMULAS, formula_of
+from vigbench.measure.counting_rule import FORMULAS, formula_of
 from vigbench.measure.profile.counting import CountedCalls
 
 SIZES = st.integers(1, 9)

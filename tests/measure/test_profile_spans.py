@@ -3,10 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from vigbench.measure.profile.kernels import attach_kernels
 from vigbench.measure.profile.places import BACKWARD, OUTSIDE, places
 from vigbench.measure.profile.ranges import ITERATION
-from vigbench.measure.profile.spans import span_trees
+from vigbench.measure.profile.spans import attach_kernels, span_trees
 from vigbench.measure.profile.times import add_up
 
 MAIN, AUTOGRAD = 1, 2
