@@ -12,14 +12,14 @@ from vigbench.worker import profile_case as runner
 
 pytestmark = pytest.mark.slow
 
-ROOFS = runner.Roofs(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1})
+CEILINGS = runner.Ceilings(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1})
 DEIT = ("--subject", "deit_tiny_patch16_224", "--resolution", "32", "--threads", "1", "--device", "cpu")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "measure_roofs", lambda device, precision: ROOFS)
+    monkeypatch.setattr(runner, "device_ceilings", lambda device, precision: CEILINGS)
     monkeypatch.setattr(runner, "SAMPLING_BUDGET_S", 0.1)
     monkeypatch.setattr(runner, "WARMUP_BUDGET_S", 0.1)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from vigbench.evaluation.folder import EvaluationFolder
-from vigbench.evaluation.run import Evaluation, Settings, evaluate
+from vigbench.evaluation.run import Evaluation, EvaluationSettings, evaluate
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import AccuracyRow
 
@@ -76,5 +76,5 @@ def from_timm(path: Path, resolution: int) -> Any:
     )
 
 
-def settings(subject: str = MODEL, *resolutions: int, **others: Any) -> Settings:
-    return Settings(subject, resolutions or (160,), threads=1, **others)
+def settings(subject: str = MODEL, *resolutions: int, **others: Any) -> EvaluationSettings:
+    return EvaluationSettings(subject, resolutions or (160,), threads=1, **others)

@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.ceilings import measure_roofs
+from vigbench.measure.ceilings import device_ceilings
 from vigbench.measure.memory import measure_memory
-from vigbench.measure.profile.capture import Profile, Subject, profile_subject
+from vigbench.measure.profile.capture import Profile, ProfiledSubject, profile_subject
 from vigbench.measure.profile.costs import costs_of
 from vigbench.measure.profile.ranges import group_names, module_ranges
 from vigbench.measure.profile.spans import kernel_calls
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 DEVICE = torch.device("cuda", 0)
 
 
-def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> Subject:
+def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> ProfiledSubject:
     def infer() -> Tensor:
         with torch.inference_mode():
             out: Tensor = model(inputs)
@@ -29,10 +29,10 @@ def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> Subj
         model.zero_grad(set_to_none=True)
         model(inputs).square().sum().backward()
 
-    return Subject(step if train else infer, model, torch.cuda.synchronize, DEVICE)
+    return ProfiledSubject(step if train else infer, model, torch.cuda.synchronize, DEVICE)
 
 
-def profile_of(folder: Path, subject: Subject, iterations: int = 3) -> Profile:
+def profile_of(folder: Path, subject: ProfiledSubject, iterations: int = 3) -> Profile:
     subject.call()
     torch.cuda.synchronize()
     return profile_subject(subject, iterations, folder / "trace.json.gz")
@@ -45,8 +45,8 @@ def test_a_large_product_is_nearly_all_of_the_kernel_time(tmp_path: Path) -> Non
     first = costs_of(profile.times, profile.counts, group_names(profile.classes), 3)[0]
     assert (first.operator, first.group) == ("aten::mm", "0")
     assert first.share > 0.8
-    roofs = measure_roofs(DEVICE, "bfloat16")
-    assert 0.3 < first.tflop_per_s / roofs.product_tflop_per_s["bfloat16"] < 1.5
+    ceilings = device_ceilings(DEVICE, "bfloat16")
+    assert 0.3 < first.tflop_per_s / ceilings.product_tflop_per_s["bfloat16"] < 1.5
 
 
 @pytest.mark.alone

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vigbench.measure.profile.capture import Profile, Subject, profile_subject
+from vigbench.measure.profile.capture import Profile, ProfiledSubject, profile_subject
 
 CPU = torch.device("cpu")
 
 
-def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> Subject:
+def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> ProfiledSubject:
     """One forward pass, or with `train` a backward pass from the sum of the output's squares too."""
 
     def infer() -> Any:
@@ -22,7 +22,7 @@ def subject_of(model: nn.Module, inputs: Tensor, *, train: bool = False) -> Subj
         model.zero_grad(set_to_none=True)
         model(inputs).square().sum().backward()
 
-    return Subject(step if train else infer, model, lambda: None, CPU)
+    return ProfiledSubject(step if train else infer, model, lambda: None, CPU)
 
 
 def profile_of(folder: Path, model: nn.Module, inputs: Tensor, *, train: bool = False, iterations: int = 2) -> Profile:

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from vigbench.measure.path import Path, record_path
+from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.ops.registry import get_implementation
 from vigbench.subjects.catalog import build_subject
 
 CPU = torch.device("cpu")
 
 
-def path_of(subject: str, implementation: str) -> Path:
+def path_of(subject: str, implementation: str) -> ExecutedPath:
     model = build_subject(subject, implementation, 32).eval()
     image = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
@@ -76,11 +76,11 @@ def test_only_work_of_the_device_counts_as_a_kernel(monkeypatch: pytest.MonkeyPa
         event("cudaLaunchKernel", "CPU"),
     ]
     monkeypatch.setattr("vigbench.measure.path.events_of", lambda profiler: events)
-    assert record_path(lambda: None, CPU) == Path({"aten::mm": 1}, {"gla_kernel": 2})
+    assert record_path(lambda: None, CPU) == ExecutedPath({"aten::mm": 1}, {"gla_kernel": 2})
 
 
 def test_a_broken_promise_is_named() -> None:
-    path = Path({"aten::bmm": 2}, {"fused_kernel_0": 1})
+    path = ExecutedPath({"aten::bmm": 2}, {"fused_kernel_0": 1})
     assert path.broken_promise(["aten::bmm", "fused_*"], ["aten::_softmax"]) is None
     assert path.broken_promise(["recurrence*"], []) == "recurrence* did not run"
     assert path.broken_promise([], ["fused_*"]) == "fused_kernel_0 ran, which it must not"

@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigbench.measure.ceilings import Roofs
-from vigbench.measure.profile.costs import Cost
+from vigbench.measure.ceilings import Ceilings
+from vigbench.measure.profile.costs import OperatorCost
 from vigbench.measure.profile.times import DISPATCH, OUTSIDE_OPERATORS
 from vigbench.measure.profile.words import kind_of, largest_costs
 
-ROOFS = Roofs(copy_gb_per_s=100.0, product_tflop_per_s={"float32": 1.0, "bfloat16": 4.0})
+CEILINGS = Ceilings(copy_gb_per_s=100.0, product_tflop_per_s={"float32": 1.0, "bfloat16": 4.0})
 
 
-def cost(operator: str = "aten::mm", **changes: object) -> Cost:
+def cost(operator: str = "aten::mm", **changes: object) -> OperatorCost:
     """One second of 10 calls; 1e12 FLOPs and 1e11 bytes are the ceilings."""
     given = {"group": "blocks.*.mlp", "backward": False, "calls": 10.0, "seconds": 1.0, "share": 0.41}
-    return Cost(operator=operator, **(given | changes))  # type: ignore[arg-type]
+    return OperatorCost(operator=operator, **(given | changes))  # type: ignore[arg-type]
 
 
-def sentence(one: Cost, precision: str = "float32", on_cuda: bool = False) -> str:
-    (said,) = largest_costs([one], ROOFS, precision, on_cuda=on_cuda)
+def sentence(one: OperatorCost, precision: str = "float32", on_cuda: bool = False) -> str:
+    (said,) = largest_costs([one], CEILINGS, precision, on_cuda=on_cuda)
     return said
 
 
@@ -55,7 +55,7 @@ def sentence(one: Cost, precision: str = "float32", on_cuda: bool = False) -> st
         (cost(DISPATCH, group_share=0.2), "on the way to the operators that they call."),
     ],
 )
-def test_a_sentence_says_what_bounds_a_cost(one: Cost, expected: str) -> None:
+def test_a_sentence_says_what_bounds_a_cost(one: OperatorCost, expected: str) -> None:
     said = sentence(one)
     assert said.startswith("41% of the time ")
     assert expected in said
@@ -70,7 +70,7 @@ def test_what_is_inside_an_operator_explains_it() -> None:
     )
 
 
-def test_the_roof_is_that_of_the_precision_and_time_that_of_kernels() -> None:
+def test_the_ceiling_is_that_of_the_precision_and_time_that_of_kernels() -> None:
     said = sentence(cost(flops=3 * 10**12), "bfloat16", on_cuda=True)
     assert said.startswith("41% of the kernel time ")
     assert "at 75% of this device's bfloat16 matrix rate: bounded by arithmetic." in said

@@ -9,7 +9,7 @@ from vigbench.ops.causal_conv import triton_fused as conv
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gla import triton_recurrent
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.operator import Arguments
+from vigbench.ops.scan.operator import ScanArguments
 
 Call = Callable[[], object]
 STATE = 16
@@ -57,7 +57,7 @@ def scan_call(pass_: str, dim: int, dtype: str, length: int = 4097, directions: 
     _, B, C = _meta(directions, 2, length, rank + 2 * state, dtype=dtype).split((rank, state, state), -1)
     z = _meta(2, length, 2 * dim, dtype=dtype)[..., dim:]
     A, D = _meta(directions, dim, state), _meta(directions, dim)
-    given = Arguments(u, u, A, B, C, D, z, D, 0.5, True, False)
+    given = ScanArguments(u, u, A, B, C, D, z, D, 0.5, True, False)
     grad = _meta(2, length, dim, dtype=dtype)
     return lambda: launch.forward(given) if pass_ == "forward" else launch.backward(grad, given)
 

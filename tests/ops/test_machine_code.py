@@ -16,7 +16,7 @@ from tests.ops.gla.compiling import DIMS, Binary, Variant, binaries, call_of
 from tests.ptx.patterns import overwritten_operands, transposed_products, unguarded_waits, warp_group_products
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
-from vigbench.ops.gla.kernels.settings import Settings, default_settings, forbidden
+from vigbench.ops.gla.kernels.settings import GlaSettings, default_settings, forbidden
 
 HOPPER = 90
 GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients")
@@ -102,7 +102,7 @@ def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_
 
 
 def test_what_is_forbidden_on_hopper() -> None:
-    small, large = Settings(32, 16, 16, 16, 4, 2, 4, 1), Settings(64, 32, 64, 8, 4, 2, 4, 1)
+    small, large = GlaSettings(32, 16, 16, 16, 4, 2, 4, 1), GlaSettings(64, 32, 64, 8, 4, 2, 4, 1)
     half = torch.bfloat16
     assert forbidden(small, "9.0", half, "backward") is None
     assert "ptxas" in (forbidden(large, "9.0", half, "backward") or "")

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigbench.ops.gla.kernels.settings import Row, Settings, default_settings, format_rows, parse_rows
+from vigbench.ops.gla.kernels.settings import GlaSettings, TunedRow, default_settings, format_rows, parse_rows
 from vigbench.runner.tune import CHOICES, IsolatedTrial, descend, tune
 from vigbench.suites.case import Device
 from vigbench.worker.workload import Workload
@@ -21,18 +21,18 @@ START = default_settings("9.0", torch.bfloat16, "forward")
 TASK = Workload("bfloat16", 3, 32, 64, 4096, 32, "forward")
 
 
-def distance_from(target: Settings, broken: set[int]) -> Callable[[Settings], float | None]:
+def distance_from(target: GlaSettings, broken: set[int]) -> Callable[[GlaSettings], float | None]:
     """Seconds that grow with the number of settings that differ; chunks in `broken` do not run."""
 
-    def seconds(settings: Settings) -> float | None:
+    def seconds(settings: GlaSettings) -> float | None:
         differing = sum(a != b for a, b in zip(settings, target, strict=True))
         return None if settings.chunk in broken else 1.0 + differing
 
     return seconds
 
 
-@given(st.builds(Settings, **{name: st.sampled_from(values) for name, values in CHOICES.items()}))
-def test_separable_costs_are_minimised(target: Settings) -> None:
+@given(st.builds(GlaSettings, **{name: st.sampled_from(values) for name, values in CHOICES.items()}))
+def test_separable_costs_are_minimised(target: GlaSettings) -> None:
     found = descend(START, distance_from(target, set()))
     assert found is not None
     assert found.settings == target
@@ -57,13 +57,13 @@ def test_nothing_is_found_where_the_start_does_not_run() -> None:
 
 
 def test_each_candidate_is_measured_once() -> None:
-    asked: list[Settings] = []
+    asked: list[GlaSettings] = []
     descend(START, lambda settings: asked.append(settings) or float(sum(settings)))  # type: ignore[func-returns-value]
     assert len(asked) == len(set(asked))
 
 
 def test_a_table_is_read_as_it_was_written() -> None:
-    rows = {TASK.key("9.0"): Row(START, {"device": "a GPU", "best_ms": 0.1})}
+    rows = {TASK.key("9.0"): TunedRow(START, {"device": "a GPU", "best_ms": 0.1})}
     assert parse_rows(format_rows(rows)) == rows
     assert parse_rows(format_rows({})) == {}
 
@@ -81,7 +81,7 @@ def test_only_a_gpu_can_be_tuned() -> None:
 
 def test_what_is_forbidden_is_never_tried() -> None:
     backward = Workload("bfloat16", 3, 32, 64, 4096, 32, "backward")
-    asked: list[Settings] = []
+    asked: list[GlaSettings] = []
     descend(
         backward.default("9.0"),
         lambda settings: asked.append(settings) or 1.0 / settings.chunk,  # type: ignore[func-returns-value]

@@ -10,7 +10,7 @@ from vigbench.worker import contest as contest_module
 from vigbench.worker.check_model import WrongResultError
 from vigbench.worker.contest import contest
 from vigbench.worker.measure_case import measure_case
-from vigbench.worker.messages import Block, Durations, Message, Outcome, Ready
+from vigbench.worker.messages import BlockRequest, Durations, Message, Outcome, Ready
 from vigbench.worker.prepare import Prepared, prepare, prove_path
 
 EAGER = Case(subject="deit_tiny_patch16_224", implementation="eager", resolution=32, threads=1)
@@ -49,7 +49,7 @@ def test_a_contestant_proves_its_path_after_its_blocks(
     right = prepare(EAGER, 0.1, lambda stage: None)
     monkeypatch.setattr(contest_module, "prepare", lambda *_: mislabelled if wrong else right)
     said: list[Message] = []
-    blocks = iter([Block(calls=2), Block(calls=3), Block(calls=0)])
+    blocks = iter([BlockRequest(calls=2), BlockRequest(calls=3), BlockRequest(calls=0)])
     contest(EAGER, 0.1, said.append, lambda: next(blocks))
     ready, first, second, *end = said
     assert isinstance(ready, Ready)

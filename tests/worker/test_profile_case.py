@@ -16,7 +16,7 @@ from vigbench.worker.profile_case import profile_case
 
 pytestmark = pytest.mark.slow
 
-ROOFS = profiling.Roofs(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1, "bfloat16": 0.2})
+CEILINGS = profiling.Ceilings(copy_gb_per_s=10.0, product_tflop_per_s={"float32": 0.1, "bfloat16": 0.2})
 NETS = """
 import torch
 from torch import nn
@@ -57,7 +57,7 @@ def eats():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings that are given and a short sampling: neither is what is tested here."""
-    monkeypatch.setattr(profiling, "measure_roofs", lambda device, precision: ROOFS)
+    monkeypatch.setattr(profiling, "device_ceilings", lambda device, precision: CEILINGS)
     monkeypatch.setattr(profiling, "WARMUP_BUDGET_S", 0.1)
     monkeypatch.setattr(profiling, "SAMPLING_BUDGET_S", 0.1)
 

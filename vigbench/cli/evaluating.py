@@ -74,12 +74,12 @@ def evaluate(
     precision = options.precision_name("--precision", precision)
 
     from vigbench.evaluation.folder import EvaluationFolder
-    from vigbench.evaluation.run import Settings, prepare_evaluation
+    from vigbench.evaluation.run import EvaluationSettings, prepare_evaluation
     from vigbench.runner.machine import choose_device
     from vigbench.suites.case import Precision
 
     chosen = choose_device(device)
-    settings = Settings(
+    settings = EvaluationSettings(
         subject=subject,
         resolutions=resolutions,
         implementation=implementation,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vigbench.evaluation.run import Progress as EvaluationProgress
+from vigbench.evaluation.run import EvaluationProgress
 from vigbench.records.accuracy import AccuracyRow
 
 

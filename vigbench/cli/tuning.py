@@ -71,7 +71,7 @@ def tune(
             "default_ms": round(1e3 * found.default_s, 5),
             "best_ms": round(1e3 * found.best_s, 5),
         }
-        rows[workload.key(capability)] = kernel_settings.Row(found.settings, measured)
+        rows[workload.key(capability)] = kernel_settings.TunedRow(found.settings, measured)
         write_atomically(path, kernel_settings.format_rows(rows))
 
 

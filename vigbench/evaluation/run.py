@@ -37,7 +37,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """All that decides a prediction, beside checkpoint and images.
 
     Attributes:
@@ -74,7 +74,7 @@ class Settings:
         )
 
 
-class Progress(Protocol):
+class EvaluationProgress(Protocol):
     """Told how it goes on."""
 
     def resolution_started(self, resolution: int, done: int, images: int) -> None:
@@ -95,13 +95,15 @@ class Evaluation:
         info: what `accuracy.json` says of it.
     """
 
-    settings: Settings
+    settings: EvaluationSettings
     checkpoint: Checkpoint
     data: ImageFolder
     info: dict[str, Any] = field(repr=False)
 
 
-def prepare_evaluation(settings: Settings, checkpoint: Path, data: Path, class_map: Path | None = None) -> Evaluation:
+def prepare_evaluation(
+    settings: EvaluationSettings, checkpoint: Path, data: Path, class_map: Path | None = None
+) -> Evaluation:
     """Read checkpoint and folder, and try the model at each resolution, before anything is written.
 
     Raises:
@@ -136,7 +138,7 @@ def prepare_evaluation(settings: Settings, checkpoint: Path, data: Path, class_m
     return Evaluation(settings, weights, images, info)
 
 
-def _checked(settings: Settings) -> Settings:
+def _checked(settings: EvaluationSettings) -> EvaluationSettings:
     """The settings with the implementation resolved; ValueError for what is unknown or cannot run here."""
     require_its_kind(settings.subject, as_operator=False)
     require_buildable(settings.subject, settings.resolutions)
@@ -154,14 +156,14 @@ def _checked(settings: Settings) -> Settings:
     return replace(settings, implementation=implementation, resolutions=tuple(sorted(set(settings.resolutions))))
 
 
-def _preprocessing(model: nn.Module, resolution: int, settings: Settings) -> Preprocessing:
+def _preprocessing(model: nn.Module, resolution: int, settings: EvaluationSettings) -> Preprocessing:
     return preprocessing(model, resolution, settings.crop_pct, settings.interpolation)
 
 
 def evaluate(
     evaluation: Evaluation,
     folder: EvaluationFolder,
-    progress: Progress,
+    progress: EvaluationProgress,
     stop: StopRequest,
     *,
     batch_size: int,
@@ -206,7 +208,7 @@ def _extend(
     evaluation: Evaluation,
     case: Case,
     folder: EvaluationFolder,
-    progress: Progress,
+    progress: EvaluationProgress,
     stop: StopRequest,
     workers: int,
 ) -> None:

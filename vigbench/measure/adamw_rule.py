@@ -46,7 +46,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Bounded:
+class BoundedValue:
     """What the rule gives, how far from that rounding may lead, and the size that an error is told against."""
 
     value: Tensor
@@ -99,7 +99,7 @@ def broken_step(optimizer: AdamW, before: Iterable[Snapshot]) -> str | None:
     return None if moved else "no parameter has a gradient"
 
 
-def _rule(old: Snapshot, gradient: Tensor, group: dict[str, Any], dtype: torch.dtype) -> tuple[Bounded, ...]:
+def _rule(old: Snapshot, gradient: Tensor, group: dict[str, Any], dtype: torch.dtype) -> tuple[BoundedValue, ...]:
     """Both moments and the weight, each with its bound from the module's derivation."""
     steps, (first, second) = old.steps + 1, group["betas"]
     moment = _average(first, old.moment, gradient, dtype)
@@ -119,17 +119,17 @@ def _rule(old: Snapshot, gradient: Tensor, group: dict[str, Any], dtype: torch.d
 
     weight = old.weight * (1 - group["lr"] * group["weight_decay"]) - step
     allowed = step_error + roundoff * (DECAY_ROUNDINGS * old.weight.abs() + weight.abs())
-    return moment, square, Bounded(weight, allowed, (weight - old.weight).abs())
+    return moment, square, BoundedValue(weight, allowed, (weight - old.weight).abs())
 
 
-def _average(beta: float, old: Tensor, new: Tensor, dtype: torch.dtype) -> Bounded:
+def _average(beta: float, old: Tensor, new: Tensor, dtype: torch.dtype) -> BoundedValue:
     """beta old + (1 - beta) new."""
     value = beta * old + (1 - beta) * new
     terms = beta * old.abs() + (1 - beta) * new.abs()
     limits = torch.finfo(dtype)
     underflow = TERM_ROUNDINGS * limits.smallest_normal * limits.eps / 2
     allowed = TERM_ROUNDINGS * limits.eps / 2 * terms + _off(beta, dtype) * (old.abs() + new.abs()) + underflow
-    return Bounded(value, allowed, value.abs())
+    return BoundedValue(value, allowed, value.abs())
 
 
 def _correction(beta: float, steps: int, dtype: torch.dtype) -> tuple[float, float]:

@@ -20,7 +20,7 @@ MOST_TRIAL_S = 2.0  # of one product of the full size, estimated from a small on
 
 
 @dataclass(frozen=True)
-class Roofs:
+class Ceilings:
     """What a device reaches at best.
 
     Attributes:
@@ -33,16 +33,16 @@ class Roofs:
     product_tflop_per_s: dict[str, float]
     slow: tuple[str, ...] = ()
 
-    def best(self, other: Roofs) -> Roofs:
+    def best(self, other: Ceilings) -> Ceilings:
         """The higher of each: what others took of the machine does not lower a ceiling."""
         rates = self.product_tflop_per_s | {
             name: max(rate, self.product_tflop_per_s.get(name, 0.0)) for name, rate in other.product_tflop_per_s.items()
         }
         slow = tuple(name for name in self.slow if name not in rates)
-        return Roofs(max(self.copy_gb_per_s, other.copy_gb_per_s), rates, slow)
+        return Ceilings(max(self.copy_gb_per_s, other.copy_gb_per_s), rates, slow)
 
 
-def measure_roofs(device: torch.device, precision: str) -> Roofs:
+def device_ceilings(device: torch.device, precision: str) -> Ceilings:
     """Measure on `device` with the process's threads; `precision` (or `tf32`) in any case, the others where fast."""
     copy = copy_gb_per_s(device)
     rates: dict[str, float] = {}
@@ -55,7 +55,7 @@ def measure_roofs(device: torch.device, precision: str) -> Roofs:
                 rates[name] = product_tflop_per_s(device, dtype)
             else:
                 slow.append(name)
-    return Roofs(copy, rates, tuple(slow))
+    return Ceilings(copy, rates, tuple(slow))
 
 
 def copy_gb_per_s(device: torch.device) -> float:

@@ -31,7 +31,7 @@ _NO_WORK = ("Context Sync", "Stream Sync", "Event Sync", "Stream Wait Event")  #
 
 
 @dataclass(frozen=True)
-class Path:
+class ExecutedPath:
     """What one call ran: name -> how often.
 
     Attributes:
@@ -65,7 +65,7 @@ class Path:
         return None
 
 
-def record_path(call: Callable[[], object], device: torch.device) -> Path:
+def record_path(call: Callable[[], object], device: torch.device) -> ExecutedPath:
     """Profile one call on `device` (cpu or cuda)."""
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
@@ -84,7 +84,7 @@ def record_path(call: Callable[[], object], device: torch.device) -> Path:
                 kernels[name] += 1
         elif "::" in name and " " not in name:  # the rest are runtime calls, annotations and Python frames
             operators[name] += 1
-    return Path(dict(operators), dict(kernels))
+    return ExecutedPath(dict(operators), dict(kernels))
 
 
 def events_of(profiler: Any) -> list[Any]:

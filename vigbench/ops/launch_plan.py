@@ -31,7 +31,7 @@ def planned(function: Callable[..., Result]) -> Callable[..., Result]:
     Its arguments are tensors, the first one among them, and hashable values. It may not look at a tensor's elements or
     device; where it does more than to allocate with `torch.empty`, to take views and to launch, it is not sped up.
     """
-    plans: dict[tuple[Any, ...], Plan | None] = {}
+    plans: dict[tuple[Any, ...], LaunchPlan | None] = {}
 
     @wraps(function)
     def run(*given: Any) -> Any:
@@ -57,7 +57,7 @@ def planned(function: Callable[..., Result]) -> Callable[..., Result]:
     return run
 
 
-class Plan:
+class LaunchPlan:
     """A traced call, ready to be repeated."""
 
     def __init__(self, trace: Trace, device: torch.device) -> None:
@@ -98,7 +98,7 @@ class Plan:
             self.starters = [kernel[launch.grid] for kernel, launch in zip(compiled, self.trace.launches, strict=True)]
 
 
-def _plan(function: Callable[..., Any], given: tuple[Any, ...]) -> Plan | None:
+def _plan(function: Callable[..., Any], given: tuple[Any, ...]) -> LaunchPlan | None:
     """None where calls like this one have to run as they are written."""
     devices = {x.device for x in given if isinstance(x, Tensor)}
     if len(devices) > 1 or triton.runtime.driver.active.get_current_target().backend != "cuda":
@@ -109,4 +109,4 @@ def _plan(function: Callable[..., Any], given: tuple[Any, ...]) -> Plan | None:
         return None
     if not all(isinstance(launch.kernel, JITFunction) for launch in trace.launches):
         return None  # the interpreter compiles nothing
-    return Plan(trace, devices.pop())
+    return LaunchPlan(trace, devices.pop())

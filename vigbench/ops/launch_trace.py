@@ -24,7 +24,7 @@ class Address(NamedTuple):
     offset: int
 
 
-class Layout(NamedTuple):
+class TensorLayout(NamedTuple):
     """Of a result, as `torch.empty_strided` takes it."""
 
     shape: torch.Size
@@ -78,7 +78,7 @@ class Trace:
             if _storage(x) in self._bases or x.untyped_storage().nbytes() != x.numel() * x.element_size():
                 raise NotTraceableError("a result is no allocation of its own")
             self._bases[_storage(x)] = Address(len(self._bases), 0)
-        self.results = [Layout(x.shape, x.stride(), x.dtype) for x in results]
+        self.results = [TensorLayout(x.shape, x.stride(), x.dtype) for x in results]
         first_working = len(self._bases)
         self.working_bytes = self._place(mode.allocations, first_working)
         self.bases = first_working + bool(self.working_bytes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vigbench.analysis.claims.evidence import Counts, Evidence
-from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
 from vigbench.measure.environment import device_name
 from vigbench.runner.duel import Effort
 from vigbench.runner.estimate import count_subject, estimated_s
@@ -93,19 +93,19 @@ def missing(
                     yield one
 
 
-def _pairs(claim: Claim) -> list[tuple[Side, Side]]:
+def _pairs(claim: Claim) -> list[tuple[ClaimSide, ClaimSide]]:
     assert claim.theirs is not None
     others = [(other.ours or claim.ours, other.theirs or claim.theirs) for other in claim.beside]
     return [(claim.ours, claim.theirs), *others]
 
 
-def _is_known(evidence: Evidence, claim: Claim, ours: Side, theirs: Side, point: Point) -> bool:
+def _is_known(evidence: Evidence, claim: Claim, ours: ClaimSide, theirs: ClaimSide, point: ClaimPoint) -> bool:
     if claim.quantity is Quantity.latency_ms:
         return evidence.duel(claim, ours, theirs, point) is not None
     return all(evidence.best_row(claim, side, point) is not None for side in (ours, theirs))
 
 
-def _case(claim: Claim, side: Side, point: Point, device: Device, threads: int) -> Case:
+def _case(claim: Claim, side: ClaimSide, point: ClaimPoint, device: Device, threads: int) -> Case:
     batch_size, precision = Evidence(device.value, "").setting(claim)
     requested = [side.implementation] if side.implementation else []
     (implementation,) = resolve_implementations(side.subject, requested, device)

@@ -15,7 +15,7 @@ from vigbench.records.schema import Status
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
-from vigbench.worker.messages import Block, Durations, Errand, Job, Outcome, Ready
+from vigbench.worker.messages import BlockRequest, Durations, Errand, Job, Outcome, Ready
 
 M = TypeVar("M", Ready, Durations)
 
@@ -143,7 +143,7 @@ class _Side:
 
     def _ask(self, calls: int) -> tuple[float, ...]:
         try:
-            self._worker.send(Block(calls=calls))
+            self._worker.send(BlockRequest(calls=calls))
         except WorkerEndedError as end:
             raise self._failed("crashed", str(end)) from end
         return self._wait_for(Durations).seconds

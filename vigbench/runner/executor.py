@@ -9,7 +9,7 @@ from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.duration import format_duration
-from vigbench.worker.messages import Job, Outcome, Stage
+from vigbench.worker.messages import Job, Outcome, StageReport
 
 
 class StageClock:
@@ -54,7 +54,7 @@ def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None]
 def _outcome_of(worker: Worker, timeout_s: float, on_stage: Callable[[str], None]) -> Outcome:
     deadline = monotonic() + timeout_s
     try:
-        while isinstance(message := worker.receive(deadline), Stage):
+        while isinstance(message := worker.receive(deadline), StageReport):
             on_stage(message.stage)
     except TimeoutError:
         limit = format_duration(timeout_s)

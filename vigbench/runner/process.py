@@ -18,7 +18,7 @@ import psutil
 
 from vigbench.runner.fork_server import context, without_main
 from vigbench.worker.main import worker_main
-from vigbench.worker.messages import Block, Job, Message, decode
+from vigbench.worker.messages import BlockRequest, Job, Message, decode
 
 GRACE_S = 5.0  # between a worker's outcome and the end of its process
 KILL_S = 30.0  # for a killed process to vanish; a driver or a network disk can hold one in the kernel for ever
@@ -78,7 +78,7 @@ class Worker:
         self._here.close()
         self._kill()
 
-    def send(self, message: Block) -> None:
+    def send(self, message: BlockRequest) -> None:
         """Tell a contestant what to do. WorkerEndedError if it is gone."""
         try:
             self._here.send_bytes(message.model_dump_json().encode())

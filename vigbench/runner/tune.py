@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import torch
 
-from vigbench.ops.gla.kernels.settings import Settings, capability_of
+from vigbench.ops.gla.kernels.settings import GlaSettings, capability_of
 from vigbench.runner.check import carrier
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.case import Device
-from vigbench.worker.messages import Block, Durations, Errand, Job, Outcome
+from vigbench.worker.messages import BlockRequest, Durations, Errand, Job, Outcome
 from vigbench.worker.workload import Workload
 
 # Values tried for each setting, one setting at a time: together they would be 100,000 combinations.
@@ -32,20 +32,22 @@ CHOICES: dict[str, tuple[int, ...]] = {
 GAIN = 0.98  # of the best time so far, or noise would decide
 TIMEOUT_S = 120.0  # for one candidate, compiling and a first process included
 
-Seconds = Callable[[Settings], float | None]
+Seconds = Callable[[GlaSettings], float | None]
 """Device seconds of a call with these settings; None where they do not run, or give a wrong result."""
 
 
 class Found(NamedTuple):
     """The fastest settings of a workload; seconds of a call with the default ones, and with these."""
 
-    settings: Settings
+    settings: GlaSettings
     default_s: float
     best_s: float
     tried: int
 
 
-def descend(start: Settings, seconds: Seconds, allowed: Callable[[Settings], bool] = lambda _: True) -> Found | None:
+def descend(
+    start: GlaSettings, seconds: Seconds, allowed: Callable[[GlaSettings], bool] = lambda _: True
+) -> Found | None:
     """Change one setting at a time for as long as that helps; None where not even `start` runs.
 
     Args:
@@ -53,7 +55,7 @@ def descend(start: Settings, seconds: Seconds, allowed: Callable[[Settings], boo
         seconds: what to minimise; asked once for each candidate.
         allowed: what may be tried at all.
     """
-    times: dict[Settings, float | None] = {start: seconds(start)}
+    times: dict[GlaSettings, float | None] = {start: seconds(start)}
     first = times[start]
     if first is None:
         return None
@@ -70,7 +72,7 @@ def descend(start: Settings, seconds: Seconds, allowed: Callable[[Settings], boo
     return Found(best, first, best_s, len(times))
 
 
-def _neighbours(settings: Settings) -> Iterator[Settings]:
+def _neighbours(settings: GlaSettings) -> Iterator[GlaSettings]:
     for name, values in CHOICES.items():
         for value in values:
             if value != getattr(settings, name):
@@ -102,7 +104,7 @@ class IsolatedTrial:
     def __init__(self, workload: Workload, device: Device) -> None:
         self._job = Job(case=carrier(device), errand=Errand.trial, argument=json.dumps(asdict(workload)))
         self._worker: Worker | None = None
-        self.crashed: dict[Settings, str] = {}
+        self.crashed: dict[GlaSettings, str] = {}
 
     def __enter__(self) -> IsolatedTrial:
         return self
@@ -110,11 +112,11 @@ class IsolatedTrial:
     def __exit__(self, *error: object) -> None:
         self._end()
 
-    def seconds(self, settings: Settings) -> float | None:
+    def seconds(self, settings: GlaSettings) -> float | None:
         """Median device seconds of one call; None where it does not run, is wrong or ends its process."""
         try:
             worker = self._started()
-            worker.send(Block(calls=1, argument=json.dumps(settings._asdict())))
+            worker.send(BlockRequest(calls=1, argument=json.dumps(settings._asdict())))
             answer = worker.receive(monotonic() + TIMEOUT_S)
         except (WorkerEndedError, TimeoutError) as error:
             self._crash(settings, str(error) or f"no answer within {TIMEOUT_S:.0f} s")
@@ -133,7 +135,7 @@ class IsolatedTrial:
                 raise WorkerEndedError(answer.reason)
         return self._worker
 
-    def _crash(self, settings: Settings, reason: str) -> None:
+    def _crash(self, settings: GlaSettings, reason: str) -> None:
         self.crashed[settings] = reason
         self._end()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, is_finite, relative_error
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.measure.path import Path
+from vigbench.measure.path import ExecutedPath
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
 from vigbench.suites.case import Case, Precision
@@ -34,13 +34,13 @@ class WrongResultError(Exception):
         path: what ran, where that is what is wrong.
     """
 
-    def __init__(self, reason: str, path: Path | None = None) -> None:
+    def __init__(self, reason: str, path: ExecutedPath | None = None) -> None:
         super().__init__(reason)
         self.path = path
 
 
 @dataclass(frozen=True)
-class Gate:
+class CheckResult:
     """What the gate found; `unverified` where the reference itself did not fit in memory."""
 
     error: float | None = None
@@ -52,7 +52,7 @@ class Gate:
 
 def check(
     model: nn.Module, case: Case, operator: str | None, inputs: Tensor, references: References | None = None
-) -> Gate:
+) -> CheckResult:
     """Compare one image's output, and in training the gradients, with the reference in float32 on the same weights.
 
     The comparison is made at the case's resolution, or at the largest one below it at which the reference fits.
@@ -72,13 +72,13 @@ def check(
     try:
         require_finite(*_run(model, inputs[:1], case))
         if operator is None:
-            return Gate()
+            return CheckResult()
         side = min(case.extent, _largest_px(operator, case))
         while side >= min(SMALLEST_GATE_PX, case.extent):
             if gate := if_it_fits(partial(_compare, model, case, operator, side, references)):
                 return gate
             side //= 2
-        return Gate(unverified=True)
+        return CheckResult(unverified=True)
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)
@@ -104,7 +104,7 @@ def _at_resolution(model: nn.Module, case: Case, operator: str, side: int) -> tu
     return model, make_inputs(alone)
 
 
-def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
+def if_it_fits(compare: Callable[[], CheckResult]) -> CheckResult | None:
     """What a comparison found; None where there is no memory for it."""
     try:
         return compare()
@@ -114,10 +114,10 @@ def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
     return None
 
 
-def _compare(model: nn.Module, case: Case, operator: str, side: int, references: References) -> Gate:
+def _compare(model: nn.Module, case: Case, operator: str, side: int, references: References) -> CheckResult:
     model, image = _at_resolution(model, case, operator, side)
     if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
-        return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
+        return CheckResult(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
 
@@ -125,14 +125,14 @@ def _compare(model: nn.Module, case: Case, operator: str, side: int, references:
         with full_float32():
             return _run(_reference(model, operator), image.float(), case)
 
-    def judge(expected: Result) -> Gate:
+    def judge(expected: Result) -> CheckResult:
         error = relative_error(output, expected[0])
         require_close(error, TOLERANCE[tolerance_class(case)], "The output", case, f"{side} px")
         if not case.phase.trains:
-            return Gate(error, None, side)
+            return CheckResult(error, None, side)
         worst, name = gradient_error(gradients, expected[1])
         require_close(worst, GRADIENT_TOLERANCE[tolerance_class(case)], f"The gradient of {name}", case, f"{side} px")
-        return Gate(error, worst, side)
+        return CheckResult(error, worst, side)
 
     what = {"subject": case.subject, "gradients": case.phase.trains, "threads": case.threads}
     return references.judged([*model.parameters(), *model.buffers(), image], what, compute, judge)

@@ -15,7 +15,7 @@ from vigbench.subjects.operators import OPERATORS
 from vigbench.suites.case import Case, Phase
 from vigbench.worker.build import gradients_of, run_backward
 from vigbench.worker.check_model import (
-    Gate,
+    CheckResult,
     WrongResultError,
     if_it_fits,
     require_close,
@@ -37,7 +37,7 @@ WINDOW, MARGIN = 2048, 1024  # tokens; over the margin, decays of -0.05 a token 
 
 def check_operator(
     operator: Operator, case: Case, output_gradient: Tensor, references: References | None = None
-) -> Gate:
+) -> CheckResult:
     """Compare output and, in training, the gradients of q, k, v and log-decays with the reference's.
 
     Twice: one sequence on its own, at the case's length or at the largest one at which the reference fits and takes
@@ -56,18 +56,18 @@ def check_operator(
     whole = _run(operator, output_gradient, case)
     require_finite(*whole)
     if _is_reference(operator, case):
-        return Gate(0.0, 0.0 if case.phase.trains else None, length=case.length)
+        return CheckResult(0.0, 0.0 if case.phase.trains else None, length=case.length)
     if operator.subject.directions > 0:
         end = if_it_fits(partial(_compare_end, operator, output_gradient, whole, case, references))
     else:
-        end = Gate()  # every token of attention depends on every other
+        end = CheckResult()  # every token of attention depends on every other
     del whole
     length = min(case.extent, LONGEST[operator.subject.operator][case.phase])
     while length >= min(SHORTEST, case.extent):
         if alone := if_it_fits(partial(_compare_alone, operator, output_gradient, case, length, references)):
             return replace(alone, unverified=end is None)
         length //= 2
-    return Gate(unverified=True)
+    return CheckResult(unverified=True)
 
 
 def _is_reference(operator: Operator, case: Case) -> bool:
@@ -76,35 +76,41 @@ def _is_reference(operator: Operator, case: Case) -> bool:
 
 def _compare_alone(
     operator: Operator, output_gradient: Tensor, case: Case, length: int, references: References
-) -> Gate:
+) -> CheckResult:
     alone, gradient = operator.cut(0, 0, length), output_gradient[:1, :length]
     found = _run(alone, gradient, case)
 
-    def judge(expected: Result) -> Gate:
+    def judge(expected: Result) -> CheckResult:
         error, gradient_error = _require_equal(found, expected, case, f"{length} tokens")
-        return Gate(error, gradient_error, length=length)
+        return CheckResult(error, gradient_error, length=length)
 
     return _judged(alone, gradient, case, references, judge)
 
 
 def _compare_end(
     operator: Operator, output_gradient: Tensor, whole: Result, case: Case, references: References
-) -> Gate:
+) -> CheckResult:
     """The last tokens of the last sequence, of which what lies before the window has no part left."""
     first = max(0, case.extent - WINDOW)
     settled = MARGIN if first > 0 else 0
     window = operator.cut(case.batch_size - 1, first, case.extent)
     where = f"the end of the last sequence, {case.extent_text}"
 
-    def judge(expected: Result) -> Gate:
-        return Gate(*_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where))
+    def judge(expected: Result) -> CheckResult:
+        return CheckResult(
+            *_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where)
+        )
 
     return _judged(window, output_gradient[-1:, first:], case, references, judge)
 
 
 def _judged(
-    operator: Operator, output_gradient: Tensor, case: Case, references: References, judge: Callable[[Result], Gate]
-) -> Gate:
+    operator: Operator,
+    output_gradient: Tensor,
+    case: Case,
+    references: References,
+    judge: Callable[[Result], CheckResult],
+) -> CheckResult:
     """What `judge` says of the reference's result on the tensors of this operator."""
 
     def compute() -> Result:

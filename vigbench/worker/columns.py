@@ -10,12 +10,12 @@ from vigbench.measure.gradient_memory import GradientMemory
 from vigbench.measure.latency import Timing
 from vigbench.measure.launch import DeviceWork
 from vigbench.measure.memory import MIB, Memory
-from vigbench.measure.path import Path
+from vigbench.measure.path import ExecutedPath
 from vigbench.measure.sampling import robust_interval
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.stats.order import MedianInterval, count_outliers, percentile
 from vigbench.stats.series import effective_size
-from vigbench.worker.observe import Taken
+from vigbench.worker.observe import CallTiming
 
 
 def interval_columns(name: str, interval: MedianInterval) -> dict[str, float]:
@@ -97,7 +97,7 @@ def cost_columns(cost: Cost, operator: str | None, closed_form_macs: int | None)
     }
 
 
-def path_columns(path: Path) -> dict[str, float | int | str | None]:
+def path_columns(path: ExecutedPath) -> dict[str, float | int | str | None]:
     """How much ran in one call; the names are in the run's operators/ folder."""
     return {
         "operator_calls": sum(path.operators.values()),
@@ -128,7 +128,7 @@ def device_time(
     return None, ()
 
 
-def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:
+def surroundings_columns(taken: CallTiming) -> dict[str, float | str | None]:
     """Energy, the GPU's state, and what others did meanwhile."""
     state = taken.state
     return {
@@ -145,7 +145,7 @@ def surroundings_columns(taken: Taken) -> dict[str, float | str | None]:
     }
 
 
-def raw_samples(taken: Taken, work: DeviceWork | None) -> dict[str, tuple[float, ...]]:
+def raw_samples(taken: CallTiming, work: DeviceWork | None) -> dict[str, tuple[float, ...]]:
     """Every raw value by quantity, in the order taken; milliseconds where the name says so.
 
     `kernel_ms` is of the source that the record names; what events say of launches that were not hidden stands apart.

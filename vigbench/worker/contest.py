@@ -9,13 +9,15 @@ from vigbench.measure.latency import timed
 from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 from vigbench.worker.failures import guarded
-from vigbench.worker.messages import Block, Durations, Message, Outcome, Ready
+from vigbench.worker.messages import BlockRequest, Durations, Message, Outcome, Ready
 from vigbench.worker.prepare import call_to_time, prepare, prove_path
 
 REFRESH_BELOW_S = 0.5  # shorter calls are preceded by an untimed one: the other contestant has had the caches
 
 
-def contest(case: Case, budget_s: float, say: Callable[[Message], None], next_block: Callable[[], Block]) -> None:
+def contest(
+    case: Case, budget_s: float, say: Callable[[Message], None], next_block: Callable[[], BlockRequest]
+) -> None:
     """Prepare the case by the protocol, say `Ready`, then time blocks until one of no calls asks for the path's proof.
 
     A contestant that fails, before or in a block, says its outcome instead of what was asked.

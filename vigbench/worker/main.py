@@ -24,7 +24,7 @@ from vigbench.worker.contest import contest
 from vigbench.worker.describe import ceilings_here, describe_here
 from vigbench.worker.failures import guarded
 from vigbench.worker.measure_case import measure_case
-from vigbench.worker.messages import Block, Errand, Job, Message, Outcome, Stage
+from vigbench.worker.messages import BlockRequest, Errand, Job, Message, Outcome, StageReport
 from vigbench.worker.prepare import operator_of
 
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
@@ -52,7 +52,7 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
         connection.send_bytes(message.model_dump_json().encode())
 
     def on_stage(stage: str) -> None:
-        say(Stage(stage=stage))
+        say(StageReport(stage=stage))
 
     match job.errand:
         case Errand.measure:
@@ -115,14 +115,14 @@ def _redirect_output(output: Connection) -> None:
     output.close()
 
 
-def _listen(connection: Connection) -> Callable[[], Block]:
+def _listen(connection: Connection) -> Callable[[], BlockRequest]:
     """Receive commands from now on; end this process when the coordinator is gone, even if it was killed."""
-    commands: queue.SimpleQueue[Block] = queue.SimpleQueue()
+    commands: queue.SimpleQueue[BlockRequest] = queue.SimpleQueue()
 
     def watch() -> None:
         try:
             while True:
-                commands.put(Block.model_validate_json(connection.recv_bytes()))
+                commands.put(BlockRequest.model_validate_json(connection.recv_bytes()))
         except (EOFError, OSError):
             os._exit(1)
 

@@ -28,7 +28,7 @@ from vigbench.worker.columns import (
 )
 from vigbench.worker.failures import guarded
 from vigbench.worker.messages import Outcome
-from vigbench.worker.observe import look_inside, measure_held, measure_taken
+from vigbench.worker.observe import look_inside, measure_call_memory, measure_call_timing
 from vigbench.worker.prepare import Prepared, prepare
 from vigbench.worker.references import References
 from vigbench.worker.training_step import describe_optimizer
@@ -60,11 +60,11 @@ def measure_case(
 
 def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: bool) -> Outcome:
     on_stage("memory")
-    held = measure_held(prepared)
+    held = measure_call_memory(prepared)
 
     on_stage("timing")
     share = _share_for_parts(prepared)
-    taken = measure_taken(prepared, (1 - share) * budget_s, calibrate)
+    taken = measure_call_timing(prepared, (1 - share) * budget_s, calibrate)
     parts = _step_parts(prepared, share * budget_s)
 
     on_stage("path")

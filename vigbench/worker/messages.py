@@ -43,7 +43,7 @@ class Job(_Message):
         return self.model_dump_json(exclude_defaults=True, by_alias=True)
 
 
-class Block(_Message):
+class BlockRequest(_Message):
     """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end.
 
     To a trial of kernel settings: time the settings in `argument`, as JSON; 0: end.
@@ -53,7 +53,7 @@ class Block(_Message):
     argument: str = ""
 
 
-class Stage(_Message):
+class StageReport(_Message):
     """Worker to coordinator: what it does now."""
 
     kind: Literal["stage"] = "stage"
@@ -89,7 +89,7 @@ class Outcome(_Message):
     description: str = ""  # of the machine, as JSON
 
 
-Message = Stage | Ready | Durations | Outcome
+Message = StageReport | Ready | Durations | Outcome
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 

@@ -20,7 +20,7 @@ from vigbench.measure.gradient_memory import GradientMemory, measure_gradients
 from vigbench.measure.latency import Timing, block_of, measure_timing, timed
 from vigbench.measure.launch import DeviceWork, profile_device
 from vigbench.measure.memory import Memory, measure_memory
-from vigbench.measure.path import Path
+from vigbench.measure.path import ExecutedPath
 from vigbench.measure.saved_tensors import saved_for_backward
 from vigbench.worker.build import loss_of, runnable
 from vigbench.worker.prepare import Prepared, call_to_time, prove_path
@@ -29,7 +29,7 @@ KERNEL_SHARE = 0.3  # of the sampling budget on CUDA, for the device's own time
 
 
 @dataclass(frozen=True)
-class Held:
+class CallMemory:
     """What a call holds, in bytes."""
 
     memory: Memory
@@ -38,7 +38,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Taken:
+class CallTiming:
     """What a call takes, and what went on around it.
 
     Attributes:
@@ -67,14 +67,14 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CallExecution:
     """What a call ran: its operators and kernels, and on CUDA how long those took."""
 
-    path: Path
+    path: ExecutedPath
     work: DeviceWork | None
 
 
-def measure_held(prepared: Prepared) -> Held:
+def measure_call_memory(prepared: Prepared) -> CallMemory:
     """Memory of one plain call: a replayed graph owns its memory and allocates nothing."""
     case, step = prepared.case, prepared.step
     kept = step.optimizer_state() if step is not None else []
@@ -92,10 +92,10 @@ def measure_held(prepared: Prepared) -> Held:
 
         saved = saved_for_backward(forward, prepared.model, prepared.inputs)
     prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
-    return Held(memory, saved, gradients)
+    return CallMemory(memory, saved, gradients)
 
 
-def measure_taken(prepared: Prepared, budget_s: float, calibrate: bool) -> Taken:
+def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) -> CallTiming:
     """Latency and throughput, then the device's own time and energy, between two looks at who else is there.
 
     Args:
@@ -127,7 +127,7 @@ def measure_taken(prepared: Prepared, budget_s: float, calibrate: bool) -> Taken
     energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     others = [count for count in (others_before, recorder.other_processes()) if count is not None]
-    return Taken(
+    return CallTiming(
         timing=timing,
         kernel=kernel,
         energy=energy,
@@ -141,7 +141,7 @@ def measure_taken(prepared: Prepared, budget_s: float, calibrate: bool) -> Taken
     )
 
 
-def look_inside(prepared: Prepared) -> Ran:
+def look_inside(prepared: Prepared) -> CallExecution:
     """What one plain call runs. Last: a CUDA profiler leaves hooks in the process that slow later launches down.
 
     Raises:
@@ -149,4 +149,4 @@ def look_inside(prepared: Prepared) -> Ran:
     """
     device = prepared.inputs.device
     path = prove_path(prepared)
-    return Ran(path, profile_device(prepared.call, device) if device.type == "cuda" else None)
+    return CallExecution(path, profile_device(prepared.call, device) if device.type == "cuda" else None)

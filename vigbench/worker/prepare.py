@@ -14,7 +14,7 @@ from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
-from vigbench.measure.path import Path, record_path
+from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
 from vigbench.measure.settings import DTYPES, apply_settings
 from vigbench.ops.registry import get_implementation
@@ -22,7 +22,7 @@ from vigbench.subjects.catalog import UnsupportedError, describe, require_suppor
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device, iteration, make_inputs
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
-from vigbench.worker.check_model import Gate, WrongResultError, check
+from vigbench.worker.check_model import CheckResult, WrongResultError, check
 from vigbench.worker.check_operator import check_operator
 from vigbench.worker.kept_cost import kept_cost
 from vigbench.worker.operator import Operator, operator_cost
@@ -48,7 +48,7 @@ class Prepared:
     synchronize: Callable[[], None]
     criterion: Criterion
     cost: Cost
-    gate: Gate
+    gate: CheckResult
     reference_s: float | None
     compile_s: float | None
     compilation: Compilation | None
@@ -186,7 +186,7 @@ def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
     return replay, not plain.random
 
 
-def prove_path(prepared: Prepared) -> Path:
+def prove_path(prepared: Prepared) -> ExecutedPath:
     """The operators and kernels of one call; to be called after timing, which a CUDA profiler's hooks would slow down.
 
     Raises:

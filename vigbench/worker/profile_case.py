@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from vigbench.measure.ceilings import Roofs, measure_roofs
+from vigbench.measure.ceilings import Ceilings, device_ceilings
 from vigbench.measure.contention import load_of_others
 from vigbench.measure.latency import timed
 from vigbench.measure.memory import Memory, measure_memory
-from vigbench.measure.profile.capture import Subject, profile_subject
+from vigbench.measure.profile.capture import ProfiledSubject, profile_subject
 from vigbench.measure.profile.costs import costs_of
 from vigbench.measure.profile.ranges import group_names
 from vigbench.measure.profile.words import largest_costs
@@ -33,7 +33,7 @@ from vigbench.worker.failures import guarded
 from vigbench.worker.messages import Outcome
 from vigbench.worker.prepare import prepare, prove_path
 from vigbench.worker.profile_rows import (
-    Measured,
+    ProfiledCase,
     cost_rows,
     kernel_rows,
     memory_rows,
@@ -112,7 +112,7 @@ def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> Pro
     on_stage("ceilings")
     apply_settings(threads=case.threads, tf32=case.tf32)
     precision = ceiling_name(case)
-    roofs = measure_roofs(torch.device(case.device.value), precision)
+    ceilings = device_ceilings(torch.device(case.device.value), precision)
     prepared = prepare(case, WARMUP_BUDGET_S, on_stage)
     on_stage("timing")
     load = load_of_others()
@@ -120,18 +120,20 @@ def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> Pro
     on_stage("memory")
     memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
     on_stage("profile")
-    subject = Subject(prepared.call, prepared.model, prepared.synchronize, prepared.inputs.device)
+    subject = ProfiledSubject(prepared.call, prepared.model, prepared.synchronize, prepared.inputs.device)
     profile = profile_subject(subject, iterations, trace)
     load_after = load_of_others()
     prove_path(prepared)
     on_stage("ceilings")
-    roofs = roofs.best(measure_roofs(prepared.inputs.device, precision))
-    record = _record(Measured(prepared, profile, iterations), latency, memory, roofs, precision)
+    ceilings = ceilings.best(device_ceilings(prepared.inputs.device, precision))
+    record = _record(ProfiledCase(prepared, profile, iterations), latency, memory, ceilings, precision)
     record.info["totals"] |= {"other_load": load, "other_load_after": load_after}
     return record
 
 
-def _record(measured: Measured, latency: Samples, memory: Memory, roofs: Roofs, precision: str) -> ProfileRecord:
+def _record(
+    measured: ProfiledCase, latency: Samples, memory: Memory, ceilings: Ceilings, precision: str
+) -> ProfileRecord:
     profile, iterations = measured.profile, measured.iterations
     groups = group_names(profile.classes)
     costs = costs_of(profile.times, profile.counts, groups, iterations)
@@ -139,18 +141,18 @@ def _record(measured: Measured, latency: Samples, memory: Memory, roofs: Roofs, 
     info = {
         "ceilings": {
             "precision": precision,
-            "copy_gb_per_s": roofs.copy_gb_per_s,
-            "product_tflop_per_s": roofs.product_tflop_per_s,
-            "slow": list(roofs.slow),
+            "copy_gb_per_s": ceilings.copy_gb_per_s,
+            "product_tflop_per_s": ceilings.product_tflop_per_s,
+            "slow": list(ceilings.slow),
         },
         "totals": totals_of(measured, latency, memory),
-        "words": largest_costs(costs, roofs, precision, on_cuda=on_cuda),
+        "words": largest_costs(costs, ceilings, precision, on_cuda=on_cuda),
     }
     return ProfileRecord(
         info=info,
         modules=module_rows(profile, groups, iterations),
         operators=operator_rows(profile, iterations),
-        costs=cost_rows(costs, roofs, precision),
+        costs=cost_rows(costs, ceilings, precision),
         kernels=kernel_rows(profile, iterations),
         memory=memory_rows(profile, memory.weights + memory.inputs),
     )

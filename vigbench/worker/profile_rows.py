@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from vigbench.measure.ceilings import Roofs
+from vigbench.measure.ceilings import Ceilings
 from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.profile.capture import Profile
-from vigbench.measure.profile.costs import Cost
+from vigbench.measure.profile.costs import OperatorCost
 from vigbench.measure.profile.memory_use import ModuleMemory
 from vigbench.measure.profile.spans import kernel_calls
 from vigbench.measure.profile.times import ModuleTime
-from vigbench.measure.profile.words import shares_of_roofs
+from vigbench.measure.profile.words import shares_of_ceilings
 from vigbench.measure.sampling import Samples
 from vigbench.records.profile import CostRow, KernelRow, MemoryRow, ModuleRow, OperatorRow
 from vigbench.worker.prepare import Prepared
@@ -24,7 +24,7 @@ NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True)
-class Measured:
+class ProfiledCase:
     """A profile and what it was made of."""
 
     prepared: Prepared
@@ -80,11 +80,11 @@ def operator_rows(profile: Profile, iterations: int) -> tuple[OperatorRow, ...]:
     )
 
 
-def cost_rows(costs: Sequence[Cost], roofs: Roofs, precision: str) -> tuple[CostRow, ...]:
+def cost_rows(costs: Sequence[OperatorCost], ceilings: Ceilings, precision: str) -> tuple[CostRow, ...]:
     """Every cost, with its rates against the ceilings."""
     rows = []
     for cost in costs:
-        compute, bandwidth = shares_of_roofs(cost, roofs, precision)
+        compute, bandwidth = shares_of_ceilings(cost, ceilings, precision)
         rows.append(
             CostRow(
                 operator=cost.operator,
@@ -131,7 +131,7 @@ def memory_rows(profile: Profile, base: int) -> tuple[MemoryRow, ...]:
     )
 
 
-def totals_of(measured: Measured, latency: Samples, memory: Memory) -> dict[str, Any]:
+def totals_of(measured: ProfiledCase, latency: Samples, memory: Memory) -> dict[str, Any]:
     """The sums of a profile, and what they are checked against."""
     prepared, profile = measured.prepared, measured.profile
     interval, profiled_s = latency.interval(), median(profile.wall_s)

@@ -16,19 +16,21 @@ from vigbench.measure.sampling import criterion_for
 from vigbench.measure.settings import DTYPES, SEED
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.launch import log_decay_gates
-from vigbench.ops.gla.kernels.settings import Settings
+from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
 from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 from vigbench.worker.failures import guarded
-from vigbench.worker.messages import Block, Durations, Message, Outcome, Ready
+from vigbench.worker.messages import BlockRequest, Durations, Message, Outcome, Ready
 from vigbench.worker.workload import Workload
 
 SECONDS_EACH = 0.3  # of sampling, for one candidate
 CHECKED_TOKENS = 512  # the reference goes token by token
 
 
-def try_settings(case: Case, argument: str, say: Callable[[Message], None], next_block: Callable[[], Block]) -> None:
+def try_settings(
+    case: Case, argument: str, say: Callable[[Message], None], next_block: Callable[[], BlockRequest]
+) -> None:
     """Say `Ready`, then the seconds of each settings asked for, none where they do not run or are wrong.
 
     Args:
@@ -41,7 +43,7 @@ def try_settings(case: Case, argument: str, say: Callable[[Message], None], next
         trial = Trial(Workload(**json.loads(argument)), torch.device(case.device.value))
         say(Ready(call_s=0.0))
         while (block := next_block()).calls:
-            seconds = trial.seconds(Settings(**json.loads(block.argument)))
+            seconds = trial.seconds(GlaSettings(**json.loads(block.argument)))
             say(Durations(seconds=() if seconds is None else (seconds,)))
         return Outcome(status=Status.ok)
 
@@ -57,7 +59,7 @@ class Trial:
         self.short = [x[:1, :CHECKED_TOKENS] for x in self.inputs]
         self.expected = self._defined()
 
-    def seconds(self, settings: Settings) -> float | None:
+    def seconds(self, settings: GlaSettings) -> float | None:
         """Median device seconds of one call, None where it fails or is wrong."""
         try:
             errors = [relative_error(x, y) for x, y in zip(self.run(self.short, settings), self.expected, strict=True)]
@@ -70,7 +72,7 @@ class Trial:
             return None
         return None if time is None else time.samples.interval().median
 
-    def run(self, inputs: list[Tensor], settings: Settings) -> list[Tensor]:
+    def run(self, inputs: list[Tensor], settings: GlaSettings) -> list[Tensor]:
         """The pass with these settings: the output, or all gradients."""
         q, k, v, g_fwd, g_bwd, grad = inputs
         gates = log_decay_gates(g_fwd, g_bwd)

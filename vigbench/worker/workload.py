@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vigbench.measure.settings import DTYPES
-from vigbench.ops.gla.kernels.settings import Key, Pass, Settings, default_settings, forbidden, key_of
+from vigbench.ops.gla.kernels.settings import GlaSettings, Key, Pass, default_settings, forbidden, key_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Workload:
         """Its place in the tuned table."""
         return key_of(capability, DTYPES[self.precision], self.key_dim, self.value_dim, self.length, self.pass_)
 
-    def default(self, capability: str) -> Settings:
+    def default(self, capability: str) -> GlaSettings:
         """The settings to begin from."""
         return default_settings(capability, DTYPES[self.precision], self.pass_, self.key_dim)
 
-    def allows(self, capability: str, settings: Settings) -> bool:
+    def allows(self, capability: str, settings: GlaSettings) -> bool:
         """Whether no compiler is known to get these settings wrong."""
         return forbidden(settings, capability, DTYPES[self.precision], self.pass_) is None
 

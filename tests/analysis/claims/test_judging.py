@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analysis.claims.conftest import CPU, GPU, accuracy, case, claim, duel, frame
-from vigbench.analysis.claims import Verdict, judge_claims, load_claims
+from vigbench.analysis.claims import ClaimVerdict, judge_claims, load_claims
 from vigbench.analysis.claims.evidence import Amount
 from vigbench.analysis.claims.judging import verdict_on
 from vigbench.records.schema import Status
@@ -37,13 +37,13 @@ def test_speed_on_a_gpu_is_decided_by_a_duel(ratio: float, verdict: str) -> None
 
 def test_a_duel_counts_whichever_side_was_its_base() -> None:
     one, other = (judge(claim(), duels=[one]) for one in (duel(VIG, DEIT, 2.5), duel(DEIT, VIG, 1 / 2.5)))
-    assert one.verdict == other.verdict == Verdict.supported
+    assert one.verdict == other.verdict == ClaimVerdict.supported
     assert one.points[0].measured.value == pytest.approx(other.points[0].measured.value)
 
 
 def test_duels_that_contradict_each_other_leave_a_claim_open() -> None:
     judged = judge(claim(), duels=[duel(VIG, DEIT, 3.0), duel(VIG, DEIT, 1.2)])
-    assert judged.verdict == Verdict.open
+    assert judged.verdict == ClaimVerdict.open
     assert judged.points[0].measured.low < 1.2
     assert judged.points[0].measured.high > 3.0
 
@@ -61,13 +61,13 @@ def test_duels_that_contradict_each_other_leave_a_claim_open() -> None:
 )
 def test_a_duel_of_other_cases_decides_nothing(other: Any) -> None:
     judged = judge(claim(), duels=[other])
-    assert judged.verdict == Verdict.open
+    assert judged.verdict == ClaimVerdict.open
     assert judged.points[0].measured is None
 
 
 def test_a_run_alone_gives_a_ratio_but_no_verdict_on_speed() -> None:
     judged = judge(claim(), frame((VIG, {"latency_ms": 10.0}), (DEIT, {"latency_ms": 50.0})))
-    assert judged.verdict == Verdict.open
+    assert judged.verdict == ClaimVerdict.open
     assert "duel" in judged.reason
     assert "5x" in judged.beside_text
 
@@ -80,7 +80,7 @@ def test_a_cpu_decides_neither_speed_nor_memory_and_shows_its_own() -> None:
     )
     for quantity, text in (("latency_ms", "5x"), ("peak_memory_mib", "8x")):
         judged = judge(claim(quantity=quantity), numbers)
-        assert (judged.verdict, judged.reason) == (Verdict.open, "decided on a GPU")
+        assert (judged.verdict, judged.reason) == (ClaimVerdict.open, "decided on a GPU")
         assert judged.measured_text == ""
         assert CPU in judged.beside_text
         assert text in judged.beside_text
@@ -93,25 +93,25 @@ def test_memory_on_a_gpu_is_decided_by_a_run(form: str, published: float, text: 
         (VIG, {"latency_ms": 1.0, "peak_memory_mib": 50.0}), (DEIT, {"latency_ms": 1.0, "peak_memory_mib": 400.0})
     )
     judged = judge(memory, numbers)
-    assert (judged.verdict, judged.measured_text) == (Verdict.supported, text)
+    assert (judged.verdict, judged.measured_text) == (ClaimVerdict.supported, text)
     lacking = frame(
         (VIG, {"latency_ms": 1.0, "peak_memory_mib": 150.0}), (DEIT, {"latency_ms": 1.0, "peak_memory_mib": 400.0})
     )
-    assert judge(memory, lacking).verdict == Verdict.refuted
+    assert judge(memory, lacking).verdict == ClaimVerdict.refuted
 
 
 def test_a_side_that_ran_out_of_memory_is_named() -> None:
     memory = claim(quantity="peak_memory_mib")
     numbers = frame((VIG, {"latency_ms": 1.0, "peak_memory_mib": 50.0}), (DEIT, {"status": Status.out_of_memory}))
     judged = judge(memory, numbers)
-    assert judged.verdict == Verdict.open
+    assert judged.verdict == ClaimVerdict.open
     assert judged.reason == "deit_tiny_patch16_224@eager ended out of memory at 1024 px"
 
 
 def test_other_sides_stand_beside_and_decide_nothing() -> None:
     beside = [{"theirs": {"subject": "deit_tiny_patch16_224", "implementation": "sdpa"}}]
     judged = judge(claim(beside=beside), duels=[duel(VIG, DEIT, 2.5), duel(VIG, SDPA, 1.1)])
-    assert judged.verdict == Verdict.supported
+    assert judged.verdict == ClaimVerdict.supported
     assert judged.beside_text.startswith("against deit_tiny_patch16_224@sdpa: 1.1x")
     assert judged.beside_text.endswith("refuted")
 
@@ -130,7 +130,7 @@ def test_multiply_adds_are_judged_in_full_and_as_the_paper_counts() -> None:
         counted_share={"ours": 0.8},
     )
     judged = judge(flops, counts=COUNTS)
-    assert (judged.verdict, judged.measured_text, judged.device) == (Verdict.refuted, "4x", "any machine")
+    assert (judged.verdict, judged.measured_text, judged.device) == (ClaimVerdict.refuted, "4x", "any machine")
     assert judged.beside_text == "as the paper counts: 5x: supported"
     assert judged.holds_as_counted
 
@@ -151,7 +151,7 @@ def test_parameters_are_a_share_or_millions() -> None:
 def test_counts_come_from_records_too() -> None:
     flops = claim(quantity="gmacs", points=[{"resolution": 1024, "published": 4.0}])
     judged = judge(flops, frame((VIG, {"gmacs": 25.0}), (DEIT, {"gmacs": 100.0, "status": Status.out_of_memory})))
-    assert judged.verdict == Verdict.supported
+    assert judged.verdict == ClaimVerdict.supported
 
 
 @pytest.mark.parametrize(("images", "verdict"), [(50_000, "supported"), (100, "open")])
@@ -167,18 +167,18 @@ def test_accuracy_needs_all_of_imagenet(images: int, verdict: str) -> None:
 def test_a_claim_of_several_points_is_as_good_as_its_worst() -> None:
     several = claim(points=[{"resolution": px, "published": 2.0} for px in (512, 1024)])
     at_512 = [one.model_copy(update={"resolution": 512}) for one in (VIG, DEIT)]
-    assert judge(several, duels=[duel(VIG, DEIT, 2.5)]).verdict == Verdict.open
-    assert judge(several, duels=[duel(VIG, DEIT, 2.5), duel(*at_512, 3.0)]).verdict == Verdict.supported
+    assert judge(several, duels=[duel(VIG, DEIT, 2.5)]).verdict == ClaimVerdict.open
+    assert judge(several, duels=[duel(VIG, DEIT, 2.5), duel(*at_512, 3.0)]).verdict == ClaimVerdict.supported
     refuted = judge(several, duels=[duel(VIG, DEIT, 2.5), duel(*at_512, 1.0)])
-    assert (refuted.verdict, refuted.reason) == (Verdict.refuted, "at 512 px")
+    assert (refuted.verdict, refuted.reason) == (ClaimVerdict.refuted, "at 512 px")
 
 
 def test_each_device_that_knows_something_is_judged_on_its_own() -> None:
     here = {"batch_size": 1, "device": Device.cpu}
     duels = [duel(VIG, DEIT, 2.5), duel(VIG.model_copy(update=here), DEIT.model_copy(update=here), 1.5)]
     gpu, cpu = judge_claims(claims=[claim()], duels=duels)
-    assert (gpu.device, gpu.verdict) == (GPU, Verdict.supported)
-    assert (cpu.device, cpu.verdict) == (CPU, Verdict.open)
+    assert (gpu.device, gpu.verdict) == (GPU, ClaimVerdict.supported)
+    assert (cpu.device, cpu.verdict) == (CPU, ClaimVerdict.open)
     smoke = frame((case("resnet50", "default", resolution=64, **here), {"latency_ms": 1.0}))
     assert [one.device for one in judge_claims(smoke, claims=[claim()], duels=duels[:1])] == [GPU]
 
@@ -192,7 +192,7 @@ def test_a_verdict_is_what_every_number_of_the_interval_would_be(
     amount = Amount(value, value * (1 - spread), value * (1 + spread))
     ends = {verdict_on(one, published, Amount(x, x, x)) for x in (amount.low, amount.value, amount.high)}
     found = verdict_on(one, published, amount)
-    if found is not Verdict.open:
+    if found is not ClaimVerdict.open:
         assert ends == {found}
     elif sense != "equal":
         assert len(ends) == 2
@@ -200,14 +200,14 @@ def test_a_verdict_is_what_every_number_of_the_interval_would_be(
 
 def test_a_tie_is_not_less() -> None:
     less = claim(printed="less", tolerance=0, tolerance_percent=None, points=[{"resolution": 1024, "published": 1.0}])
-    assert verdict_on(less, 1.0, Amount(1.0, 1.0, 1.0)) is not Verdict.supported
-    assert verdict_on(less, 1.0, Amount(1.2, 1.1, 1.3)) is Verdict.supported
-    assert verdict_on(less, 1.0, Amount(0.8, 0.7, 0.9)) is Verdict.refuted
+    assert verdict_on(less, 1.0, Amount(1.0, 1.0, 1.0)) is not ClaimVerdict.supported
+    assert verdict_on(less, 1.0, Amount(1.2, 1.1, 1.3)) is ClaimVerdict.supported
+    assert verdict_on(less, 1.0, Amount(0.8, 0.7, 0.9)) is ClaimVerdict.refuted
 
 
 def test_more_evidence_for_a_claim_never_turns_its_verdict_around() -> None:
     verdicts = [judge(claim(), duels=[duel(VIG, DEIT, 1 + step / 10)]).verdict for step in range(20)]
-    order = [Verdict.refuted, Verdict.open, Verdict.supported]
+    order = [ClaimVerdict.refuted, ClaimVerdict.open, ClaimVerdict.supported]
     assert all(order.index(one) <= order.index(two) for one, two in pairwise(verdicts))
     assert set(verdicts) == set(order)
 
@@ -215,7 +215,7 @@ def test_more_evidence_for_a_claim_never_turns_its_verdict_around() -> None:
 def test_without_any_evidence_everything_but_counts_is_open() -> None:
     judged = judge_claims()
     assert [one.claim for one in judged] == list(load_claims())
-    assert {one.verdict for one in judged} == {Verdict.open}
+    assert {one.verdict for one in judged} == {ClaimVerdict.open}
 
 
 def test_an_interval_that_holds_the_spread_between_processes_is_not_widened_for_it_again() -> None:

@@ -15,7 +15,7 @@ from tests.ops.biwkv.inputs import CASES, assert_close, differentiated, doubled,
 from vigbench.ops import kernel_launch, registry
 from vigbench.ops.biwkv import bi_wkv, triton_fused
 from vigbench.ops.biwkv.reference import reference
-from vigbench.ops.biwkv.triton_fused import Settings
+from vigbench.ops.biwkv.triton_fused import BiwkvSettings
 
 ALLOWED = {torch.float32: 1e-6, torch.float16: 2e-3}
 CANCELLING = "steep keys against the decay"  # of 1e4: a float32 key has no more digits
@@ -32,7 +32,7 @@ def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks in the shortest sequences."""
     for name in ("FORWARD", "BACKWARD"):
-        monkeypatch.setattr(triton_fused, name, Settings(chunk=4, block=8, warps=1))
+        monkeypatch.setattr(triton_fused, name, BiwkvSettings(chunk=4, block=8, warps=1))
 
 
 def assert_as_defined(inputs: list[torch.Tensor], allowed: float) -> None:

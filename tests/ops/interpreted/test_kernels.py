@@ -18,7 +18,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states
 from vigbench.ops.gla.kernels import settings as kernel_settings
-from vigbench.ops.gla.kernels.settings import Settings
+from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 from vigbench.ops.gla.triton_recurrent import triton_recurrent
@@ -29,7 +29,7 @@ from vigbench.worker.workload import Workload
 IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
 SMALLEST_HALF = 6e-8  # below it float16 holds nothing
-SMALL = Settings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
+SMALL = GlaSettings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
 Operator = Callable[..., Tensor]
 MakeInputs = Callable[..., list[Tensor]]
 

@@ -18,12 +18,12 @@ from vigbench.models.vim import BidirectionalMamba
 from vigbench.ops import registry
 from vigbench.ops.scan import bidirectional_selective_scan
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.kernels.launch import Settings
-from vigbench.ops.scan.operator import Arguments
+from vigbench.ops.scan.kernels.launch import ScanSettings
+from vigbench.ops.scan.operator import ScanArguments
 from vigbench.ops.scan.reference import _backward, _forward
 from vigbench.subjects.catalog import fill_weights
 
-SMALL = Settings(chunk=4, elements=64, segment=2, warps=4)
+SMALL = ScanSettings(chunk=4, elements=64, segment=2, warps=4)
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
 
 
@@ -40,13 +40,13 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare(
-    inputs: list[Tensor | None], softplus: bool, reverse: bool, setting: Settings, dtype: torch.dtype
+    inputs: list[Tensor | None], softplus: bool, reverse: bool, setting: ScanSettings, dtype: torch.dtype
 ) -> dict[str, float]:
     tensors = [None if x is None else x.to(dtype) for x in inputs]
     u = tensors[0]
     assert u is not None
     grad = torch.randn(u.shape[1:], generator=torch.Generator().manual_seed(1)).to(dtype)
-    given_ = Arguments(*tensors, 0.5, softplus, reverse)  # type: ignore[arg-type]
+    given_ = ScanArguments(*tensors, 0.5, softplus, reverse)  # type: ignore[arg-type]
     found = [launch.forward(given_, setting), *launch.backward(grad, given_, setting)]
     assert all(x.dtype == dtype for x in found)
     exact = [*(None if x is None else x.double() for x in tensors), 0.5, softplus, reverse]
@@ -80,7 +80,7 @@ def test_one_direction(reverse: bool, optional: bool) -> None:
 
 
 @pytest.mark.parametrize("setting", [launch.FORWARD, launch.BACKWARD])
-def test_default_settings_at_the_shape_of_vim(setting: Settings) -> None:
+def test_default_settings_at_the_shape_of_vim(setting: ScanSettings) -> None:
     found = compare(sample("as initialised", Sizes(2, 1, 70, 20, 16)), True, False, setting, torch.float32)
     assert max(found.values()) <= 2e-6, found
 
@@ -92,19 +92,19 @@ SIZES = st.builds(Sizes, st.integers(1, 2), st.integers(1, 2), st.integers(1, 20
 @given(
     sizes=SIZES,
     setting=st.builds(
-        Settings, st.sampled_from([2, 4, 8]), st.sampled_from([16, 64, 256]), st.integers(1, 4), st.just(4)
+        ScanSettings, st.sampled_from([2, 4, 8]), st.sampled_from([16, 64, 256]), st.integers(1, 4), st.just(4)
     ),
 )
-def test_any_shape_and_setting(sizes: Sizes, setting: Settings) -> None:
+def test_any_shape_and_setting(sizes: Sizes, setting: ScanSettings) -> None:
     found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32)
     assert max(found.values()) <= 1e-4, (sizes, setting, found)  # as in scan/test_accuracy.py
 
 
 def test_the_same_bits_again_and_any_strides() -> None:
     inputs = sample("no initial bias", Sizes(2, 1, 9, 4, 4))
-    given_ = Arguments(*inputs, 0.5, True, False)  # type: ignore[arg-type]
+    given_ = ScanArguments(*inputs, 0.5, True, False)  # type: ignore[arg-type]
     strided = [x if x is None or i in (2, 5, 7) else x.mT.contiguous().mT for i, x in enumerate(inputs)]
-    again = Arguments(*strided, 0.5, True, False)  # type: ignore[arg-type]
+    again = ScanArguments(*strided, 0.5, True, False)  # type: ignore[arg-type]
     grad = torch.randn(1, 1, 4).expand(1, 9, 4)
     for other, d_out in ((given_, grad), (again, grad.contiguous())):
         assert torch.equal(launch.forward(given_, SMALL), launch.forward(other, SMALL))
@@ -115,15 +115,15 @@ def test_the_same_bits_again_and_any_strides() -> None:
 def test_double_precision_and_single_channels_are_refused() -> None:
     doubles = [x.double() for x in sample("no initial bias", Sizes(2, 1, 5, 4, 4)) if x is not None]
     with pytest.raises(ValueError, match=r"sum in float32: .* use torch_chunk"):
-        launch.forward(Arguments(*doubles, 0.5, True, False))
+        launch.forward(ScanArguments(*doubles, 0.5, True, False))
     single = sample("no initial bias", Sizes(2, 1, 5, 1, 4))
     with pytest.raises(ValueError, match="2 channels or more"):
-        launch.forward(Arguments(*single, 0.5, True, False))  # type: ignore[arg-type]
+        launch.forward(ScanArguments(*single, 0.5, True, False))  # type: ignore[arg-type]
 
 
 def test_slices_scan_as_elements_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What makes these tests quick is the interpreter's own scan."""
-    given_ = Arguments(*sample("no initial bias", Sizes(2, 1, 5, 2, 2)), 0.5, True, False)  # type: ignore[arg-type]
+    given_ = ScanArguments(*sample("no initial bias", Sizes(2, 1, 5, 2, 2)), 0.5, True, False)  # type: ignore[arg-type]
     in_slices = launch.forward(given_, SMALL)
     monkeypatch.undo()
     assert torch.equal(launch.forward(given_, SMALL), in_slices)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from vigbench.analysis.claims.judged import Judged, Verdict
+from vigbench.analysis.claims.judged import ClaimVerdict, Judged
 from vigbench.analysis.claims.judging import judge_claims
 from vigbench.analysis.claims.schema import Claim, load_claims
 from vigbench.analysis.claims.sources import read_sources
 from vigbench.analysis.claims.text import as_frame
 
-__all__ = ["Claim", "Judged", "Verdict", "check_claims", "judge_claims", "load_claims"]
+__all__ = ["Claim", "ClaimVerdict", "Judged", "check_claims", "judge_claims", "load_claims"]
 
 
 def check_claims(evidence: pd.DataFrame | str | Path | Iterable[str | Path]) -> pd.DataFrame:

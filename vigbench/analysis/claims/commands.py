@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
 from vigbench.suites.case import Device, Phase
 
 
-def command(claim: Claim, point: Point) -> str:
+def command(claim: Claim, point: ClaimPoint) -> str:
     """One line for a shell: a count, or on a GPU a duel, a run, or an evaluation of both checkpoints."""
     if claim.quantity.is_counted:
         return shlex.join(["vigbench", "claims", "--claim", claim.id])
@@ -23,7 +23,7 @@ def command(claim: Claim, point: Point) -> str:
     return shlex.join(["vigbench", "run", "--subject", subjects, "--implementation", chosen, *settings])
 
 
-def _size(claim: Claim, point: Point) -> list[str]:
+def _size(claim: Claim, point: ClaimPoint) -> list[str]:
     if point.length is None:
         return ["--resolution", str(point.resolution)]
     return ["--length", str(point.length), "--shape", str(claim.shape)]
@@ -35,7 +35,7 @@ def _setting(claim: Claim) -> list[str]:
     return [*words, "--device", Device.cuda.value]
 
 
-def _evaluate(side: Side, claim: Claim) -> str:
+def _evaluate(side: ClaimSide, claim: Claim) -> str:
     sizes = ",".join(str(point.resolution) for point in claim.points)
     words = ["vigbench", "evaluate", "--subject", side.subject, "--checkpoint", "FILE", "--data", "IMAGENET/val"]
     return shlex.join([*words, "--resolution", sizes])

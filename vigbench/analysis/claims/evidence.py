@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.claims.schema import Claim, Point, Quantity, Side
+from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
 from vigbench.analysis.curves import relative_error
 from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
@@ -56,7 +56,7 @@ class Evidence:
         """Batch size and precision in which a claim is looked at here."""
         return (1, Precision.float32) if self.device == Device.cpu else (claim.batch_size, claim.precision)
 
-    def amount(self, claim: Claim, side: Side, point: Point) -> Amount | None:
+    def amount(self, claim: Claim, side: ClaimSide, point: ClaimPoint) -> Amount | None:
         """What one side has of the claim's quantity, and how sure that is; None where it was not measured."""
         if claim.quantity is Quantity.top1_percent:
             return self._accuracy(side, point)
@@ -71,13 +71,13 @@ class Evidence:
         half = NORMAL_95 * relative_error(row, "latency_ms")
         return Amount(float(value), value * math.exp(-half), value * math.exp(half), "run")
 
-    def best_row(self, claim: Claim, side: Side, point: Point) -> Mapping[str, Any] | None:
+    def best_row(self, claim: Claim, side: ClaimSide, point: ClaimPoint) -> Mapping[str, Any] | None:
         """The fastest record that a side has there; one without a result if there is no other, None if none at all."""
         rows = [row for row in self._rows_at(side, point) if self._belongs(row, claim, side, point)]
         timed = [row for row in rows if row["status"] == Status.ok and not pd.isna(row["latency_ms"])]
         return min(timed, key=lambda row: row["latency_ms"]) if timed else next(iter(rows), None)
 
-    def duel(self, claim: Claim, ours: Side, theirs: Side, point: Point) -> Amount | None:
+    def duel(self, claim: Claim, ours: ClaimSide, theirs: ClaimSide, point: ClaimPoint) -> Amount | None:
         """Time of theirs over that of ours; of several duels the geometric mean, and their whole range."""
         found = []
         for duel in self.duels:
@@ -99,10 +99,10 @@ class Evidence:
             found.setdefault((row["subject"], _whole(row["resolution"]), _whole(row["length"])), []).append(row)
         return found
 
-    def _rows_at(self, side: Side, point: Point) -> Sequence[Mapping[str, Any]]:
+    def _rows_at(self, side: ClaimSide, point: ClaimPoint) -> Sequence[Mapping[str, Any]]:
         return self._index.get((side.subject, point.resolution, point.length), ())
 
-    def _belongs(self, row: Mapping[str, Any], claim: Claim, side: Side, point: Point) -> bool:
+    def _belongs(self, row: Mapping[str, Any], claim: Claim, side: ClaimSide, point: ClaimPoint) -> bool:
         batch_size, precision = self.setting(claim)
         chosen = row["implementation"]
         return (
@@ -117,25 +117,25 @@ class Evidence:
             and not any(row[flag] for flag in FLAGS)
         )
 
-    def _count(self, quantity: Quantity, side: Side, point: Point) -> Amount | None:
+    def _count(self, quantity: Quantity, side: ClaimSide, point: ClaimPoint) -> Amount | None:
         assert point.resolution is not None
         known = self.counts.get((side.subject, point.resolution), {})
         recorded = (row[quantity.value] for row in self._rows_at(side, point))
         value = known.get(quantity.value, next((one for one in recorded if one is not None and not pd.isna(one)), None))
         return None if value is None else Amount(float(value), float(value), float(value), "count")
 
-    def is_imagenet(self, claim: Claim, point: Point) -> bool:
+    def is_imagenet(self, claim: Claim, point: ClaimPoint) -> bool:
         """Whether the sides' evaluations have as many images as ImageNet-1K's validation set."""
         rows = [self._evaluated(side, point) for side in (claim.ours, claim.theirs) if side]
         return all(row is not None and row.images == IMAGENET_IMAGES for row in rows)
 
-    def _accuracy(self, side: Side, point: Point) -> Amount | None:
+    def _accuracy(self, side: ClaimSide, point: ClaimPoint) -> Amount | None:
         row = self._evaluated(side, point)
         if row is None:
             return None
         return Amount(row.top1_percent, row.top1_low_percent, row.top1_high_percent, "an evaluation")
 
-    def _evaluated(self, side: Side, point: Point) -> AccuracyRow | None:
+    def _evaluated(self, side: ClaimSide, point: ClaimPoint) -> AccuracyRow | None:
         assert point.resolution is not None
         rows = [one.at(point.resolution) for one in self.accuracies if one.subject == side.subject]
         return next((row for row in rows if row is not None), None)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vigbench.analysis.claims.evidence import Amount
-from vigbench.analysis.claims.schema import Claim, Form, Point, Quantity
+from vigbench.analysis.claims.schema import Claim, ClaimPoint, Form, Quantity
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     """What the numbers say of a claim."""
 
     supported = "supported"
@@ -30,7 +30,7 @@ class Beside:
 
     label: str
     amount: Amount
-    verdict: Verdict | None = None
+    verdict: ClaimVerdict | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class JudgedPoint:
         command: measures it again.
     """
 
-    point: Point
-    verdict: Verdict
+    point: ClaimPoint
+    verdict: ClaimVerdict
     reason: str
     measured: Amount | None
     beside: tuple[Beside, ...]
@@ -60,25 +60,25 @@ class Judged:
     points: tuple[JudgedPoint, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ClaimVerdict:
         """The worst of its points': refuted before open before supported."""
         found = {one.verdict for one in self.points}
-        return next(one for one in (Verdict.refuted, Verdict.open, Verdict.supported) if one in found)
+        return next(one for one in (ClaimVerdict.refuted, ClaimVerdict.open, ClaimVerdict.supported) if one in found)
 
     @property
     def reason(self) -> str:
         """Why it is open, or which points are refuted; empty for a supported claim."""
-        if self.verdict is Verdict.refuted:
-            wrong = [str(one.point.extent) for one in self.points if one.verdict is Verdict.refuted]
+        if self.verdict is ClaimVerdict.refuted:
+            wrong = [str(one.point.extent) for one in self.points if one.verdict is ClaimVerdict.refuted]
             return f"at {', '.join(wrong)} {self.points[0].point.unit}" if len(self.points) > 1 else ""
         return "; ".join(dict.fromkeys(one.reason for one in self.points if one.reason))
 
     @property
     def holds_as_counted(self) -> bool:
         """Whether it is refuted, but every refuted point supported in the paper's own way of counting."""
-        refuted = [one for one in self.points if one.verdict is Verdict.refuted]
+        refuted = [one for one in self.points if one.verdict is ClaimVerdict.refuted]
         return bool(self.claim.counted and refuted) and all(
-            any(other.verdict is Verdict.supported for other in one.beside) for one in refuted
+            any(other.verdict is ClaimVerdict.supported for other in one.beside) for one in refuted
         )
 
     @property
@@ -116,7 +116,7 @@ class Judged:
     @property
     def command(self) -> str:
         """Measures it again; of several points the first that is not decided."""
-        return next((one.command for one in self.points if one.verdict is Verdict.open), self.points[0].command)
+        return next((one.command for one in self.points if one.verdict is ClaimVerdict.open), self.points[0].command)
 
     def _at_points(self, texts: Sequence[str]) -> str:
         """`1.67x at 512, 3.99x at 1024 px`: the unit of sizes once."""
@@ -130,7 +130,7 @@ class Judged:
         return f"{parts} {pairs[0][1].unit}" + (f" ({unit.strip()})" if unit else "")
 
 
-def published_text(claim: Claim, point: Point) -> str:
+def published_text(claim: Claim, point: ClaimPoint) -> str:
     """The published number as the paper says it."""
     return claim.printed or _text_of(claim, Amount(point.published, point.published, point.published))
 

@@ -17,8 +17,18 @@ from vigbench.analysis.claims.evidence import (
     on_each_device,
     rows_of,
 )
-from vigbench.analysis.claims.judged import Beside, Judged, JudgedPoint, Verdict
-from vigbench.analysis.claims.schema import Claim, CountedShare, Form, Other, Point, Quantity, Sense, Side, load_claims
+from vigbench.analysis.claims.judged import Beside, ClaimVerdict, Judged, JudgedPoint
+from vigbench.analysis.claims.schema import (
+    Claim,
+    ClaimPoint,
+    ClaimSide,
+    CountedShare,
+    Form,
+    Other,
+    Quantity,
+    Sense,
+    load_claims,
+)
 from vigbench.records.accuracy import Accuracy
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
@@ -59,11 +69,11 @@ def judge_claims(
     return judged
 
 
-def _judged(claim: Claim, evidence: Evidence, judge: Callable[[Claim, Point, Evidence], JudgedPoint]) -> Judged:
+def _judged(claim: Claim, evidence: Evidence, judge: Callable[[Claim, ClaimPoint, Evidence], JudgedPoint]) -> Judged:
     return Judged(claim, evidence.device_name, tuple(judge(claim, point, evidence) for point in claim.points))
 
 
-def verdict_on(claim: Claim, published: float, measured: Amount) -> Verdict:
+def verdict_on(claim: Claim, published: float, measured: Amount) -> ClaimVerdict:
     """Whether the whole interval of what was measured fits, or none of it.
 
     With p the published number and t the claim's tolerance: at least p - t, at most p + t, or between both.
@@ -73,50 +83,50 @@ def verdict_on(claim: Claim, published: float, measured: Amount) -> Verdict:
     most = float("inf") if claim.sense is Sense.at_least else published + allowed
     strict = bool(claim.printed)  # `less` and `faster` do not hold for a tie
     if measured.low >= least and measured.high <= most and not (strict and published in (measured.low, measured.high)):
-        return Verdict.supported
-    return Verdict.refuted if measured.high < least or measured.low > most else Verdict.open
+        return ClaimVerdict.supported
+    return ClaimVerdict.refuted if measured.high < least or measured.low > most else ClaimVerdict.open
 
 
-def _judge_count(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
+def _judge_count(claim: Claim, point: ClaimPoint, evidence: Evidence) -> JudgedPoint:
     measured, again = _combined(evidence, claim, point), command(claim, point)
     if measured is None:
-        return JudgedPoint(point, Verdict.open, "no record has its count", None, (), again)
+        return JudgedPoint(point, ClaimVerdict.open, "no record has its count", None, (), again)
     return _decided(claim, point, measured, _as_the_paper_counts(claim, point, evidence), again)
 
 
-def _judge_accuracy(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
+def _judge_accuracy(claim: Claim, point: ClaimPoint, evidence: Evidence) -> JudgedPoint:
     measured, again = _combined(evidence, claim, point), command(claim, point)
     if measured is None:
-        return JudgedPoint(point, Verdict.open, _needs(claim), None, (), again)
+        return JudgedPoint(point, ClaimVerdict.open, _needs(claim), None, (), again)
     if not evidence.is_imagenet(claim, point):
         reason, elsewhere = f"needs the {IMAGENET_IMAGES:,} images of ImageNet-1K", Beside("on other images", measured)
-        return JudgedPoint(point, Verdict.open, reason, None, (elsewhere,), again)
+        return JudgedPoint(point, ClaimVerdict.open, reason, None, (elsewhere,), again)
     return _decided(claim, point, measured, (), again)
 
 
-def _judge_on_device(claim: Claim, point: Point, evidence: Evidence) -> JudgedPoint:
+def _judge_on_device(claim: Claim, point: ClaimPoint, evidence: Evidence) -> JudgedPoint:
     again = command(claim, point)
     measured = _compared(evidence, claim, claim.ours, claim.theirs, point)
     others = _others(evidence, claim, point)
     if evidence.device != Device.cuda:
         against = f", against {claim.theirs}" if claim.theirs and claim.theirs.label else ""
         here = [Beside(f"on {evidence.device_name}, batch 1{against}", measured)] if measured else []
-        return JudgedPoint(point, Verdict.open, "decided on a GPU", None, (*here, *others), again)
+        return JudgedPoint(point, ClaimVerdict.open, "decided on a GPU", None, (*here, *others), again)
     if measured is None:
-        return JudgedPoint(point, Verdict.open, _missing(evidence, claim, point), None, others, again)
+        return JudgedPoint(point, ClaimVerdict.open, _missing(evidence, claim, point), None, others, again)
     if claim.quantity is Quantity.latency_ms and measured.source == "run":
         hint = Beside("by cases minutes apart", measured)
-        return JudgedPoint(point, Verdict.open, "a ratio of speeds needs a duel", None, (hint, *others), again)
+        return JudgedPoint(point, ClaimVerdict.open, "a ratio of speeds needs a duel", None, (hint, *others), again)
     return _decided(claim, point, measured, others, again)
 
 
-def _decided(claim: Claim, point: Point, measured: Amount, beside: tuple[Beside, ...], again: str) -> JudgedPoint:
+def _decided(claim: Claim, point: ClaimPoint, measured: Amount, beside: tuple[Beside, ...], again: str) -> JudgedPoint:
     verdict = verdict_on(claim, point.published, measured)
-    reason = "the interval holds both" if verdict is Verdict.open else ""
+    reason = "the interval holds both" if verdict is ClaimVerdict.open else ""
     return JudgedPoint(point, verdict, reason, measured, beside, again)
 
 
-def _missing(evidence: Evidence, claim: Claim, point: Point) -> str:
+def _missing(evidence: Evidence, claim: Claim, point: ClaimPoint) -> str:
     """Why there is no number, in words."""
     for side in (claim.ours, claim.theirs):
         row = evidence.best_row(claim, side, point) if side else None
@@ -129,7 +139,7 @@ def _needs(claim: Claim) -> str:
     return f"needs {'both checkpoints' if claim.theirs else 'the checkpoint'} and ImageNet-1K"
 
 
-def _others(evidence: Evidence, claim: Claim, point: Point) -> tuple[Beside, ...]:
+def _others(evidence: Evidence, claim: Claim, point: ClaimPoint) -> tuple[Beside, ...]:
     found = []
     for other in claim.beside:
         ours, theirs = other.ours or claim.ours, other.theirs or claim.theirs
@@ -144,13 +154,13 @@ def _other_label(other: Other) -> str:
     return " ".join(f"{word} {side}" for word, side in sides.items() if side)
 
 
-def _as_the_paper_counts(claim: Claim, point: Point, evidence: Evidence) -> tuple[Beside, ...]:
+def _as_the_paper_counts(claim: Claim, point: ClaimPoint, evidence: Evidence) -> tuple[Beside, ...]:
     """The same number where the paper's way of counting is not the rule."""
     amount = _combined(evidence, claim, point, claim.counted_share) if claim.counted_share else None
     return (Beside("as the paper counts", amount, verdict_on(claim, point.published, amount)),) if amount else ()
 
 
-def _combined(evidence: Evidence, claim: Claim, point: Point, share: CountedShare | None = None) -> Amount | None:
+def _combined(evidence: Evidence, claim: Claim, point: ClaimPoint, share: CountedShare | None = None) -> Amount | None:
     share = share or CountedShare()
     ours = evidence.amount(claim, claim.ours, point)
     if claim.theirs is None:
@@ -161,7 +171,9 @@ def _combined(evidence: Evidence, claim: Claim, point: Point, share: CountedShar
     return _combine(claim, _scaled(ours, share.ours), _scaled(theirs, share.theirs))
 
 
-def _compared(evidence: Evidence, claim: Claim, ours: Side, theirs: Side | None, point: Point) -> Amount | None:
+def _compared(
+    evidence: Evidence, claim: Claim, ours: ClaimSide, theirs: ClaimSide | None, point: ClaimPoint
+) -> Amount | None:
     """A ratio from a duel where there is one, else from records."""
     assert theirs is not None
     if claim.quantity is Quantity.latency_ms and (ratio := evidence.duel(claim, ours, theirs, point)):

@@ -57,7 +57,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Side(_Frozen):
+class ClaimSide(_Frozen):
     """One of the two that a claim compares."""
 
     subject: str = Field(min_length=1)
@@ -76,8 +76,8 @@ class Side(_Frozen):
 class Other(_Frozen):
     """The same comparison with another side; shown beside, decides nothing."""
 
-    ours: Side | None = None
-    theirs: Side | None = None
+    ours: ClaimSide | None = None
+    theirs: ClaimSide | None = None
 
 
 class CountedShare(_Frozen):
@@ -87,7 +87,7 @@ class CountedShare(_Frozen):
     theirs: float = Field(1.0, gt=0)
 
 
-class Point(_Frozen):
+class ClaimPoint(_Frozen):
     """Where the claim says which number: models at a resolution, operators at a length."""
 
     resolution: int | None = Field(None, ge=1)
@@ -140,10 +140,10 @@ class Claim(_Frozen):
     quantity: Quantity
     form: Form
     sense: Sense
-    ours: Side
-    theirs: Side | None = None
+    ours: ClaimSide
+    theirs: ClaimSide | None = None
     beside: tuple[Other, ...] = ()
-    points: tuple[Point, ...] = Field(min_length=1)
+    points: tuple[ClaimPoint, ...] = Field(min_length=1)
     printed: str = ""
     tolerance: float | None = Field(None, ge=0)
     tolerance_percent: float | None = Field(None, ge=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.claims.judged import Judged, Verdict
+from vigbench.analysis.claims.judged import ClaimVerdict, Judged
 from vigbench.analysis.table import escape_markdown
 
 WIDTH, INDENT = 110, 11
@@ -21,7 +21,7 @@ HEADS = ("verdict", "claim", "published", "measured", "beside", "why", "measure 
 def summary(judged: Sequence[Judged]) -> str:
     """One sentence: how many claims have which verdict; on several devices a claim has several."""
     counts = Counter(one.verdict for one in judged)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    parts = [f"{counts[verdict]} {verdict}" for verdict in ClaimVerdict if counts[verdict]]
     turned = sum(one.holds_as_counted for one in judged)
     note = f" ({turned} of the refuted hold as their paper counts)" if turned else ""
     count = len({one.claim.id for one in judged})
@@ -40,7 +40,7 @@ def as_text(judged: Sequence[Judged]) -> str:
             for text in (_numbers(one), one.beside_text, _counted(one), _why(one), one.claim.note):
                 lines += _wrapped(text, INDENT)
             lines += [" " * INDENT + one.command, ""]  # never broken: it is there to be copied
-    waiting = any(one.verdict is Verdict.open and one.claim.quantity.needs_gpu for one in judged)
+    waiting = any(one.verdict is ClaimVerdict.open and one.claim.quantity.needs_gpu for one in judged)
     advice = ["To decide those about speed and memory, on a machine with a GPU: vigbench claims --measure"] * waiting
     return "\n".join([*lines, summary(judged), *advice])
 
@@ -146,7 +146,7 @@ def _counted(one: Judged) -> str:
 def _why(one: Judged) -> str:
     if not one.reason:
         return ""
-    return f"{one.verdict}: {one.reason}" if one.verdict is Verdict.open else f"{one.verdict} {one.reason}"
+    return f"{one.verdict}: {one.reason}" if one.verdict is ClaimVerdict.open else f"{one.verdict} {one.reason}"
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

@@ -1,1 +1,1 @@
-"""Where the time and the memory of one iteration go: by module, by operator, by kernel, against the device's roofs."""
+"""Where time and memory of one iteration go: by module, by operator, by kernel, against the device's ceilings."""

@@ -20,7 +20,7 @@ from vigbench.measure.memory import without_collection
 from vigbench.measure.path import events_of, one_profile
 from vigbench.measure.profile.counting import CountedCalls
 from vigbench.measure.profile.memory_use import MemoryUse, memory_use
-from vigbench.measure.profile.places import Place, places
+from vigbench.measure.profile.places import PlacedSpan, places
 from vigbench.measure.profile.ranges import ITERATION, class_names, module_ranges
 from vigbench.measure.profile.spans import Kernel, Span, attach_kernels, span_trees
 from vigbench.measure.profile.times import CostKey, Times, add_up
@@ -45,7 +45,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProfiledSubject:
     """What is profiled.
 
     Attributes:
@@ -96,7 +96,7 @@ class Profile:
         return busy_share(self.busy_s, self.plain_s) if self.busy_s and self.plain_s else None
 
 
-def profile_subject(subject: Subject, iterations: int, trace: Path) -> Profile:
+def profile_subject(subject: ProfiledSubject, iterations: int, trace: Path) -> Profile:
     """Profile `iterations` calls after one that nobody counts; one more for memory, one for FLOPs and bytes.
 
     Leaves no hook behind, and the model without gradients, or with new ones.
@@ -134,7 +134,7 @@ def profile_subject(subject: Subject, iterations: int, trace: Path) -> Profile:
     )
 
 
-def _count(subject: Subject) -> dict[CostKey, Count]:
+def _count(subject: ProfiledSubject) -> dict[CostKey, Count]:
     counter = CountedCalls()
     with module_ranges(subject.model, subject.device) as labels, _cpu_profile() as profiler, counter:
         _iterate(subject)
@@ -150,7 +150,7 @@ def _count(subject: Subject) -> dict[CostKey, Count]:
     return dict(counts)
 
 
-def _memory(subject: Subject) -> tuple[MemoryUse, dict[str, str]]:
+def _memory(subject: ProfiledSubject) -> tuple[MemoryUse, dict[str, str]]:
     """Memory, and shapes: noting them down would take as long as many small operators themselves."""
     subject.model.zero_grad(set_to_none=True)  # else freeing an earlier iteration's would hide this one's
     looking = _cpu_profile(profile_memory=True, record_shapes=True)
@@ -158,11 +158,11 @@ def _memory(subject: Subject) -> tuple[MemoryUse, dict[str, str]]:
         result = _iterate(subject)
     del result  # held until here, as whoever called the model would
     roots = span_trees(events_of(profiler), "CUDA" if subject.on_cuda else "CPU")
-    found: Sequence[Place] = list(places(roots, labels))
+    found: Sequence[PlacedSpan] = list(places(roots, labels))
     return memory_use(found, dict(labels)), _shapes(found)
 
 
-def _shapes(found: Sequence[Place]) -> dict[str, str]:
+def _shapes(found: Sequence[PlacedSpan]) -> dict[str, str]:
     longest: dict[str, Span] = {}
     for place in found:
         if place.operator is not None and place.starts[0]:
@@ -178,7 +178,7 @@ def _cpu_profile(**options: Any) -> Iterator[Any]:
         yield profiler
 
 
-def _profiled(subject: Subject, iterations: int) -> tuple[Any, list[float]]:
+def _profiled(subject: ProfiledSubject, iterations: int) -> tuple[Any, list[float]]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if subject.on_cuda else [])]
     wall_s = []
     subject.synchronize()
@@ -193,7 +193,7 @@ def _profiled(subject: Subject, iterations: int) -> tuple[Any, list[float]]:
     return profiler, wall_s
 
 
-def _iterate(subject: Subject) -> Any:
+def _iterate(subject: ProfiledSubject) -> Any:
     with _RecordFunctionFast(ITERATION):
         result = subject.call()
         subject.synchronize()

@@ -13,7 +13,7 @@ _WITHOUT_OPERATOR = (DISPATCH, OUTSIDE_OPERATORS)
 
 
 @dataclass(frozen=True)
-class Cost:
+class OperatorCost:
     """One operator in one group of modules, in one iteration.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Sum:
 
 def costs_of(
     times: Times, counts: Mapping[CostKey, Count], groups: Mapping[str, str], iterations: int
-) -> tuple[Cost, ...]:
+) -> tuple[OperatorCost, ...]:
     """All costs, largest first; their shares add up to 1.
 
     What happens outside of counted operators is one cost for the whole model.
@@ -107,10 +107,10 @@ def costs_of(
     return tuple(sorted(found, key=lambda cost: -cost.seconds))
 
 
-def _cost(key: CostKey, one: _Sum, total: int, iterations: int) -> Cost:
+def _cost(key: CostKey, one: _Sum, total: int, iterations: int) -> OperatorCost:
     _, backward, operator = key
     group, most = one.groups.most_common(1)[0]
-    return Cost(
+    return OperatorCost(
         group=group,
         operator=operator,
         backward=backward,

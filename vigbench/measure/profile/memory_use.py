@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from vigbench.measure.profile.places import Place
+from vigbench.measure.profile.places import PlacedSpan
 from vigbench.measure.profile.spans import MEMORY, Span
 
 
@@ -61,7 +61,7 @@ class MemoryUse:
         return max(self.moments, key=lambda one: one.live, default=None)
 
 
-def memory_use(found: Sequence[Place], module_ranges: dict[str, str]) -> MemoryUse:
+def memory_use(found: Sequence[PlacedSpan], module_ranges: dict[str, str]) -> MemoryUse:
     """Add up the allocations of one iteration.
 
     Args:

@@ -14,7 +14,7 @@ _BACKWARD_NODE = "autograd::engine::evaluate_function: "
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacedSpan:
     """A span in one iteration.
 
     Attributes:
@@ -50,7 +50,7 @@ def is_operator(name: str) -> bool:
     return "::" in name and " " not in name and not name.startswith(("autograd::", "torch::autograd::", "profiler::"))
 
 
-def places(roots: Sequence[Span], labels: Mapping[str, str], counted: Collection[str] = ()) -> Iterator[Place]:
+def places(roots: Sequence[Span], labels: Mapping[str, str], counted: Collection[str] = ()) -> Iterator[PlacedSpan]:
     """Every span of every iteration with its place, in the order of time; other threads come after the iteration's own.
 
     Args:
@@ -72,8 +72,8 @@ class _Finder:
         self.labels, self.counted = labels, frozenset(counted)
         self.forward: dict[tuple[int, int], tuple[str, ...]] = {}  # (thread, sequence) -> modules of the last operator
 
-    def inside(self, root: Span, iteration: int) -> Iterator[Place]:
-        start = Place(root, iteration, (OUTSIDE,), (), None, (False, False), backward=False)
+    def inside(self, root: Span, iteration: int) -> Iterator[PlacedSpan]:
+        start = PlacedSpan(root, iteration, (OUTSIDE,), (), None, (False, False), backward=False)
         waiting = [(root, start)]
         while waiting:
             span, parent = waiting.pop()
@@ -81,7 +81,7 @@ class _Finder:
             yield place
             waiting.extend((child, place) for child in reversed(span.children))
 
-    def _place(self, span: Span, parent: Place) -> Place:
+    def _place(self, span: Span, parent: PlacedSpan) -> PlacedSpan:
         modules, operators, counted, backward = parent.modules, parent.operators, parent.counted, parent.backward
         starts = (False, False)
         path = self.labels.get(span.name)
@@ -95,4 +95,4 @@ class _Finder:
             counted, starts = (span.name if first else counted), (True, first)
         if span.sequence >= 0 and not backward and span.name != MEMORY:
             self.forward[span.thread, span.sequence] = modules
-        return Place(span, parent.iteration, modules, operators, counted, starts, backward)
+        return PlacedSpan(span, parent.iteration, modules, operators, counted, starts, backward)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vigbench.measure.profile.places import Place
+from vigbench.measure.profile.places import PlacedSpan
 
 OUTSIDE_OPERATORS = "(outside operators)"  # Python between the operators, and autograd's engine
 DISPATCH = "(dispatch)"  # composite operators, apart from the operators that they call
@@ -77,7 +77,7 @@ class Times:
     outside: int = 0
 
 
-def add_up(found: Iterable[Place], module_ranges: Iterable[str], *, on_device: bool) -> Times:
+def add_up(found: Iterable[PlacedSpan], module_ranges: Iterable[str], *, on_device: bool) -> Times:
     """Add up the time of each span apart from what lies inside it.
 
     Args:
@@ -96,7 +96,7 @@ def add_up(found: Iterable[Place], module_ranges: Iterable[str], *, on_device: b
     return times
 
 
-def _add_to_modules(times: Times, place: Place, own: int, *, enters: bool, on_device: bool) -> None:
+def _add_to_modules(times: Times, place: PlacedSpan, own: int, *, enters: bool, on_device: bool) -> None:
     for path in dict.fromkeys(place.modules):
         times.modules[path].total += own
     module = times.modules[place.module]
@@ -110,7 +110,7 @@ def _add_to_modules(times: Times, place: Place, own: int, *, enters: bool, on_de
         module.forward += own
 
 
-def _add_to_operators(times: Times, place: Place, own: int) -> None:
+def _add_to_operators(times: Times, place: PlacedSpan, own: int) -> None:
     for name in dict.fromkeys(place.operators):
         times.operators[name].total += own
     if place.operator is None:
@@ -120,7 +120,7 @@ def _add_to_operators(times: Times, place: Place, own: int) -> None:
     operator.calls += place.starts[0]
 
 
-def _add_to_costs(times: Times, place: Place, own: int) -> None:
+def _add_to_costs(times: Times, place: PlacedSpan, own: int) -> None:
     name = place.counted or (DISPATCH if place.operators else OUTSIDE_OPERATORS)
     cost = times.costs[place.module, place.backward, name]
     cost.total += own

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from vigbench.measure.ceilings import Roofs
-from vigbench.measure.profile.costs import Cost
+from vigbench.measure.ceilings import Ceilings
+from vigbench.measure.profile.costs import OperatorCost
 from vigbench.measure.profile.places import BACKWARD, OUTSIDE
 from vigbench.measure.profile.times import OUTSIDE_OPERATORS
 
-BOUNDED_FROM = 0.5  # of a roof: from here on an operator counts as bounded by it
-FAR_BELOW, ABOVE = 0.25, 1.1  # of a roof
+BOUNDED_FROM = 0.5  # of a ceiling: from here on an operator counts as bounded by it
+FAR_BELOW, ABOVE = 0.25, 1.1  # of a ceiling
 MOST_OWN = 0.7  # of an operator's time, beyond which those inside it explain nothing
 LEAST_INSIDE = 0.05  # of an operator's time, to be named
 SHORT_CALL_S = 20e-6  # a call this short is about as long as its start
@@ -46,31 +46,33 @@ def kind_of(operator: str) -> str:
     return operator
 
 
-def largest_costs(costs: Sequence[Cost], roofs: Roofs, precision: str, *, on_cuda: bool, most: int = 5) -> list[str]:
+def largest_costs(
+    costs: Sequence[OperatorCost], ceilings: Ceilings, precision: str, *, on_cuda: bool, most: int = 5
+) -> list[str]:
     """A sentence for each of the largest costs.
 
     Args:
         costs: largest first.
-        roofs: of this device.
-        precision: whose matrix rate is the roof, or `tf32`.
+        ceilings: of this device.
+        precision: whose matrix rate is the ceiling, or `tf32`.
         on_cuda: whether times are those of kernels.
     """
     trains = any(cost.backward for cost in costs)
     of_what = "kernel time" if on_cuda else "time"
     return [
         f"{percent(cost.share)} of the {of_what} "
-        f"{_operator(cost, roofs, precision) if cost.is_operator else _between(cost, trains, on_cuda)}."
+        f"{_operator(cost, ceilings, precision) if cost.is_operator else _between(cost, trains, on_cuda)}."
         for cost in costs[:most]
     ]
 
 
-def _operator(cost: Cost, roofs: Roofs, precision: str) -> str:
+def _operator(cost: OperatorCost, ceilings: Ceilings, precision: str) -> str:
     kind, where = kind_of(cost.operator), where_in_words(cost.group)
     backward = "backward, " if cost.backward else ""
     calls = f"{backward}{cost.calls:,.0f} call{'s' * (round(cost.calls) != 1)}"
     what = f"{kind} ({where}, {calls})" if kind == cost.operator else f"{kind} ({cost.operator} {where}, {calls})"
     unknown = "" if cost.known else "; no formula gives its multiply-adds, which count as 0"
-    return f"goes to {what}, {_bound(cost, roofs, precision)}{unknown}"
+    return f"goes to {what}, {_bound(cost, ceilings, precision)}{unknown}"
 
 
 def where_in_words(group: str) -> str:
@@ -80,7 +82,7 @@ def where_in_words(group: str) -> str:
     return f"in {group}" if group else "in the model itself"
 
 
-def _between(cost: Cost, trains: bool, on_cuda: bool) -> str:
+def _between(cost: OperatorCost, trains: bool, on_cuda: bool) -> str:
     outside = cost.operator == OUTSIDE_OPERATORS
     if on_cuda:
         what = "goes to kernels that " + (
@@ -96,12 +98,12 @@ def _between(cost: Cost, trains: bool, on_cuda: bool) -> str:
     return what
 
 
-def _bound(cost: Cost, roofs: Roofs, precision: str) -> str:
+def _bound(cost: OperatorCost, ceilings: Ceilings, precision: str) -> str:
     if not cost.counted:
         return "which ran otherwise when FLOPs and bytes were counted, so that its rates are unknown"
     if not cost.moved and not cost.flops:
         return "which computes and moves nothing: all of it is the overhead of calls"
-    arithmetic, memory = shares_of_roofs(cost, roofs, precision)
+    arithmetic, memory = shares_of_ceilings(cost, ceilings, precision)
     rate = f"at {percent(arithmetic)} of this device's {precision} matrix rate"
     copy = f"{percent(memory)} of a copy's bandwidth"
     nearest = max(arithmetic, memory)
@@ -117,8 +119,8 @@ def _bound(cost: Cost, roofs: Roofs, precision: str) -> str:
     return f"at {copy}: bounded by memory"
 
 
-def _reason(cost: Cost) -> str:
-    """What the numbers say about an operator that is far from the roofs."""
+def _reason(cost: OperatorCost) -> str:
+    """What the numbers say about an operator that is far from the ceilings."""
     own = 1 - sum(share for _, share in cost.inside)
     if own <= MOST_OWN or (cost.calls_inside and not cost.operator.startswith("aten::")):
         between = [("between them", own)] if not cost.operator.startswith("aten::") else []
@@ -133,9 +135,9 @@ def _reason(cost: Cost) -> str:
     return ""
 
 
-def shares_of_roofs(cost: Cost, roofs: Roofs, precision: str) -> tuple[float, float]:
+def shares_of_ceilings(cost: OperatorCost, ceilings: Ceilings, precision: str) -> tuple[float, float]:
     """Achieved FLOPs over the matrix rate in this precision, and achieved bytes over a copy's bandwidth."""
-    return cost.tflop_per_s / roofs.product_tflop_per_s[precision], cost.gb_per_s / roofs.copy_gb_per_s
+    return cost.tflop_per_s / ceilings.product_tflop_per_s[precision], cost.gb_per_s / ceilings.copy_gb_per_s
 
 
 def _duration(seconds: float) -> str:

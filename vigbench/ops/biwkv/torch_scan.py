@@ -17,7 +17,7 @@ from vigbench.ops.biwkv.cost import chunked_macs
 from vigbench.ops.biwkv.operator import define_biwkv
 
 
-class Sums(NamedTuple):
+class DirectionSums(NamedTuple):
     """sum_i exp(L_ti - top_t) x_i over the tokens i on one side of t; top is float64, dimension 2 of x has two sums."""
 
     top: Tensor
@@ -31,8 +31,8 @@ class Means(NamedTuple):
     the sum of all weights relative to it; `own` the share of the token itself.
     """
 
-    past: Sums
-    future: Sums
+    past: DirectionSums
+    future: DirectionSums
     top: Tensor
     denominator: Tensor
     own: Tensor
@@ -85,7 +85,7 @@ def _means(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Means:
     return Means(past, future, top, denominator, own, torch.addcmul(numerator, own, v).div_(denominator))
 
 
-def _both_sides(w: Tensor, key: Tensor, *values: Tensor) -> tuple[Sums, Sums]:
+def _both_sides(w: Tensor, key: Tensor, *values: Tensor) -> tuple[DirectionSums, DirectionSums]:
     """For each token, two sums over the tokens before and over those after it; `key` is a token's own log-weight.
 
     Both walk the same way, through the sequence and through its mirror image, stacked.
@@ -100,7 +100,7 @@ def _both_sides(w: Tensor, key: Tensor, *values: Tensor) -> tuple[Sums, Sums]:
     tops, sums = _sums_before(keys, x, *_sums_before(chunk_keys, chunk_sums, *nothing))
     tops -= (w * (place - 1)).unsqueeze(2)
     (past, future), (x_past, x_future) = tops.unbind(2), sums.unbind(3)
-    return Sums(past, x_past), Sums(future.flip(0, 1), x_future.flip(0, 1))
+    return DirectionSums(past, x_past), DirectionSums(future.flip(0, 1), x_future.flip(0, 1))
 
 
 def _sums_before(key: Tensor, x: Tensor, first_key: Tensor, first_x: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 
 
-class Settings(NamedTuple):
+class BiwkvSettings(NamedTuple):
     """Tokens of a chunk, whose states fit a lane's registers; channels of a program, one a lane; its warps."""
 
     chunk: int
@@ -30,8 +30,8 @@ class Settings(NamedTuple):
     warps: int
 
 
-FORWARD = Settings(chunk=16, block=64, warps=2)
-BACKWARD = Settings(chunk=8, block=64, warps=2)
+FORWARD = BiwkvSettings(chunk=16, block=64, warps=2)
+BACKWARD = BiwkvSettings(chunk=8, block=64, warps=2)
 SIDES = 2
 
 
@@ -73,7 +73,7 @@ def _planned_backward(grad: Tensor, w: Tensor, u: Tensor, k: Tensor, v: Tensor) 
 class _Work:
     """Sizes of one call, and what its kernels share."""
 
-    def __init__(self, k: Tensor, settings: Settings) -> None:
+    def __init__(self, k: Tensor, settings: BiwkvSettings) -> None:
         self.batch, self.length, self.channels = k.shape
         self.settings = settings
         self.chunks = triton.cdiv(self.length, settings.chunk)

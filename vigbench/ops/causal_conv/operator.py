@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import Tensor
 
-from vigbench.ops.custom_operator import Backward, Cost, define_operator
+from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 
 SCHEMA = "Tensor x, Tensor weight, Tensor bias, bool channels_first"
 
 
 def define_causal_conv(name: str, forward: Callable[..., Tensor], backward: Backward) -> None:
     """An implementation as torch.ops.vigbench.conv_<name>."""
-    cost = Cost(_macs, _macs, _macs_backward, _macs_backward)
+    cost = CostFormulas(_macs, _macs, _macs_backward, _macs_backward)
     define_operator(f"conv_{name}", forward, backward, cost, SCHEMA, empty_result)
 
 

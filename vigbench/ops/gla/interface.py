@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, define, load_operator
-from vigbench.ops.gla.operator import Operator
+from vigbench.ops.gla.operator import GlaOperator
 from vigbench.ops.precision import DTYPES
 
 NATIVE_GATES = ("triton_fused",)  # compute gates from logits, or from low-rank activations, inside their kernels
@@ -130,8 +130,8 @@ def bidirectional_gla_low_rank(
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
 
 
-def _operator(implementation: str, *inputs: Tensor | None) -> Operator:
-    operator: Operator = load_operator("gla", selected_implementation(implementation, *inputs))
+def _operator(implementation: str, *inputs: Tensor | None) -> GlaOperator:
+    operator: GlaOperator = load_operator("gla", selected_implementation(implementation, *inputs))
     return operator
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.ops.custom_operator import Cost, define_operator
+from vigbench.ops.custom_operator import CostFormulas, define_operator
 from vigbench.ops.gla.cost import (
     chunk_macs,
     fused_macs_backward,
@@ -25,7 +25,7 @@ from vigbench.ops.gla.cost import (
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
 from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import Settings, settings_for
+from vigbench.ops.gla.kernels.settings import GlaSettings, settings_for
 from vigbench.ops.gla.operator import SCHEMA, define_gla
 from vigbench.ops.launch_plan import planned
 
@@ -46,7 +46,7 @@ def run_backward(
 
 @planned
 def _planned_forward(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, settings: Settings, gates: Callable[..., Gates], *given: Any
+    q: Tensor, k: Tensor, v: Tensor, scale: float, settings: GlaSettings, gates: Callable[..., Gates], *given: Any
 ) -> Tensor:
     return launch.forward(q, k, v, gates(*given), scale, settings)
 
@@ -58,7 +58,7 @@ def _planned_backward(
     k: Tensor,
     v: Tensor,
     scale: float,
-    settings: Settings,
+    settings: GlaSettings,
     gates: Callable[..., Gates],
     *given: Any,
 ) -> list[Tensor]:
@@ -123,13 +123,13 @@ define_operator(
     "gla_triton_fused_logits",
     _forward_logits,
     _backward_logits,
-    Cost(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
+    CostFormulas(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
     f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
 define_operator(
     "gla_triton_fused_low_rank",
     _forward_low_rank,
     _backward_low_rank,
-    Cost(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
+    CostFormulas(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
     "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
 )

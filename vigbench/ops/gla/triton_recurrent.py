@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels.tiles import Place, load_row, view
+from vigbench.ops.gla.kernels.tiles import GlaPlace, load_row, view
 from vigbench.ops.gla.operator import define_gla
 from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
@@ -29,7 +29,7 @@ def recurrence(
     keys = tl.arange(0, key_block)
     values = tl.program_id(0) * value_block + tl.arange(0, value_block)
     batch, head = (row // heads).to(tl.int64), row % heads
-    at = Place(batch, head, batch * 0, length, keys, keys < key_dim)
+    at = GlaPlace(batch, head, batch * 0, length, keys, keys < key_dim)
     first_out = out + (output * tl.num_programs(1) // heads + batch) * length * heads * value_dim + head * value_dim
     state = tl.zeros((key_block, value_block), dtype=tl.float32)
     for step in range(length):

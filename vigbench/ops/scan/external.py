@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.ops.scan.operator import Arguments
+from vigbench.ops.scan.operator import ScanArguments
 from vigbench.ops.scan.torch_chunk import torch_chunk
 
 
@@ -15,7 +15,7 @@ def mamba_ssm(*arguments: Any) -> Tensor:
     It wants channels before tokens in memory; what comes otherwise it copies. On the meta device, where costs are
     counted, torch_chunk's shapes and arithmetic stand for it.
     """
-    given = Arguments(*arguments)
+    given = ScanArguments(*arguments)
     if given.u.device.type == "meta":
         return torch_chunk(*given)
     outputs: list[Tensor] = []

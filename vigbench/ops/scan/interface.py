@@ -6,7 +6,7 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, load_operator
 from vigbench.ops.precision import DTYPES
-from vigbench.ops.scan.operator import Arguments, Operator
+from vigbench.ops.scan.operator import ScanArguments, ScanOperator
 
 
 def selective_scan(
@@ -45,7 +45,7 @@ def selective_scan(
     """
     u, delta, A, B, C = (x.unsqueeze(0) for x in (u, delta, A, B, C))
     D, delta_bias = (None if x is None else x.unsqueeze(0) for x in (D, delta_bias))
-    return _scan(Arguments(u, delta, A, B, C, D, z, delta_bias, 1.0, delta_softplus, reverse), implementation)
+    return _scan(ScanArguments(u, delta, A, B, C, D, z, delta_bias, 1.0, delta_softplus, reverse), implementation)
 
 
 def bidirectional_selective_scan(
@@ -68,18 +68,18 @@ def bidirectional_selective_scan(
     """
     if u.ndim != 4 or u.shape[0] != 2:
         raise ValueError(f"u is {tuple(u.shape)}: pass (2, batch, length, dim), the forward direction first")
-    return _scan(Arguments(u, delta, A, B, C, D, z, delta_bias, 0.5, delta_softplus, False), implementation)
+    return _scan(ScanArguments(u, delta, A, B, C, D, z, delta_bias, 0.5, delta_softplus, False), implementation)
 
 
-def _scan(given: Arguments, implementation: str) -> Tensor:
+def _scan(given: ScanArguments, implementation: str) -> Tensor:
     if autocasts(given.u.device.type):
         given = _of_one_dtype(given)
     _check(given)
-    operator: Operator = load_operator("scan", selected_implementation(implementation, *given[:8]))
+    operator: ScanOperator = load_operator("scan", selected_implementation(implementation, *given[:8]))
     return operator(*given)
 
 
-def _of_one_dtype(given: Arguments) -> Arguments:
+def _of_one_dtype(given: ScanArguments) -> ScanArguments:
     """Tokens' tensors in the widest of their dtypes."""
     u, delta, B, C, z = given.u, given.delta, given.B, given.C, given.z
     dtype = u.dtype
@@ -94,7 +94,7 @@ def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
     return dispatch.selected_implementation("scan", implementation, *inputs)
 
 
-def _check(given: Arguments) -> None:
+def _check(given: ScanArguments) -> None:
     u, delta, A, B, C, D, z, delta_bias, *_ = given
     if u.ndim != 4 or 0 in u.shape[2:] or A.shape[-1:] == (0,):
         raise ValueError(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vigbench.ops.precision import accumulation_dtype
-from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, Arguments, define_scan
+from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, ScanArguments, define_scan
 
 
 class _Direction(NamedTuple):
@@ -38,7 +38,7 @@ class _Direction(NamedTuple):
         return self.u.new_zeros(self.u.shape[0], *self.A.shape)
 
 
-def _directions(given: Arguments) -> Iterator[_Direction]:
+def _directions(given: ScanArguments) -> Iterator[_Direction]:
     dtype, tokens = accumulation_dtype(given.u.dtype), range(given.u.shape[2])
     for n, backward in enumerate(given.reverses()):
         raw = given.delta[n].to(dtype)
@@ -58,7 +58,7 @@ def _outputs(direction: _Direction) -> Tensor:
 
 
 def _forward(*arguments: Any) -> Tensor:
-    given = Arguments(*arguments)
+    given = ScanArguments(*arguments)
     out = _summed(list(_directions(given)), given.D)
     if given.z is not None:
         out = out * F.silu(given.z.to(out.dtype))
@@ -75,7 +75,7 @@ def _summed(directions: list[_Direction], D: Tensor | None) -> Tensor:
 
 
 def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
-    given = Arguments(*arguments)
+    given = ScanArguments(*arguments)
     directions = list(_directions(given))
     grad, d_z = given.scale * grad.to(directions[0].u.dtype), None
     if given.z is not None:

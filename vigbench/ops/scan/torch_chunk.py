@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vigbench.ops.scan.cost import chunk_macs, chunk_macs_backward
-from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, Arguments, define_scan
+from vigbench.ops.scan.operator import SOFTPLUS_THRESHOLD, ScanArguments, define_scan
 from vigbench.ops.scan.segments import Segments, scan_, scan_back_
 
 LOG2_E = 1 / math.log(2)  # exp2 is several times as fast as exp on a CPU
@@ -21,7 +21,7 @@ LOG2_E = 1 / math.log(2)  # exp2 is several times as fast as exp on a CPU
 class _Scan:
     """One call's inputs, in float32 (float64 for float64 inputs), and the quantities that all passes share."""
 
-    def __init__(self, given: Arguments) -> None:
+    def __init__(self, given: ScanArguments) -> None:
         self.given = given
         self.segments = Segments(given.u, given.B.shape[-1], given.reverses())
         self.A = self.segments.by_row(given.A.mT)  # (rows, state, dim)
@@ -67,7 +67,7 @@ class _Scan:
 
 
 def _forward(*arguments: Any) -> Tensor:
-    given = Arguments(*arguments)
+    given = ScanArguments(*arguments)
     out = _Scan(given).summed()
     if given.z is not None:
         out *= F.silu(given.z.to(out.dtype))
@@ -75,7 +75,7 @@ def _forward(*arguments: Any) -> Tensor:
 
 
 def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
-    given = Arguments(*arguments)
+    given = ScanArguments(*arguments)
     u, delta, _, B, C, _, z, _, scale, softplus, _ = given
     scan = _Scan(given)
     segments, entering = scan.segments, list[Tensor]()

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from vigbench.ops.scan.cost import triton_macs, triton_macs_backward
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.operator import Arguments, define_scan
+from vigbench.ops.scan.operator import ScanArguments, define_scan
 
 
 def _forward(*given: Any) -> Tensor:
-    return launch.forward(Arguments(*given))
+    return launch.forward(ScanArguments(*given))
 
 
 def _backward(grad: Tensor, *given: Any) -> list[Tensor]:
-    return launch.backward(grad, Arguments(*given))
+    return launch.backward(grad, ScanArguments(*given))
 
 
 triton_fused = define_scan("triton_fused", _forward, _backward, triton_macs, triton_macs_backward)

@@ -8,7 +8,7 @@ import triton.language as tl
 from vigbench.ops.biwkv.kernels.sums import (
     EMPTY,
     WITHOUT_BONUS,
-    Place,
+    BiwkvPlace,
     add,
     add_value,
     channels_if,
@@ -48,7 +48,7 @@ def _at_step(at, step, side):
     """The chunk that comes as number `step` on the way of that side's sums."""
     chunk = tl.where(side == 0, step, at.chunks - 1 - step)
     valid = channels_if(step < at.chunks, at)
-    return Place(at.batch, chunk, at.chunks, at.batches, at.channels, valid, at.dim)
+    return BiwkvPlace(at.batch, chunk, at.chunks, at.batches, at.channels, valid, at.dim)
 
 
 @triton.jit(do_not_specialize=["chunks"])

@@ -24,7 +24,7 @@ class Sums(NamedTuple):
     second: Any
 
 
-class Place(NamedTuple):
+class BiwkvPlace(NamedTuple):
     """Where a program works: a chunk of a sequence, and some channels."""
 
     batch: Any
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 def place_of(chunk, chunks, batch, batches, dim, block: tl.constexpr):
     """The program's channels are those of its second number in the grid."""
     channels = tl.program_id(1) * block + tl.arange(0, block)
-    return Place(batch.to(tl.int64), chunk, chunks, batches, channels, channels < dim, dim)
+    return BiwkvPlace(batch.to(tl.int64), chunk, chunks, batches, channels, channels < dim, dim)
 
 
 @triton.jit

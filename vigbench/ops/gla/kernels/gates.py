@@ -5,7 +5,7 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.tiles import View, dot, load_row, load_tile
+from vigbench.ops.gla.kernels.tiles import GlaView, dot, load_row, load_tile
 
 LOG_DECAY, LOGITS, LOW_RANK = "log_decay", "logits", "low_rank"
 
@@ -18,9 +18,9 @@ class Gate(NamedTuple):
     (heads, key_dim), as views without strides for the dimensions that they lack; else they are not read.
     """
 
-    x: View
-    weight: View
-    bias: View
+    x: GlaView
+    weight: GlaView
+    bias: GlaView
     normalizer: float
 
 

@@ -10,10 +10,10 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
 from vigbench.ops.gla.kernels.key_gradients import chunk_key_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
-from vigbench.ops.gla.kernels.settings import Settings
-from vigbench.ops.gla.kernels.states import States, carry_states, chunk_states
+from vigbench.ops.gla.kernels.settings import GlaSettings
+from vigbench.ops.gla.kernels.states import GlaStates, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
-from vigbench.ops.gla.kernels.variant import Variant
+from vigbench.ops.gla.kernels.variant import GlaVariant
 from vigbench.ops.precision import refuse_float64
 
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
@@ -51,7 +51,7 @@ def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -
     return Gates(LOW_RANK, forward, backward)
 
 
-def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings) -> Tensor:
+def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: GlaSettings) -> Tensor:
     """scale * (sum over the directions that `gates` has), (batch, length, heads, value_dim), dtype of v."""
     refuse_float64(v, "use torch_chunk")
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
@@ -64,7 +64,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, setting
 
 
 def backward(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: Settings
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: GlaSettings
 ) -> list[Tensor]:
     """Gradients of q, k, v and of the log-decays or logits of each direction there is, in the dtypes of the inputs.
 
@@ -100,7 +100,7 @@ def backward(
 class _Work:
     """Sizes of one call, and what its kernels share."""
 
-    def __init__(self, q: Tensor, v: Tensor, gates: Gates, settings: Settings) -> None:
+    def __init__(self, q: Tensor, v: Tensor, gates: Gates, settings: GlaSettings) -> None:
         self.batch, self.length, self.heads, key_dim = q.shape
         self.settings = settings
         self.chunks = triton.cdiv(self.length, settings.chunk)
@@ -112,7 +112,7 @@ class _Work:
         value_dim = v.shape[-1]
         key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
         rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
-        self.variant = Variant(
+        self.variant = GlaVariant(
             key_dim=key_dim,
             value_dim=value_dim,
             key_block=key_block,
@@ -131,17 +131,17 @@ class _Work:
         self.state_tiles = self.heads * self.variant.key_blocks * self.variant.value_blocks
         self.device, self.dtype = v.device, v.dtype
 
-    def states(self, k: Tensor, v: Tensor, adjoint: bool) -> States:
+    def states(self, k: Tensor, v: Tensor, adjoint: bool) -> GlaStates:
         """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
         variant, settings = self.variant, self.settings
         directions = variant.forward + variant.backward
         lead = (directions, self.batch, self.heads)
         tile = (variant.key_dim, variant.value_dim)
         chunks = self._empty((*lead, self.chunks, *tile), self.dtype)
-        states, ends, end_decays = States(chunks, chunks, chunks), chunks, chunks
+        states, ends, end_decays = GlaStates(chunks, chunks, chunks), chunks, chunks
         if variant.segmented:
             decays = self._empty((*lead, self.chunks, variant.key_dim), torch.float32)
-            states = States(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
+            states = GlaStates(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
             ends = self._empty((*lead, self.segments, *tile), torch.float32)
             end_decays = self._empty((*lead, self.segments, variant.key_dim), torch.float32)
         self.start(
@@ -163,7 +163,7 @@ class _Work:
         return states
 
     def outputs(
-        self, q: Tensor, k: Tensor, v: Tensor, states: States, out: Tensor, scale: float, adjoint: bool
+        self, q: Tensor, k: Tensor, v: Tensor, states: GlaStates, out: Tensor, scale: float, adjoint: bool
     ) -> None:
         """What is read from the states; with `adjoint`, from their gradients, see `outputs.py`."""
         self.start(

@@ -15,7 +15,7 @@ WARP_GROUP_ROWS = 64
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
 
 
-class Settings(NamedTuple):
+class GlaSettings(NamedTuple):
     """Settings of one pass.
 
     Attributes:
@@ -56,7 +56,7 @@ def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, le
 @lru_cache(maxsize=1024)
 def settings_for(
     device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass
-) -> Settings:
+) -> GlaSettings:
     """The tuned settings, or the default ones for a device or shape that nobody has tuned for, or tuned wrongly."""
     capability = capability_of(device)
     tuned = tuned_table().get(key_of(capability, dtype, key_dim, value_dim, length, pass_))
@@ -65,28 +65,30 @@ def settings_for(
     return tuned
 
 
-class Row(NamedTuple):
+class TunedRow(NamedTuple):
     """One row of the table: settings, and on what and how fast they were measured."""
 
-    settings: Settings
+    settings: GlaSettings
     measured: dict[str, Any]
 
 
 @lru_cache
-def tuned_table() -> dict[Key, Settings]:
+def tuned_table() -> dict[Key, GlaSettings]:
     """What `vigbench tune` found, from the table in this package."""
     return {key: row.settings for key, row in parse_rows(TABLE.read_text("utf-8")).items()}
 
 
-def parse_rows(text: str) -> dict[Key, Row]:
+def parse_rows(text: str) -> dict[Key, TunedRow]:
     """A tuned table from its JSON. ValueError where it is not one."""
     try:
-        return {Key(**row["key"]): Row(Settings(**row["settings"]), row["measured"]) for row in json.loads(text)}
+        return {
+            Key(**row["key"]): TunedRow(GlaSettings(**row["settings"]), row["measured"]) for row in json.loads(text)
+        }
     except (TypeError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"This is not a tuned table ({error}): write one with vigbench tune --out FILE.") from error
 
 
-def format_rows(rows: dict[Key, Row]) -> str:
+def format_rows(rows: dict[Key, TunedRow]) -> str:
     """The JSON of a tuned table, one row a line."""
     lines = (
         json.dumps({"key": key._asdict(), "settings": row.settings._asdict(), "measured": row.measured})
@@ -95,19 +97,19 @@ def format_rows(rows: dict[Key, Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
-def default_settings(capability: str, dtype: torch.dtype, pass_: Pass, key_dim: int = VIG_KEY_DIM) -> Settings:
+def default_settings(capability: str, dtype: torch.dtype, pass_: Pass, key_dim: int = VIG_KEY_DIM) -> GlaSettings:
     """Settings for any shape that `forbidden` allows; on capability 8.0, 9.0 and 10.0 they compile without spills."""
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
-        return Settings(16, 16, 32, 16, 8, 1, 8, 1)
+        return GlaSettings(16, 16, 32, 16, 8, 1, 8, 1)
     hopper = capability.startswith("9.")
     if pass_ == "backward":  # elsewhere, and in float16, chunks of 32 spill a few registers
-        return Settings(32 if hopper and dtype == torch.bfloat16 else 16, 16, 16, 16, 4, 2, 4, 1)
+        return GlaSettings(32 if hopper and dtype == torch.bfloat16 else 16, 16, 16, 16, 4, 2, 4, 1)
     if hopper:  # several blocks of 32 keys spill
-        return Settings(64, 32 if key_dim <= VIG_KEY_DIM else 16, 64, 8, 4, 2, 4, 1)
-    return Settings(32, 16, 64, 16, 4, 2, 8, 1)
+        return GlaSettings(64, 32 if key_dim <= VIG_KEY_DIM else 16, 64, 8, 4, 2, 4, 1)
+    return GlaSettings(32, 16, 64, 16, 4, 2, 8, 1)
 
 
-def forbidden(settings: Settings, capability: str, dtype: torch.dtype, pass_: Pass) -> str | None:
+def forbidden(settings: GlaSettings, capability: str, dtype: torch.dtype, pass_: Pass) -> str | None:
     """Why compilers are known or suspected to get these settings wrong; None where they are not.
 
     Tiles of 64 rows are multiplied asynchronously by whole warp groups on Hopper (capability 9) and by one warp on

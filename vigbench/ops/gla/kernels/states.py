@@ -12,11 +12,11 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
-from vigbench.ops.gla.kernels.tiles import Place, dot, load_tile, place_of, zeros, zeros_row
+from vigbench.ops.gla.kernels.tiles import GlaPlace, dot, load_tile, place_of, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
 
-class States(NamedTuple):
+class GlaStates(NamedTuple):
     """States of the directions there are, the forward one first; all tensors contiguous.
 
     `chunks`, (directions, batch, heads, chunks, key_dim, value_dim): what enters each chunk from its own segment.
@@ -92,7 +92,7 @@ def _step(
     else:  # of the tokens after each one: read where they are, not subtracted, so that any decay stays exact
         rows = at.rows + 1 if to_end else at.rows - 1
         valid = (rows < variant.chunk) & (rows >= 0) & (at.start + rows < at.length)
-        g = load_log_decays(gate, Place(at.batch, at.head, at.start, at.length, rows, valid), keys, variant)
+        g = load_log_decays(gate, GlaPlace(at.batch, at.head, at.start, at.length, rows, valid), keys, variant)
         total = tl.sum(g, 0) + load_log_decay(gate, at, 0 if to_end else variant.chunk - 1, keys, variant)
     weighted = load_tile(k, at, keys, variant.key_dim).to(tl.float32) * tl.exp(tl.cumsum(g, 0, reverse=to_end))
     v_tile = load_tile(v, at, values, variant.value_dim)

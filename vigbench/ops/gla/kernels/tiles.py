@@ -9,7 +9,7 @@ from torch import Tensor
 from vigbench.ops.kernel_launch import in_place
 
 
-class View(NamedTuple):
+class GlaView(NamedTuple):
     """A (batch, length, heads, dim) tensor and its strides in elements; that of dim is 1."""
 
     data: Tensor
@@ -18,7 +18,7 @@ class View(NamedTuple):
     head: int
 
 
-class Place(NamedTuple):
+class GlaPlace(NamedTuple):
     """Where a program works: tokens `start + rows` of one head; those that are not `valid` read as zero."""
 
     batch: Any
@@ -29,10 +29,10 @@ class Place(NamedTuple):
     valid: Any
 
 
-def view(x: Tensor) -> View:
+def view(x: Tensor) -> GlaView:
     """`x` as kernels take it, see `kernel_launch.in_place`."""
     x, strides = in_place(x)
-    return View(x, *strides)
+    return GlaView(x, *strides)
 
 
 @triton.jit
@@ -51,7 +51,7 @@ def zeros_row(columns: tl.constexpr):
 def place_of(batch, head, chunk, length, variant: tl.constexpr):
     """All tokens of a chunk; 64-bit where offsets may exceed 2^31 elements."""
     start, rows = chunk.to(tl.int64) * variant.chunk, tl.arange(0, variant.chunk)
-    return Place(batch.to(tl.int64), head, start, length, rows, start + rows < length)
+    return GlaPlace(batch.to(tl.int64), head, start, length, rows, start + rows < length)
 
 
 @triton.jit

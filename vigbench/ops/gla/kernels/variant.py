@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 
-class Variant(NamedTuple):
+class GlaVariant(NamedTuple):
     """Sizes and switches of one compiled kernel.
 
     Attributes:

@@ -14,8 +14,8 @@ from vigbench.ops.scan.kernels.states import blocks, load_state
 from vigbench.ops.scan.kernels.tiles import (
     LOG2_E,
     THRESHOLD,
-    Place,
-    View,
+    ScanPlace,
+    ScanView,
     at_matrix,
     load_channels,
     load_gradient,
@@ -39,13 +39,13 @@ class Gradients(NamedTuple):
     chunks, directions, dim[, state]), all parts of sums, float32.
     """
 
-    u: View
-    delta: View
+    u: ScanView
+    delta: ScanView
     A: Tensor
-    B: View
-    C: View
+    B: ScanView
+    C: ScanView
     D: Tensor
-    z: View
+    z: ScanView
     bias: Tensor
 
 
@@ -80,7 +80,7 @@ def _direction(
     decayed = tl.exp2(step[:, :, None] * log2_decay[None, :, :]) * before
     after = decayed + (step * u)[:, :, None] * B[:, None, :]
     out = tl.sum(after * C[:, None, :], 2)
-    share = Place(
+    share = ScanPlace(
         tl.program_id(0) * directions + at.direction, at.batch, at.start, at.rows, at.valid, at.channels, at.states
     )
     store_states(grads.C, share, tl.sum(after * d_out[:, :, None], 1), variant)

@@ -11,12 +11,12 @@ from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
 from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
 from vigbench.ops.scan.kernels.outputs import scan_outputs
-from vigbench.ops.scan.kernels.states import States, carry_states, scan_states
-from vigbench.ops.scan.kernels.tiles import Inputs, Variant, View, view
-from vigbench.ops.scan.operator import Arguments
+from vigbench.ops.scan.kernels.states import ScanStates, carry_states, scan_states
+from vigbench.ops.scan.kernels.tiles import Inputs, ScanVariant, ScanView, view
+from vigbench.ops.scan.operator import ScanArguments
 
 
-class Settings(NamedTuple):
+class ScanSettings(NamedTuple):
     """How one pass is launched.
 
     Attributes:
@@ -32,14 +32,15 @@ class Settings(NamedTuple):
     warps: int
 
 
-FORWARD = Settings(chunk=32, elements=8192, segment=8, warps=8)
-FORWARD_WIDE = Settings(chunk=16, elements=4096, segment=16, warps=8)  # more states than Vim's: else registers spill
-BACKWARD = Settings(chunk=16, elements=4096, segment=16, warps=8)
+FORWARD = ScanSettings(chunk=32, elements=8192, segment=8, warps=8)
+# for more states than Vim's: with larger chunks registers spill
+FORWARD_WIDE = ScanSettings(chunk=16, elements=4096, segment=16, warps=8)
+BACKWARD = ScanSettings(chunk=16, elements=4096, segment=16, warps=8)
 VIM_STATES = 16
 LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; with few states more would spill
 
 
-def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
+def forward(given: ScanArguments, settings: ScanSettings | None = None) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
     refuse_float64(given.u, "use torch_chunk")
     return _planned_forward(*given, settings or (FORWARD if given.A.shape[-1] <= VIM_STATES else FORWARD_WIDE))
@@ -47,7 +48,7 @@ def forward(given: Arguments, settings: Settings | None = None) -> Tensor:
 
 @planned
 def _planned_forward(*inputs: Any) -> Tensor:
-    given, settings = Arguments(*inputs[:-1]), inputs[-1]
+    given, settings = ScanArguments(*inputs[:-1]), inputs[-1]
     out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
     if out.numel() == 0:
         return out
@@ -60,7 +61,7 @@ def _planned_forward(*inputs: Any) -> Tensor:
     return out
 
 
-def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> list[Tensor]:
+def backward(grad: Tensor, given: ScanArguments, settings: ScanSettings = BACKWARD) -> list[Tensor]:
     """Gradients of the tensors given, in their order and dtypes."""
     refuse_float64(given.u, "use torch_chunk")
     if given.u.numel() == 0:
@@ -76,13 +77,13 @@ def backward(grad: Tensor, given: Arguments, settings: Settings = BACKWARD) -> l
 
 
 @planned
-def _planned_backward(grad: Tensor, settings: Settings, *inputs: Any) -> list[Tensor]:
+def _planned_backward(grad: Tensor, settings: ScanSettings, *inputs: Any) -> list[Tensor]:
     """Gradients of u and delta, parts of those of A, D and delta_bias, of B and C, and that of z where there is one.
 
     Parts are float32: of A (parts, directions, dim, state), the next two without states, the last two of
     (blocks * directions, batch, length, state).
     """
-    given = Arguments(*inputs)
+    given = ScanArguments(*inputs)
     d_u, d_delta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (given.u, given.delta))
     d_z = None if given.z is None else torch.empty(given.z.shape, dtype=given.z.dtype, device=given.z.device)
     work = _Work(given, settings)
@@ -106,7 +107,7 @@ def _planned_backward(grad: Tensor, settings: Settings, *inputs: Any) -> list[Te
 class _Work:
     """Sizes of one call, and what its kernels share."""
 
-    def __init__(self, given: Arguments, settings: Settings) -> None:
+    def __init__(self, given: ScanArguments, settings: ScanSettings) -> None:
         self.directions, self.batch, self.length, dim = given.u.shape
         self.settings, self.device, self.scale = settings, given.u.device, given.scale
         state = given.A.shape[-1]
@@ -117,7 +118,7 @@ class _Work:
         self.chunks = triton.cdiv(self.length, settings.chunk)
         self.segment = min(settings.segment, self.chunks)
         self.segments = triton.cdiv(self.chunks, self.segment)
-        self.variant = Variant(
+        self.variant = ScanVariant(
             dim=dim,
             state=state,
             dim_block=dim_block,
@@ -144,13 +145,13 @@ class _Work:
             A if given.delta_bias is None else given.delta_bias.contiguous(),
         )
 
-    def states(self, grad: View, adjoint: bool) -> States:
+    def states(self, grad: ScanView, adjoint: bool) -> ScanStates:
         """What enters each chunk, or the gradient of what leaves it."""
         lead, tile = (self.directions, self.batch), (self.variant.dim, self.variant.state)
         chunks = self.empty(*lead, self.chunks, *tile)
-        states, ends, end_steps = States(chunks, chunks, chunks), chunks, chunks
+        states, ends, end_steps = ScanStates(chunks, chunks, chunks), chunks, chunks
         if self.variant.segmented:
-            states = States(
+            states = ScanStates(
                 chunks,
                 self.empty(*lead, self.chunks, self.variant.dim),
                 self.empty(*lead, self.segments, *tile),

@@ -24,7 +24,7 @@ from vigbench.ops.scan.kernels.tiles import (
 )
 
 
-class States(NamedTuple):
+class ScanStates(NamedTuple):
     """States of the directions there are, float32, contiguous.
 
     `chunks`, (directions, batch, chunks, dim, state): what enters each chunk from its own segment. `steps`,

@@ -13,7 +13,7 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 THRESHOLD = tl.constexpr(SOFTPLUS_THRESHOLD)
 
 
-class View(NamedTuple):
+class ScanView(NamedTuple):
     """A (directions, batch, length, channels) tensor and its strides in elements; that of channels is 1."""
 
     data: Tensor
@@ -23,19 +23,19 @@ class View(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a scan reads; D, z and delta_bias are any tensor where there is none (`Variant` says so)."""
+    """What a scan reads; D, z and delta_bias are any tensor where there is none (`ScanVariant` says so)."""
 
-    u: View
-    delta: View
+    u: ScanView
+    delta: ScanView
     A: Tensor  # (directions, dim, state), contiguous, as are the next two
-    B: View
-    C: View
+    B: ScanView
+    C: ScanView
     D: Tensor  # (directions, dim)
-    z: View
+    z: ScanView
     bias: Tensor
 
 
-class Variant(NamedTuple):
+class ScanVariant(NamedTuple):
     """What a kernel is compiled for: sizes and switches.
 
     Attributes:
@@ -61,7 +61,7 @@ class Variant(NamedTuple):
     segmented: bool
 
 
-class Place(NamedTuple):
+class ScanPlace(NamedTuple):
     """Where a program works: tokens `start + rows` of a direction of a sequence; what is not `valid` reads as zero."""
 
     direction: Any
@@ -73,17 +73,17 @@ class Place(NamedTuple):
     states: Any
 
 
-def view(x: Tensor) -> View:
+def view(x: Tensor) -> ScanView:
     """`x`, (directions, batch, length, channels), as kernels take it, see `kernel_launch.in_place`."""
     x, strides = in_place(x)
-    return View(x, *strides)
+    return ScanView(x, *strides)
 
 
 @triton.jit
 def place_of(direction, batch, chunk, length, channels, states, variant: tl.constexpr):
     """All tokens of a chunk; 64-bit where offsets may exceed 2^31 elements."""
     start, rows = chunk.to(tl.int64) * variant.chunk, tl.arange(0, variant.chunk)
-    return Place(direction, batch.to(tl.int64), start, rows, start + rows < length, channels, states)
+    return ScanPlace(direction, batch.to(tl.int64), start, rows, start + rows < length, channels, states)
 
 
 @triton.jit
@@ -91,7 +91,7 @@ def moved(at, by: tl.constexpr, length, variant: tl.constexpr):
     """The tokens `by` further on, as far as they belong to the chunk."""
     rows = at.rows + by
     valid = (rows >= 0) & (rows < variant.chunk) & (at.start + rows < length)
-    return Place(at.direction, at.batch, at.start, rows, valid, at.channels, at.states)
+    return ScanPlace(at.direction, at.batch, at.start, rows, valid, at.channels, at.states)
 
 
 @triton.jit
