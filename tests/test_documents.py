@@ -10,7 +10,7 @@ from vigbench.measure.adamw_rule import TERM_ROUNDINGS
 from vigbench.measure.ceilings import COPY_BYTES, MOST_TRIAL_S, PRODUCT_SIDE
 from vigbench.measure.closed_form import ALLOWED_DIFFERENCE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
-from vigbench.measure.correctness import GRADIENT_TOLERANCE, OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE, TOLERANCE
+from vigbench.measure.correctness import OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE
 from vigbench.measure.cuda_graph import WARMUP_CALLS
 from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SPIN_S
 from vigbench.measure.energy import MIN_ENERGY_S
@@ -25,11 +25,12 @@ from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.stats import crossover, growth_law
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
+from vigbench.subjects.image import LARGEST_GRADIENT_PX, LARGEST_PX
+from vigbench.subjects.operators import LONGEST
+from vigbench.subjects.task import Task
 from vigbench.suites.case import Device, Phase
 from vigbench.suites.planner import MOST_SAMPLING_S
 from vigbench.worker.check_call import VISIBLE_LEARNING_RATE
-from vigbench.worker.check_model import LARGEST_GRADIENT_PX, LARGEST_PX
-from vigbench.worker.check_operator import LONGEST
 from vigbench.worker.contest import REFRESH_BELOW_S
 from vigbench.worker.main import MEMORY_SHARE
 from vigbench.worker.measure_case import PARTS_SHARE
@@ -94,12 +95,12 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"with {PARTS_SHARE:.0%} of the case's sampling time",
     ):
         assert sentence in MEASUREMENT, sentence
-    assert GRADIENT_TOLERANCE == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
+    assert Task.gradient_tolerance == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
     for operator, allowed in OPERATOR_TOLERANCE.items():
         values = " | ".join(f"{allowed[precision]:.0e}" for precision in ("float32", "bfloat16", "float16", "float64"))
         assert f"| {operator} | {values} |" in MEASUREMENT, operator
     assert f"are allowed {GATE_SLACK} times that, and `fla` in float32 {TF32_TOLERANCE:.0e}" in MEASUREMENT
-    assert TOLERANCE == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+    assert Task.tolerance == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 def test_the_parameters_of_laws_claims_and_profiles_stand_there_too() -> None:

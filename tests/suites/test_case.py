@@ -43,8 +43,6 @@ def test_a_series_goes_over_length_and_keeps_the_shape() -> None:
         ({**GLA, "heads": None}, "give a model a resolution"),
         ({"subject": "resnet50", "resolution": 64, "heads": 3}, "give a model a resolution"),
         ({**GLA, "length": 0}, "greater than or equal to 1"),
-        ({**GLA, "channels_last": True}, "layout of images"),
-        ({**GLA, "phase": "training_step"}, "no weights to update: measure its phase training"),
     ],
 )
 def test_a_case_is_of_one_kind(settings: dict[str, Any], expected: str) -> None:

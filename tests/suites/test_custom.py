@@ -17,7 +17,7 @@ def cases(overrides: Overrides, device: Device = Device.cpu) -> list[Case]:
 def test_its_defaults_are_one_plain_case(device: Device) -> None:
     overrides = Overrides(subject=[NET])
     assert cases(overrides, device) == [Case(subject=NET, resolution=224, device=device)]
-    assert custom_suite(overrides).profile(device).budget == 300
+    assert custom_suite(overrides).section(device).budget == 300
 
 
 def test_every_axis_can_be_set() -> None:

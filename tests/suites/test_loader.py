@@ -9,15 +9,15 @@ SMOKE = suite_files()["smoke"].read_text()
 
 
 @pytest.mark.parametrize("name", list_suites())
-def test_shipped_suites_load_under_their_own_name_with_a_cpu_and_a_cuda_profile(name: str) -> None:
+def test_shipped_suites_load_under_their_own_name_with_a_cpu_and_a_cuda_section(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name
-    assert set(suite.profiles) == {Device.cpu, Device.cuda}
+    assert set(suite.devices) == {Device.cpu, Device.cuda}
 
 
 def test_main_suite_holds_the_sweep_that_it_promises() -> None:
     suite = load_suite("resolution-scaling")
-    cpu, cuda = suite.profile(Device.cpu), suite.profile(Device.cuda)
+    cpu, cuda = suite.section(Device.cpu), suite.section(Device.cuda)
     assert cpu.batch_size == [1]
     assert cpu.precision == ["float32"]
     assert (min(cpu.resolution), max(cpu.resolution)) == (224, 1024)
@@ -43,33 +43,33 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
         (
             "resolution:",
             "resolutoin:",
-            ["profiles.cpu.resolutoin", "did you mean 'resolution'", "Allowed here: resolution"],
+            ["devices.cpu.resolutoin", "did you mean 'resolution'", "Allowed here: resolution"],
         ),
         (
             "bfloat16",
             "bfloat61",
-            ["profiles.cuda.precision.1", "'bfloat61'", "did you mean 'bfloat16'", "float32, bfloat16"],
+            ["devices.cuda.precision.1", "'bfloat61'", "did you mean 'bfloat16'", "float32, bfloat16"],
         ),
-        ("[64, 128]", "[64, -1]", ["profiles.cpu.resolution.1", "greater than or equal to 1", "-1"]),
-        ("[64, 128]", "[64, 1.5]", ["profiles.cpu.resolution.1", "integer", "1.5"]),
-        ("[64, 128]", "[]", ["profiles.cpu.resolution", "empty"]),
+        ("[64, 128]", "[64, -1]", ["devices.cpu.resolution.1", "'-1' is not a whole number above 0"]),
+        ("[64, 128]", "[64, 1.5]", ["devices.cpu.resolution.1", "'1.5' is not a whole number above 0"]),
+        ("[64, 128]", "[]", ["devices.cpu.resolution", "empty"]),
         (
             "threads: 1",
             "exclude: [{cuda_graf: true}]\n    threads: 1",
-            ["profiles.cpu.exclude.0.cuda_graf", "did you mean 'cuda_graph'"],
+            ["devices.cpu.exclude.0.cuda_graf", "did you mean 'cuda_graph'"],
         ),
-        ("threads: 1", "exclude: [{}]\n    threads: 1", ["profiles.cpu.exclude.0", "name the axes"]),
+        ("threads: 1", "exclude: [{}]\n    threads: 1", ["devices.cpu.exclude.0", "name the axes"]),
         ("[eager, sdpa]", "[]", ["subjects.1.attention", "empty"]),
         ("attention:", "atention:", ["subjects.1.atention", "did you mean 'attention'", "name, attention, gla"]),
-        ("resolution: [64, 128]", "length: 64", ["profiles.cpu", "name a resolution for models, or length and shape"]),
-        ("[64, 128]", "[64, 128]\n    shape: 3x32x64", ["profiles.cpu", "give one kind"]),
+        ("resolution: [64, 128]", "length: 64", ["devices.cpu", "name a resolution for models, or length and shape"]),
+        ("[64, 128]", "[64, 128]\n    shape: 3x32x64", ["devices.cpu", "give one kind"]),
         ("resolution: [64, 128]", "length: 64\n    shape: 3x32x64@128", ["cpu", "every shape is for another length"]),
         ("resolution: [64, 128]", "length: 64\n    shape: 3x32", ["cpu.shape.0", "write for example 3x32x64"]),
-        ("cpu:", "gpu:", ["profiles.gpu", "Allowed: cpu, cuda"]),
+        ("cpu:", "gpu:", ["devices.gpu", "Allowed: cpu, cuda"]),
         ("question:", "qestion:", ["qestion: unknown key", "did you mean 'question'"]),
-        ("budget: 40s", "budget: soon", ["profiles.cpu.budget", "'soon'", "90s, 3m or 1h30m"]),
-        ("budget: 40s", "budget: yes", ["profiles.cpu.budget", "90s, 3m or 1h30m"]),
-        ("budget: 40s", "budget: 0s", ["profiles.cpu.budget", "positive"]),
+        ("budget: 40s", "budget: soon", ["devices.cpu.budget", "'soon'", "90s, 3m or 1h30m"]),
+        ("budget: 40s", "budget: yes", ["devices.cpu.budget", "90s, 3m or 1h30m"]),
+        ("budget: 40s", "budget: 0s", ["devices.cpu.budget", "positive"]),
         ("name: smoke", "name: Smo ke", ["name: ", "Smo ke"]),
         ("subjects:", "subjects: 3\nx:", ["subjects", "list"]),
         ("[eager, sdpa]", "[eager, sdpa]\n    gla: torch_chunk", ["subjects.1", "one operator"]),
@@ -102,11 +102,11 @@ def test_scalars_stand_for_lists_of_one_and_aliases_for_dtypes(tmp_path: Path) -
     path = tmp_path / "mine.yaml"
     path.write_text(
         "name: mine\nquestion: Does it load?\nsubjects: [resnet50]\n"
-        "profiles: {cpu: {resolution: 64, precision: bf16, budget: 90}}\n"
+        "devices: {cpu: {resolution: 64, precision: bf16, budget: 90}}\n"
     )
-    profile = load_suite(path).profile(Device.cpu)
-    assert profile.resolution == [64]
-    assert profile.precision == ["bfloat16"]
-    assert profile.budget == 90
-    with pytest.raises(ValueError, match="no profile for cuda"):
-        load_suite(path).profile(Device.cuda)
+    section = load_suite(path).section(Device.cpu)
+    assert section.resolution == [64]
+    assert section.precision == ["bfloat16"]
+    assert section.budget == 90
+    with pytest.raises(ValueError, match="nothing on cuda"):
+        load_suite(path).section(Device.cuda)

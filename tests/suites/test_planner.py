@@ -9,7 +9,7 @@ from vigbench.runner.run import plan_suite
 from vigbench.suites.case import Case, Device
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan
-from vigbench.suites.schema import Profile, Suite
+from vigbench.suites.schema import DeviceSection, Suite
 from vigbench.suites.shape import Shape
 
 SUITE = load_suite("resolution-scaling")
@@ -34,17 +34,17 @@ def test_one_image_is_measured_as_a_cuda_graph_too_where_launching_can_matter() 
         assert not case.cuda_graph or case.model_copy(update={"cuda_graph": False}) in plain, "to compare with"
 
 
-def profile_with(exclude: object, **axes: object) -> Profile:
+def section_with(exclude: object, **axes: object) -> DeviceSection:
     settings = {"resolution": [32, 64], "batch_size": [1, 2], "cuda_graph": [False, True], "budget": 60}
-    return Profile.model_validate({**settings, **axes, "exclude": exclude})
+    return DeviceSection.model_validate({**settings, **axes, "exclude": exclude})
 
 
 def suite_with(exclude: object, **axes: object) -> Suite:
-    return Suite(name="one", question="?", subjects=["a"], profiles={Device.cpu: profile_with(exclude, **axes)})
+    return Suite(name="one", question="?", subjects=["a"], devices={Device.cpu: section_with(exclude, **axes)})
 
 
 def left(suite: Suite, **overrides: object) -> set[tuple[int | None, int, bool]]:
-    cases = plan(suite, Device.cpu, resolve, Overrides(**overrides)).cases  # type: ignore[arg-type]
+    cases = plan(suite, Device.cpu, resolve, Overrides(**overrides)).cases
     return {(case.resolution, case.batch_size, case.cuda_graph) for case in cases}
 
 
@@ -85,7 +85,7 @@ def test_every_axis_can_be_overridden() -> None:
         precision=["float16"],
         phase=["training"],
         compile=[True],
-        channels_last=[True],
+        memory_format=["channels_last"],
         tf32=[True],
         threads=1,
         budget=5.0,
@@ -100,7 +100,7 @@ def test_every_axis_can_be_overridden() -> None:
         precision="float16",
         phase="training",
         compile=True,
-        channels_last=True,
+        memory_format="channels_last",
         tf32=True,
         threads=1,
     )
@@ -128,7 +128,7 @@ def test_case_id_is_a_function_of_the_content(resolution: int, batch_size: int) 
     assert case.case_id != Case(subject="resnet50", resolution=resolution + 1, batch_size=batch_size).case_id
 
 
-def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementations() -> None:
+def test_operators_run_by_length_with_every_shape_and_the_section_s_implementations() -> None:
     suite = load_suite("kernels-gla")
     overrides = Overrides(length=[64, 16], shape=["6x8x8", "3x8x16"], phase=["inference"])
     cases = plan(suite, Device.cpu, resolve, overrides).cases
@@ -137,11 +137,11 @@ def test_operators_run_by_length_with_every_shape_and_the_profile_s_implementati
     assert len(cases) == 2 * 2 * 5
     assert {case.implementation for case in cases} == {"reference", "torch_chunk", "sdpa"}
     asked = plan(suite, Device.cpu, resolve, Overrides(implementation=["eager"], length=[16])).cases
-    assert {case.implementation for case in asked} == {"eager"}, "the command line's choice replaces the profile's"
+    assert {case.implementation for case in asked} == {"eager"}, "the command line's choice replaces the section's"
 
 
 def test_the_operator_s_suite_holds_the_lengths_and_shapes_that_it_promises() -> None:
-    cuda = load_suite("kernels-gla").profile(Device.cuda)
+    cuda = load_suite("kernels-gla").section(Device.cuda)
     sizes = [(extent.pop("length"), str(Shape(**extent))) for extent in cuda.extents()]
     assert [length for length, shape in sizes if shape == "3x32x64"] == [196, 1024, 4096, 16384, 65536]
     assert [size for size in sizes if size[1] != "3x32x64"] == [(4096, "12x32x64"), (4096, "6x16x32")]

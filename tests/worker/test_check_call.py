@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from vigbench.subjects.catalog import IMAGES
 from vigbench.suites.case import Case
-from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.build import build_on_device, iteration
 from vigbench.worker.check_call import check_call, run_plain
-from vigbench.worker.check_model import WrongResultError
+from vigbench.worker.check_subject import WrongResultError
 
 
 def compiled(phase: str, **settings: Any) -> Case:
@@ -19,33 +20,31 @@ def compiled(phase: str, **settings: Any) -> Case:
 @pytest.mark.parametrize("phase", ["inference", "training"])
 def test_a_call_that_computes_something_else_is_wrong(phase: str) -> None:
     case = compiled(phase)
-    model, inputs = build_on_device(case), make_inputs(case)
-    plain = run_plain(model, case, inputs)
+    model, inputs = build_on_device(case), IMAGES.make_inputs(case)
+    plain = run_plain(model, case, IMAGES, inputs)
     assert not plain.random
-    right, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
-    check_call(right, plain, model, case)
-    wrong, _ = iteration(model, case.model_copy(update={"compile": False}), inputs + 0.1)
+    right, _ = iteration(model, case.model_copy(update={"compile": False}), IMAGES, inputs)
+    check_call(right, plain, model, case, IMAGES, inputs)
+    wrong, _ = iteration(model, case.model_copy(update={"compile": False}), IMAGES, {"image": inputs["image"] + 0.1})
     with pytest.raises(WrongResultError, match="compiled model differs"):
-        check_call(wrong, plain, model, case)
+        check_call(wrong, plain, model, case, IMAGES, inputs)
 
 
 def test_a_model_that_is_random_in_training_is_not_called_wrong() -> None:
     case = compiled("training")
-    model, inputs = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.Dropout(0.5)), make_inputs(case)
-    plain = run_plain(model, case, inputs)
+    model, inputs = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.Dropout(0.5)), IMAGES.make_inputs(case)
+    plain = run_plain(model, case, IMAGES, inputs)
     assert plain.random
-    call, _ = iteration(model, case.model_copy(update={"compile": False}), inputs)
-    check_call(call, plain, model, case)
+    call, _ = iteration(model, case.model_copy(update={"compile": False}), IMAGES, inputs)
+    check_call(call, plain, model, case, IMAGES, inputs)
     model.eval()
-    assert not run_plain(model, case, inputs).random
+    assert not run_plain(model, case, IMAGES, inputs).random
 
 
 def test_what_a_graph_overwrites_is_not_what_it_is_compared_with() -> None:
     case = compiled("inference")
-    model, inputs = build_on_device(case), make_inputs(case)
-    plain = run_plain(model, case, inputs)
-    before = torch.clone(plain.output) if plain.output is not None else None
-    model(inputs + 1)
-    assert before is not None
-    assert plain.output is not None
-    assert torch.equal(plain.output, before)
+    model, inputs = build_on_device(case), IMAGES.make_inputs(case)
+    plain = run_plain(model, case, IMAGES, inputs)
+    before = torch.clone(plain.outputs["output"])
+    model(inputs["image"] + 1)
+    assert torch.equal(plain.outputs["output"], before)

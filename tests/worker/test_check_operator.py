@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 
 from vigbench.measure.correctness import OPERATOR_TOLERANCE
+from vigbench.subjects import operators
+from vigbench.subjects.operators import LONGEST, OPERATORS, OperatorCall, SequenceTask
+from vigbench.subjects.task import Inputs
 from vigbench.suites.case import Case, Phase
-from vigbench.worker import check_operator as operator_gate
-from vigbench.worker.check_model import WrongResultError
-from vigbench.worker.check_operator import LONGEST, check_operator
+from vigbench.worker import check_subject
+from vigbench.worker.check_subject import CheckResult, WrongResultError
 from vigbench.worker.measure_case import measure_case
-from vigbench.worker.operator import Operator, build_operator, make_output_gradient
 
 GLA = Case(
     subject="gla", implementation="torch_chunk", length=200, heads=2, key_dim=8, value_dim=16, batch_size=2, threads=1
@@ -18,8 +19,10 @@ GLA = Case(
 TRAINING = GLA.model_copy(update={"phase": Phase.training})
 
 
-def check(operator: Operator, case: Case) -> Any:
-    return check_operator(operator, case, make_output_gradient(case))
+def check(case: Case, inputs: Inputs | None = None) -> CheckResult:
+    subject = OPERATORS[case.subject]
+    inputs = subject.task.make_inputs(case) if inputs is None else inputs
+    return check_subject.check(subject.task.build(case), case, subject.task, subject.operator, inputs)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -38,12 +41,13 @@ def check(operator: Operator, case: Case) -> Any:
 def test_right_implementations_pass(subject: str, implementation: str, phase: str, precision: str) -> None:
     settings = {"subject": subject, "implementation": implementation, "phase": phase, "precision": precision}
     case = Case.model_validate({**GLA.model_dump(), **settings})
-    operator = build_operator(case)
-    gate = check(operator, case)
-    assert (gate.length, gate.resolution, gate.unverified) == (200, None, False)
-    assert gate.error <= OPERATOR_TOLERANCE[operator.subject.operator][precision]
-    assert (gate.gradient_error is None) == (phase == "inference")
-    assert all(parameter.grad is None for parameter in operator.parameters())
+    inputs = OPERATORS[subject].task.make_inputs(case)
+    found = check(case, inputs)
+    assert (found.size, found.unverified) == ({"length": 200}, False)
+    assert found.error is not None
+    assert found.error <= OPERATOR_TOLERANCE[OPERATORS[subject].operator][precision]
+    assert (found.gradient_error is None) == (phase == "inference")
+    assert all(one.grad is None for one in inputs.values())
 
 
 class _Scaled(torch.autograd.Function):
@@ -60,90 +64,89 @@ class _Scaled(torch.autograd.Function):
 
 
 def break_chunks(monkeypatch: pytest.MonkeyPatch, output: float, gradient: float) -> None:
-    right = Operator.forward
+    right = OperatorCall.forward
 
-    def forward(self: Operator, x: Tensor) -> Tensor:
-        out = right(self, x)
+    def forward(self: OperatorCall, *inputs: Tensor) -> Tensor:
+        out = right(self, *inputs)
         return _Scaled.apply(out, output, gradient) if self.implementation == "torch_chunk" else out
 
-    monkeypatch.setattr(Operator, "forward", forward)
+    monkeypatch.setattr(OperatorCall, "forward", forward)
 
 
 def test_a_wrong_output_and_a_wrong_gradient_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     break_chunks(monkeypatch, 1 + 1e-5, 1.0)
     with pytest.raises(WrongResultError, match=r"The output with torch_chunk .* 200 tokens; 2e-06 is allowed"):
-        check(build_operator(GLA), GLA)
+        check(GLA)
     break_chunks(monkeypatch, 1 / (1 + 1e-5), 1 + 1e-5)  # on top of the first: the output is right again
     with pytest.raises(WrongResultError, match="The gradient of q with torch_chunk"):
-        check(build_operator(TRAINING), TRAINING)
+        check(TRAINING)
 
 
 def test_what_is_not_finite_is_caught_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    operator = build_operator(GLA)
-    with torch.no_grad():
-        operator.v[1, 150] = torch.nan  # in a sequence that is not compared
+    inputs = OPERATORS["gla"].task.make_inputs(GLA)
+    inputs["v"][1, 150] = torch.nan  # in a sequence that is not compared
     with pytest.raises(WrongResultError, match="NaN"):
-        check(operator, GLA)
+        check(GLA, inputs)
 
 
 @pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
 def test_the_end_of_the_whole_call_is_compared_too(monkeypatch: pytest.MonkeyPatch, phase: Phase) -> None:
     case = GLA.model_copy(update={"length": 3000, "phase": phase})
     for longest in LONGEST:
-        monkeypatch.setitem(operator_gate.LONGEST, longest, {phase: 128})
-    gate = check(build_operator(case), case)
-    assert gate.length == 128
-    right = Operator.forward
+        monkeypatch.setitem(operators.LONGEST, longest, {phase: 128})
+    assert check(case).size == {"length": 128}
+    right = OperatorCall.forward
 
-    def forward(self: Operator, x: Tensor) -> Tensor:
-        out = right(self, x)
+    def forward(self: OperatorCall, *inputs: Tensor) -> Tensor:
+        out = right(self, *inputs)
         whole = out.shape[:2] == (2, 3000)
         return torch.cat([out[:1], out[1:].roll(1, dims=1)]) if whole else out
 
-    monkeypatch.setattr(Operator, "forward", forward)
+    monkeypatch.setattr(OperatorCall, "forward", forward)
     with pytest.raises(WrongResultError, match="at the end of the last sequence, 3000 tokens"):
-        check(build_operator(case), case)
+        check(case)
 
 
 def test_a_gradient_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Operator.forward
+    right = OperatorCall.forward
 
-    def forward(self: Operator, x: Tensor) -> Tensor:
+    def forward(self: OperatorCall, *inputs: Tensor) -> Tensor:
         if self.implementation == "reference":
-            return right(self, x)
-        frozen = Operator(self.subject, "torch_chunk", self.scale, [p.detach() for p in self.parameters()])
-        return right(frozen, x).detach() + 0 * self.v
+            return right(self, *inputs)
+        return right(self, *(one.detach() for one in inputs)) + 0 * inputs[2]
 
-    monkeypatch.setattr(Operator, "forward", forward)
+    monkeypatch.setattr(OperatorCall, "forward", forward)
     with pytest.raises(WrongResultError, match="no gradient of q"):
-        check(build_operator(TRAINING), TRAINING)
+        check(TRAINING)
 
 
 def test_the_gate_goes_down_to_a_length_at_which_the_reference_is_quick_or_fits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(operator_gate.LONGEST, "gla", {Phase.inference: 128, Phase.training: 128})
-    assert check(build_operator(GLA), GLA).length == 128
-    right = Operator.reference
+    monkeypatch.setitem(operators.LONGEST, "gla", {Phase.inference: 128, Phase.training: 128})
+    assert check(GLA).size == {"length": 128}
+    right = SequenceTask.result
 
-    def too_large(self: Operator) -> Operator:
-        if self.q.shape[1] > 64:
+    def too_large(self: SequenceTask, model: Any, inputs: Inputs, trains: bool) -> Any:
+        if model.implementation == "reference" and inputs["q"].shape[1] > 64:
             raise MemoryError
-        return right(self)
+        return right(self, model, inputs, trains)
 
-    monkeypatch.setattr(Operator, "reference", too_large)
-    gate = check(build_operator(GLA), GLA)
-    assert (gate.length, gate.unverified) == (64, True), "the end of the whole call could not be compared"
-    monkeypatch.setattr(operator_gate, "SHORTEST", 100)
-    assert check(build_operator(GLA), GLA).unverified
+    monkeypatch.setattr(SequenceTask, "result", too_large)
+    found = check(GLA)
+    assert (found.size, found.unverified) == ({"length": 64}, True), "the end of the whole call could not be compared"
+    monkeypatch.setattr(check_subject, "SMALLEST_EXTENT", 100)
+    assert check(GLA).unverified
 
 
 def test_tf32_is_judged_by_its_own_mantissa(monkeypatch: pytest.MonkeyPatch) -> None:
     break_chunks(monkeypatch, 1 + 1e-4, 1.0)
     with pytest.raises(WrongResultError):
-        check(build_operator(GLA), GLA)
+        check(GLA)
     case = GLA.model_copy(update={"tf32": True})
-    assert check(build_operator(case), case).error > 5e-5
+    error = check(case).error
+    assert error is not None
+    assert error > 5e-5
 
 
 def test_a_wrong_operator_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:

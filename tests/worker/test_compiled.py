@@ -9,8 +9,9 @@ import torch
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.gradient_memory import measure_gradients
 from vigbench.records.schema import Status
+from vigbench.subjects.catalog import IMAGES
 from vigbench.suites.case import Case
-from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.build import build_on_device, iteration
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.messages import Outcome
 
@@ -70,10 +71,10 @@ def test_the_breaks_of_the_graph_are_in_the_record(name: str, graph_breaks: int,
 def test_looking_for_gradients_compiles_nothing_anew() -> None:
     settings = {"subject": "compiling:whole", "resolution": 16, "threads": 1, "phase": "training_step", "compile": True}
     case = Case.model_validate(settings)
-    model, inputs = build_on_device(case), make_inputs(case)
-    call, _ = iteration(model, case, inputs)
+    model, inputs = build_on_device(case), IMAGES.make_inputs(case)
+    call, _ = iteration(model, case, IMAGES, inputs)
     assert watch_compilation(call)[1] == Compilation(1, 0)
-    gradients, compilation = watch_compilation(lambda: measure_gradients(call, model, inputs.device))
+    gradients, compilation = watch_compilation(lambda: measure_gradients(call, model, inputs["image"].device))
     assert compilation == Compilation(0, 0)
     assert gradients.total > 0
 

@@ -37,7 +37,7 @@ def counted(folder: Path | None, case: Case) -> int:
         ({"resolution": 64}, 1),
         ({"precision": "bfloat16"}, 1),
         ({"implementation": "other"}, 1),
-        ({"channels_last": True}, 1),
+        ({"memory_format": "channels_last"}, 1),
         ({"subject": "resnet34"}, 1),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 from vigbench.worker import contest as contest_module
-from vigbench.worker.check_model import WrongResultError
+from vigbench.worker.check_subject import WrongResultError
 from vigbench.worker.contest import contest
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.messages import BlockRequest, Durations, Message, Outcome, Ready

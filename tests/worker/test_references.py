@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vigbench.subjects import image
+from vigbench.subjects.catalog import IMAGES
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.task import Result
 from vigbench.suites.case import Case
-from vigbench.worker import check_model as gate_module
 from vigbench.worker import references as module
-from vigbench.worker.build import build_on_device, make_inputs
-from vigbench.worker.check_model import WrongResultError, check
-from vigbench.worker.check_operator import check_operator
-from vigbench.worker.operator import build_operator, make_output_gradient
-from vigbench.worker.references import References, Result
+from vigbench.worker.build import build_on_device
+from vigbench.worker.check_subject import WrongResultError, check
+from vigbench.worker.references import References
 
 WHAT = {"subject": "net"}
 VIG = Case(subject="vig_tiny_patch16_224", implementation="torch_chunk", resolution=64, threads=1)
@@ -35,7 +36,7 @@ class Computation:
 
     def __call__(self) -> Result:
         self.calls += 1
-        return 2 * self.x, {"blocks.0.weight": self.x + 1, "scalar": torch.tensor(3.0, dtype=torch.float64)}
+        return {"output": 2 * self.x}, {"blocks.0.weight": self.x + 1, "scalar": torch.tensor(3.0, dtype=torch.float64)}
 
 
 def ask(folder: Path | None, x: Tensor, judge: Callable[[Result], Any] = lambda result: result, **what: str) -> Any:
@@ -49,7 +50,7 @@ def test_the_next_case_finds_exactly_what_was_computed(tmp_path: Path) -> None:
     (output, gradients), calls = ask(tmp_path, x)
     (kept, kept_gradients), again = ask(tmp_path, x)
     assert (calls, again) == (1, 0)
-    assert torch.equal(kept, output)
+    assert torch.equal(kept["output"], output["output"])
     assert kept_gradients.keys() == gradients.keys()
     assert all(torch.equal(kept_gradients[name], gradients[name]) for name in gradients)
     assert kept_gradients["scalar"].dtype == torch.float64
@@ -97,7 +98,7 @@ def spoil(folder: Path, x: Tensor) -> None:
 
 def refuse_all_but(right: Tensor) -> Callable[[Result], str]:
     def judge(result: Result) -> str:
-        if not torch.equal(result[0], right):
+        if not torch.equal(result[0]["output"], right):
             raise WrongResultError("wrong")
         return "passed"
 
@@ -151,14 +152,14 @@ def test_what_is_quick_or_too_much_or_has_no_place_is_not_kept(tmp_path: Path, m
 def test_cases_of_other_batches_and_larger_images_share_a_model_s_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    for limits in (gate_module.LARGEST_PX, gate_module.LARGEST_GRADIENT_PX):
+    for limits in (image.LARGEST_PX, image.LARGEST_GRADIENT_PX):
         monkeypatch.setitem(limits, "gla", 64)
     seconds, errors = [], []
     for change in ({}, {"batch_size": 2}, {"resolution": 128}, {"precision": "bfloat16"}):
         case = Case.model_validate({**VIG.model_dump(), "phase": phase, **change})
         kept = References(tmp_path)
-        gate = check(build_on_device(case), case, "gla", make_inputs(case), kept)
-        assert gate.resolution == 64
+        gate = check(build_on_device(case), case, IMAGES, "gla", IMAGES.make_inputs(case), kept)
+        assert gate.size == {"resolution": 64}
         seconds.append(kept.seconds)
         errors.append((gate.error, gate.gradient_error))
     assert seconds[0] > 0
@@ -183,11 +184,11 @@ class Faulty(nn.Module):
 
 
 def test_a_kept_reference_lets_no_wrong_implementation_pass(tmp_path: Path) -> None:
-    inputs = make_inputs(VIG)
-    check(build_on_device(VIG), VIG, "gla", inputs, References(tmp_path))
+    inputs = IMAGES.make_inputs(VIG)
+    check(build_on_device(VIG), VIG, IMAGES, "gla", inputs, References(tmp_path))
     kept = References(tmp_path)
     with pytest.raises(WrongResultError, match=r"torch_chunk differs from the reference by 1\.0e-01"):
-        check(Faulty(build_on_device(VIG)), VIG, "gla", inputs, kept)
+        check(Faulty(build_on_device(VIG)), VIG, IMAGES, "gla", inputs, kept)
     assert kept.seconds is not None
     assert kept.seconds > 0, "refused by a fresh one"
 
@@ -198,7 +199,8 @@ def test_implementations_of_an_operator_share_it(tmp_path: Path, phase: str) -> 
     for _ in range(2):
         case = Case.model_validate({**GLA.model_dump(), "phase": phase})
         kept = References(tmp_path)
-        check_operator(build_operator(case), case, make_output_gradient(case), kept)
+        task = OPERATORS["gla"].task
+        check(task.build(case), case, task, "gla", task.make_inputs(case), kept)
         seconds.append(kept.seconds)
     assert seconds[0] > 0
     assert seconds[1] == 0.0

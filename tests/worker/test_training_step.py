@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
+from vigbench.measure.adamw_rule import parameters_of
 from vigbench.records.schema import Status
+from vigbench.subjects.catalog import IMAGES
 from vigbench.suites.case import Case
 from vigbench.worker import main as fit_module
 from vigbench.worker import training_step
-from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.build import build_on_device, iteration
 from vigbench.worker.check_call import check_step
-from vigbench.worker.check_model import WrongResultError
+from vigbench.worker.check_subject import WrongResultError
 from vigbench.worker.main import fit_case
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.messages import Outcome
@@ -48,25 +50,29 @@ def measured(case: Case = STEP, budget_s: float = 0.3) -> Outcome:
 
 
 def step_of(case: Case = STEP) -> TrainingStep:
-    call, _ = iteration(build_on_device(case), case, make_inputs(case))
+    call, _ = iteration(build_on_device(case), case, IMAGES, IMAGES.make_inputs(case))
     assert isinstance(call, TrainingStep)
     return call
+
+
+def weights_of(step: TrainingStep) -> list[Tensor]:
+    return parameters_of(step.optimizer)
 
 
 def test_the_parts_are_the_whole() -> None:
     whole, parts = step_of(), step_of()
     for step in (whole, parts):
         step.optimizer.param_groups[0]["lr"] = 1e-3  # the real one is too small to move a weight near 1
-    start = [parameter.clone() for parameter in whole.model.parameters()]
+    start = [parameter.clone() for parameter in weights_of(whole)]
     for _ in range(2):
         whole()
         parts.forward()
         parts.backward()
         parts.update()
-    weights = list(zip(whole.model.parameters(), parts.model.parameters(), start, strict=True))
+    weights = list(zip(weights_of(whole), weights_of(parts), start, strict=True))
     assert all(torch.equal(one, other) for one, other, _ in weights)
     assert not any(torch.equal(one, before) for one, _, before in weights), "every parameter has moved"
-    assert all(parameter.grad is None for parameter in parts.model.parameters())
+    assert all(parameter.grad is None for parameter in weights_of(parts))
 
 
 def test_a_record_has_the_parts_in_time_and_memory() -> None:
@@ -136,9 +142,9 @@ def test_what_rounds_away_in_a_timed_step_is_seen_in_the_checked_one(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_check_puts_the_weights_back(precision: str) -> None:
     step = step_of(changed(precision=precision))
-    before = [parameter.clone() for parameter in step.model.parameters()]
+    before = [parameter.clone() for parameter in weights_of(step)]
     check_step(step)
-    assert all(torch.equal(one, other) for one, other in zip(step.model.parameters(), before, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(weights_of(step), before, strict=True))
     assert describe_optimizer(step.optimizer).startswith("AdamW(lr=1e-08,")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vigbench.analysis.curves import KEYS, Curve, curves_of, tokens_of
+from vigbench.analysis.curves import Curve, curves_of, keys_of, tokens_of
 from vigbench.analysis.scaling import reason
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import PREDICTION_FROM, GrowthLaw, evaluate
@@ -46,7 +46,7 @@ def largest_resolution(frame: pd.DataFrame, memory_mib: float | Mapping[str, flo
     curves = [curve for curve in curves_of(frame, METRIC) if curve.over == "resolution"]
     known = memory_mib if memory_mib is not None else _of_frame(frame)
     rows = [_row(curve, _memory(curve, known)) for curve in curves]
-    keys = [name for name in ("run", *KEYS) if name in frame]
+    keys = keys_of(frame, METRIC)
     return pd.DataFrame(rows, columns=[*keys, *FOUND])
 
 
@@ -119,8 +119,8 @@ def _overruled(px: int, curve: Curve, memory: float) -> int:
     measured = list(zip(curve.extents, curve.values, strict=True))
     fitting = [one for one, value in measured if value <= memory]
     above = [one for one, value in measured if value > memory]
-    px = min([px, *((one - 1) // STEP_PX * STEP_PX for one in above)])
-    return max([px, *(one // STEP_PX * STEP_PX for one in fitting)])
+    px = min([px, *(int(one - 1) // STEP_PX * STEP_PX for one in above)])
+    return max([px, *(int(one) // STEP_PX * STEP_PX for one in fitting)])
 
 
 def _tokens(px: int) -> float:

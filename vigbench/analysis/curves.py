@@ -17,6 +17,7 @@ from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
 from vigbench.stats.hierarchical import UNSEEN_SPREAD
 from vigbench.suites.case import Case
+from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
 
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
 MEMORY_SPREAD = 0.005  # assumed relative standard error: an allocator's peak hardly varies
@@ -27,6 +28,7 @@ METRICS = {
     "peak_memory_mib": "needs less memory than",
     "activation_memory_mib": "needs less activation memory than",
 }
+ASPECT = "aspect"
 KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
 
@@ -35,9 +37,11 @@ class Curve:
     """One subject with one implementation in one setting.
 
     Attributes:
-        settings: its run, where the frame knows it, and those of the case without resolution and length.
+        settings: its run, where the frame knows it, and those of the case without resolution and length; of images that
+            are not square their `aspect`, as 7:10.
         over: resolution, in px, or length, in tokens.
-        extents: resolutions or lengths that have a value, rising.
+        extents: resolutions (of images that are not square the side of a square of as many px) or lengths that have a
+            value, rising.
         values: in the metric's unit.
         errors: relative standard errors of the values.
         failed: resolution or length -> status of each case that is not ok.
@@ -45,10 +49,10 @@ class Curve:
 
     settings: Mapping[str, Any]
     over: str
-    extents: tuple[int, ...]
+    extents: tuple[float, ...]
     values: tuple[float, ...]
     errors: tuple[float, ...]
-    failed: Mapping[int, str]
+    failed: Mapping[float, str]
 
     @property
     def name(self) -> str:
@@ -84,7 +88,7 @@ def curve_name(settings: Mapping[str, Any]) -> str:
 
 
 def tokens_of(over: str, extent: float) -> float:
-    """N: the length itself, or the patches of 16 px in a square image."""
+    """N: the length itself, or the patches of 16 px in an image with this mean side."""
     return (extent / PATCH_PX) ** 2 if over == "resolution" else extent
 
 
@@ -112,6 +116,7 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
         row = {str(name): None if pd.isna(value) else value for name, value in raw.items()}
         over = "resolution" if row.get("length") is None else "length"
         if row.get(over) is not None:
+            row[ASPECT] = aspect_of(read_resolution(row[over]))
             groups.setdefault((over, *(row[name] for name in keys)), []).append(row)
     if kind in keys:
         groups = _with_failed(groups, 1 + keys.index(kind))
@@ -121,7 +126,9 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
 def keys_of(frame: pd.DataFrame, metric: str) -> list[str]:
     """The columns in which the points of a curve agree: run, settings but for the size, and the kind of value."""
     kind = KIND.get(metric)
-    return [name for name in ("run", *KEYS, *([kind] if kind else [])) if name in frame]
+    aspect = [ASPECT] * any(isinstance(one, str) for one in frame.get("resolution", ()))
+    known = [name for name in ("run", *KEYS) if name in frame]
+    return [*known, *aspect, *([kind] if kind is not None and kind in frame else [])]
 
 
 def _with_failed(
@@ -137,7 +144,7 @@ def _with_failed(
 
 
 def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]], metric: str) -> Curve:
-    by_extent = {int(row[over]): row for row in rows}
+    by_extent = {mean_side(read_resolution(row[over])): row for row in rows}
     if len(by_extent) < len(rows):
         raise ValueError(
             f"The frame has a case of {settings['subject']} more than once, so its curve is not one. Pass the rows of "

@@ -56,7 +56,7 @@ def next_extent(curve: Curve) -> int | None:
     if not curve.extents:
         return None
     if curve.over == "length":
-        return LENGTH_STEP * curve.extents[-1]
+        return LENGTH_STEP * int(curve.extents[-1])
     return next((px for px in RESOLUTIONS if px > curve.extents[-1]), None)
 
 

@@ -23,12 +23,10 @@ from vigbench.cli import (
     scaling,
     tuning,
 )
+from vigbench.cli.axes import UsageError
 
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
 3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
-
-# typer ships click or depends on it, by version: the base of all its usage errors is reached through typer alone
-_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     help=f"Does linear-complexity vision pay off on this machine?\n\n{EXIT_CODES}",
@@ -66,7 +64,7 @@ def main() -> None:
     """Entry point of `vigbench`: every wrong input ends in one line on stderr and exit code 2."""
     try:
         code = app(standalone_mode=False)
-    except _UsageError as error:
+    except UsageError as error:
         _fail(error.format_message())  # type: ignore[attr-defined]
     except BrokenPipeError:  # whoever reads our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

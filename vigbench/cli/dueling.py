@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vigbench.cli import one_case, options
+from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
 Head = Annotated[str, typer.Argument(metavar="B", help="The same; the ratio is B / A.")]
-OnePhase = Annotated[str, typer.Option(help="inference, training or training_step.")]
 Pairs = Annotated[int, typer.Option("--processes", help="Pairs of fresh processes.", min=1)]
 Blocks = Annotated[int, typer.Option(help="Blocks of each side in a pair.", min=2)]
 Over = Annotated[
@@ -34,20 +35,12 @@ Out = Annotated[Path, typer.Option(help="Folder in which the duel's folder is ma
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The result alone.")]
 
 
+@one_value()
 def duel(
     a: Base,
     b: Head,
-    resolution: one_case.Resolution = None,
-    length: one_case.Length = None,
-    shape: one_case.Shape = None,
-    batch_size: one_case.BatchSize = 1,
-    precision: one_case.Precision = "float32",
-    phase: OnePhase = "inference",
+    axes: AxisValues = None,
     device: options.Device = "auto",
-    compile: one_case.Flag = False,  # noqa: A002  the axis is called so
-    cuda_graph: one_case.Flag = False,
-    channels_last: one_case.Flag = False,
-    tf32: one_case.Flag = False,
     threads: one_case.Threads = 0,
     processes: Pairs = 6,
     blocks: Blocks = 30,
@@ -64,19 +57,8 @@ def duel(
     share = options.share("--margin", margin)
     from vigbench.runner.duel import Contestant, Effort
 
-    settings = {
-        **one_case.extent(resolution, length, shape),
-        "batch_size": batch_size,
-        "precision": precision,
-        "phase": phase,
-        "compile": compile,
-        "cuda_graph": cuda_graph,
-        "channels_last": channels_last,
-        "tf32": tf32,
-        "threads": threads,
-    }
-    base = Contestant(_contestant(a, device, settings), None if base_python is None else str(base_python))
-    head = Contestant(_contestant(b, device, settings))
+    base = Contestant(_contestant(a, device, axes or {}, threads), None if base_python is None else str(base_python))
+    head = Contestant(_contestant(b, device, axes or {}, threads))
     effort = Effort(processes, blocks, over_s=0.0 if over is None else options.duration_s("--over", over))
     result, _ = run_and_keep(base, head, effort, share, out, quiet)
     print(result.sentence(base.label(), head.label()))
@@ -113,6 +95,6 @@ def run_and_keep(
     return result, log_ratio_of(pairs, base.case.device)
 
 
-def _contestant(text: str, device: str, settings: dict[str, object]) -> Case:
+def _contestant(text: str, device: str, axes: Mapping[str, Any], threads: int) -> Case:
     subject, _, implementation = text.partition("@")
-    return one_case.make_case(subject, implementation, device, settings)
+    return one_case.make_case(subject, implementation, device, axes, threads)

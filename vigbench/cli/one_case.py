@@ -1,54 +1,48 @@
-"""Options that say one case, for the commands that look at one, and the case that they make."""
+"""The case that is said by options with one value each, for the commands that look at one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vigbench.cli import options
+from vigbench.suites.axes import AXES
 
 if TYPE_CHECKING:
     from vigbench.suites.case import Case
 
-Resolution = Annotated[int | None, typer.Option(help="Models: input size in px; default: 224.", min=1)]
-Length = Annotated[int | None, typer.Option(help="Operators: tokens of a sequence.", min=1)]
-Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64.")]
-BatchSize = Annotated[int, typer.Option(help="Images (operators: sequences) per iteration.", min=1)]
-Precision = Annotated[str, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
-Flag = Annotated[bool, typer.Option()]
+BatchSize = Annotated[int, typer.Option(help="Images per iteration.", min=1)]
+Precision = Annotated[str, typer.Option(help=AXES["precision"].help)]
+Threads = Annotated[int, typer.Option(help=AXES["threads"].help, min=0)]
+RESOLUTION = 224  # px, where no size is given
 
 
-def extent(resolution: int | None, length: int | None, shape: str | None) -> dict[str, int]:
-    """The settings of a case that say how large it is."""
-    if length is None and shape is None:
-        return {"resolution": 224 if resolution is None else resolution}
-    if length is None or shape is None or resolution is not None:
-        raise ValueError("Give models --resolution, or operators both --length and --shape.")
-    return {"length": length, **options.head_shape("--shape", shape)._asdict()}
-
-
-def make_case(subject: str, implementation: str, device: str, settings: dict[str, object]) -> Case:
+def make_case(subject: str, implementation: str, device: str, axes: Mapping[str, Any], threads: int = 0) -> Case:
     """The case of a subject that is there, with the implementation that is named, or that users get by default.
 
     Raises:
         ValueError: for a subject, implementation, device or setting that is none, with advice.
     """
     from vigbench.runner.machine import choose_device
-    from vigbench.subjects.catalog import require_its_kind, resolve_implementations
+    from vigbench.subjects.catalog import resolve_implementations, task_of
     from vigbench.subjects.own import require_buildable
     from vigbench.suites.case import Case
 
     chosen = choose_device(device)
-    require_its_kind(subject, as_operator="length" in settings)
-    if isinstance(resolution := settings.get("resolution"), int):
-        require_buildable(subject, [resolution])
+    given = [name for name in axes if AXES[name].of_size]
+    if not given:
+        axes = {"resolution": RESOLUTION, **axes}
+    elif sorted(given) not in (["resolution"], ["length", "shape"]):
+        raise ValueError("Give models --resolution, or operators both --length and --shape.")
+    task = task_of(subject)
+    task.require_axes(subject, given or ["resolution"])
+    if "resolution" in axes:
+        require_buildable(subject, [axes["resolution"]])
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
-    checked = {
-        "precision": options.precision_name("--precision", str(settings["precision"])),
-        "phase": options.phase_name("--phase", str(settings["phase"])),
-    }
-    return Case.model_validate(
-        {**settings, **checked, "subject": subject, "implementation": resolved, "device": chosen}
+    settings = {field: one for name, value in axes.items() for field, one in AXES[name].settings(value).items()}
+    case = Case.model_validate(
+        {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
     )
+    task.require(case)
+    return case

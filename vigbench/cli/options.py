@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from vigbench.suites.axes import AXES
+from vigbench.suites.axes import whole_number as whole
 
 if TYPE_CHECKING:
     from vigbench.suites.planner import Overrides
@@ -19,16 +22,6 @@ Suite = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite (vigb
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Subject = Annotated[str | None, typer.Option(help="Subjects, comma-separated: names, globs, package.module:factory.")]
 Implementation = Annotated[str | None, typer.Option(help="Only these implementations, e.g. eager,sdpa.")]
-Resolution = Annotated[str | None, typer.Option(help="Models: input sizes in px, e.g. 224,512.")]
-Length = Annotated[str | None, typer.Option(help="Operators: tokens of a sequence, e.g. 196,4096.")]
-Shape = Annotated[str | None, typer.Option(help="Operators: heads x key_dim x value_dim, e.g. 3x32x64,6x32x64.")]
-BatchSize = Annotated[str | None, typer.Option(help="Images (operators: sequences) per iteration, e.g. 1,64.")]
-Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 (or fp32, bf16, fp16).")]
-Phase = Annotated[str | None, typer.Option(help="inference, training, training_step.")]
-Compile = Annotated[str | None, typer.Option(help="torch.compile: true, false, or true,false.")]
-CudaGraph = Annotated[str | None, typer.Option(help="Replay one captured CUDA graph (CUDA): true, false.")]
-ChannelsLast = Annotated[str | None, typer.Option(help="channels_last memory layout: true, false.")]
-Tf32 = Annotated[str | None, typer.Option(help="TF32 for float32 matrix products on CUDA: true, false.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
 Processes = Annotated[int | None, typer.Option(help="Fresh worker processes for each case.", min=1)]
 Calibrate = Annotated[
@@ -42,16 +35,7 @@ def overrides(
     *,
     subject: str | None,
     implementation: str | None,
-    resolution: str | None,
-    length: str | None,
-    shape: str | None,
-    batch_size: str | None,
-    precision: str | None,
-    phase: str | None,
-    compile: str | None,  # noqa: A002  the axis is called so
-    cuda_graph: str | None,
-    channels_last: str | None,
-    tf32: str | None,
+    axes: Mapping[str, Any],
     threads: int | None,
     processes: int | None,
     calibrate: bool | None,
@@ -68,16 +52,7 @@ def overrides(
     return Overrides(
         subject=_split("--subject", subject, str),
         implementation=_split("--implementation", implementation, str),
-        resolution=_split("--resolution", resolution, _whole),
-        length=_split("--length", length, _whole),
-        shape=None if shape is None else [str(head_shape("--shape", part)) for part in shape.split(",")],
-        batch_size=_split("--batch-size", batch_size, _whole),
-        precision=_split("--precision", precision, _precision),
-        phase=_split("--phase", phase, _phase),
-        compile=_split("--compile", compile, _flag),
-        cuda_graph=_split("--cuda-graph", cuda_graph, _flag),
-        channels_last=_split("--channels-last", channels_last, _flag),
-        tf32=_split("--tf32", tf32, _flag),
+        **axes,
         threads=threads,
         processes=processes,
         calibrate=calibrate,
@@ -111,17 +86,12 @@ def head_shape(option: str, text: str) -> HeadShape:
 
 def whole_number(option: str, text: str) -> int:
     """A whole number above 0."""
-    return _one(option, text, _whole)
+    return _one(option, text, whole)
 
 
 def precision_name(option: str, text: str) -> str:
     """The name of one precision, aliases such as bf16 resolved."""
-    return _one(option, text, _precision)
-
-
-def phase_name(option: str, text: str) -> str:
-    """The name of one phase."""
-    return _one(option, text, _phase)
+    return str(_one(option, text, AXES["precision"].read))
 
 
 def share(option: str, text: str) -> float:
@@ -175,32 +145,6 @@ def _one(option: str, text: str, parse: Callable[[str], T]) -> T:
         return parse(text)
     except ValueError as error:
         raise ValueError(f"{option}: {error}.") from error
-
-
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
-        raise ValueError(f"{text[:20]!r} is not a whole number above 0 and below 10^9; write for example 224,512")
-    return int(text)
-
-
-def _precision(text: str) -> str:
-    from vigbench.suites.case import Precision
-    from vigbench.suites.schema import PRECISION_ALIASES
-
-    return _choice([one.value for one in Precision], lambda name: PRECISION_ALIASES.get(name, name))(text)
-
-
-def _phase(text: str) -> str:
-    from vigbench.suites.case import Phase
-
-    return _choice([one.value for one in Phase], str)(text)
-
-
-def _flag(text: str) -> bool:
-    flags = {"true": True, "false": False}
-    if text.lower() not in flags:
-        raise ValueError(f"{text!r} is not allowed; choose true or false")
-    return flags[text.lower()]
 
 
 def _choice(allowed: list[str], normalise: Callable[[str], str]) -> Callable[[str], str]:

@@ -5,26 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vigbench.cli import options
+from vigbench.cli.axes import AxisValues, several_values
 
 if TYPE_CHECKING:
     from vigbench.suites.planner import Plan
 
 
+@several_values
 def plan(
     suite: options.Suite = "",
     device: options.Device = "auto",
     subject: options.Subject = None,
     implementation: options.Implementation = None,
-    resolution: options.Resolution = None,
-    length: options.Length = None,
-    shape: options.Shape = None,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = None,
-    phase: options.Phase = None,
-    compile: options.Compile = None,  # noqa: A002  the axis is called so
-    cuda_graph: options.CudaGraph = None,
-    channels_last: options.ChannelsLast = None,
-    tf32: options.Tf32 = None,
+    axes: AxisValues = None,
     threads: options.Threads = None,
     processes: options.Processes = None,
     calibrate: options.Calibrate = None,
@@ -35,16 +28,7 @@ def plan(
     changes = options.overrides(
         subject=subject,
         implementation=implementation,
-        resolution=resolution,
-        length=length,
-        shape=shape,
-        batch_size=batch_size,
-        precision=precision,
-        phase=phase,
-        compile=compile,
-        cuda_graph=cuda_graph,
-        channels_last=channels_last,
-        tf32=tf32,
+        axes=axes or {},
         threads=threads,
         processes=processes,
         calibrate=calibrate,

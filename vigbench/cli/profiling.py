@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vigbench.cli import one_case, options
+from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
@@ -17,25 +18,18 @@ if TYPE_CHECKING:
 
 Subject = Annotated[str, typer.Option(help="A model, package.module:factory, or an operator such as gla.")]
 Implementation = Annotated[str | None, typer.Option(help="Which code computes its operator, e.g. eager.")]
-OnePhase = Annotated[str, typer.Option(help="inference or training (forward and backward pass).")]
 Iterations = Annotated[int, typer.Option(help="Profiled iterations.", min=1, max=100)]
 Out = Annotated[Path, typer.Option(help="Folder in which the profile's folder is made.")]
 ROWS = 10
 
 
+@one_value("compile", "cuda_graph")
 def profile(
     subject: Subject,
     implementation: Implementation = None,
-    resolution: one_case.Resolution = None,
-    length: one_case.Length = None,
-    shape: one_case.Shape = None,
-    batch_size: one_case.BatchSize = 1,
-    precision: one_case.Precision = "float32",
-    phase: OnePhase = "inference",
+    axes: AxisValues = None,
     device: options.Device = "auto",
     threads: one_case.Threads = 0,
-    tf32: one_case.Flag = False,
-    channels_last: one_case.Flag = False,
     iterations: Iterations = 5,
     out: Out = Path("results"),
 ) -> None:
@@ -43,19 +37,10 @@ def profile(
 
     Exit codes: 0 done; 2 wrong input, or a subject that cannot be profiled; 130 interrupted.
     """
-    settings = {
-        **one_case.extent(resolution, length, shape),
-        "batch_size": batch_size,
-        "precision": precision,
-        "phase": options.one_of_names("--phase", phase, ("inference", "training")),
-        "tf32": tf32,
-        "channels_last": channels_last,
-        "threads": threads,
-    }
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
     from vigbench.worker.profile_case import profile_case
 
-    case = one_case.make_case(subject, implementation or "", device, settings)
+    case = one_case.make_case(subject, implementation or "", device, axes or {}, threads)
     folder, record = profile_case(
         case, iterations=iterations, out=out, command_line=command_line(), on_stage=_say_on_terminal
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vigbench.cli import options
+from vigbench.cli.axes import AxisValues, several_values
 from vigbench.cli.measuring import command_line, measure
 from vigbench.cli.stage_times import time_spent
 
@@ -29,6 +30,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One plain line a cas
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave the HTML report out.")]
 
 
+@several_values
 def run(
     suite: options.Suite = "",
     device: options.Device = "auto",
@@ -36,16 +38,7 @@ def run(
     resume: Resume = None,
     subject: options.Subject = None,
     implementation: options.Implementation = None,
-    resolution: options.Resolution = None,
-    length: options.Length = None,
-    shape: options.Shape = None,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = None,
-    phase: options.Phase = None,
-    compile: options.Compile = None,  # noqa: A002  the axis is called so
-    cuda_graph: options.CudaGraph = None,
-    channels_last: options.ChannelsLast = None,
-    tf32: options.Tf32 = None,
+    axes: AxisValues = None,
     threads: options.Threads = None,
     processes: options.Processes = None,
     calibrate: options.Calibrate = None,
@@ -66,16 +59,7 @@ def run(
     changes = options.overrides(
         subject=subject,
         implementation=implementation,
-        resolution=resolution,
-        length=length,
-        shape=shape,
-        batch_size=batch_size,
-        precision=precision,
-        phase=phase,
-        compile=compile,
-        cuda_graph=cuda_graph,
-        channels_last=channels_last,
-        tf32=tf32,
+        axes=axes or {},
         threads=threads,
         processes=processes,
         calibrate=calibrate,
@@ -131,16 +115,17 @@ def _again(max_batch: bool, memory_limit: str | None) -> str:
 
 
 def print_largest_batches(records: Sequence[Record]) -> None:
-    """The table of the largest batches that fit: a line for each series, a column for each resolution or length."""
+    """The table of the largest batches that fit: a line for each series, a column for each size."""
     found = {
-        (record.case.label_without_size(), record.case.extent): record.metrics.largest_batch
-        for record in records
+        (record.case.label_without_size(), record.case.extent_text): record.metrics.largest_batch
+        for record in sorted(records, key=lambda record: record.case.extent)
         if record.metrics.largest_batch is not None
     }
-    sides = sorted({side for _, side in found})
-    unit = "tokens" if any(record.case.is_operator for record in records) else "px"
-    width = max((len(label) for label, _ in found), default=0)
+    sizes = list(dict.fromkeys(size for _, size in found))
+    labels = dict.fromkeys(record.case.label_without_size() for record in records)
+    labels = {label: None for label in labels if any((label, size) in found for size in sizes)}
+    width = max(map(len, labels), default=0)
     print("Largest batch that fits")
-    print(" " * width + "".join(f"{f'{side} {unit}':>14}" for side in sides))
-    for label in dict.fromkeys(label for label, _ in found):
-        print(f"{label:{width}}" + "".join(f"{found.get((label, side), ''):>14}" for side in sides))
+    print(" " * width + "".join(f"{size:>14}" for size in sizes))
+    for label in labels:
+        print(f"{label:{width}}" + "".join(f"{found.get((label, size), ''):>14}" for size in sizes))

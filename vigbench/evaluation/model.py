@@ -16,9 +16,9 @@ from vigbench.evaluation.checkpoint import Checkpoint, load_checkpoint
 from vigbench.evaluation.data import ImageFolder
 from vigbench.evaluation.loading import Transform
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.measure.settings import DTYPES
 from vigbench.subjects.catalog import UnsupportedError, build_subject
 from vigbench.subjects.factory import FactoryError, in_one_line
+from vigbench.subjects.task import DTYPES
 from vigbench.suites.case import Case
 
 _resolve: Callable[..., dict[str, Any]] = resolve_model_data_config  # which timm leaves untyped
@@ -72,7 +72,7 @@ def build_for_evaluation(case: Case, checkpoint: Checkpoint) -> nn.Module:
     Raises:
         ValueError: if it cannot be built at this resolution, or the weights do not fit.
     """
-    assert case.resolution is not None
+    assert isinstance(case.resolution, int)
     model = build_subject(case.subject, case.implementation, case.resolution)
     load_checkpoint(model, checkpoint)
     return model.to(device=case.device.value, dtype=DTYPES[case.precision]).eval()
@@ -97,7 +97,7 @@ def require_runnable(model: nn.Module, case: Case, data: ImageFolder, data_given
     Raises:
         ValueError: if the model does not take this resolution, or has not one output for each class.
     """
-    assert case.resolution is not None
+    assert isinstance(case.resolution, int)
     try:
         outputs = logits_of(model, torch.zeros(1, 3, case.resolution, case.resolution), case).shape[1]
     except (UnsupportedError, FactoryError):

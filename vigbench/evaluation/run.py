@@ -26,10 +26,11 @@ from vigbench.evaluation.model import (
 from vigbench.interrupt import StopRequest
 from vigbench.measure.accuracy import RANKS, Score, ranked_classes, score
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.measure.settings import apply_settings
 from vigbench.records.accuracy import AccuracyRow, Prediction
-from vigbench.subjects.catalog import describe, require_its_kind, require_supported, resolve_implementations
+from vigbench.subjects.catalog import describe, require_supported, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
+from vigbench.subjects.task import DTYPES
 from vigbench.suites.case import Case, Device, Precision
 from vigbench.worker.describe import describe_here
 
@@ -140,7 +141,7 @@ def prepare_evaluation(
 
 def _checked(settings: EvaluationSettings) -> EvaluationSettings:
     """The settings with the implementation resolved; ValueError for what is unknown or cannot run here."""
-    require_its_kind(settings.subject, as_operator=False)
+    task_of(settings.subject).require_axes(settings.subject, ("resolution",))
     require_buildable(settings.subject, settings.resolutions)
     if settings.crop_pct is not None and not 0 < settings.crop_pct <= 1:
         raise ValueError(f"--crop-pct {settings.crop_pct:g} is not above 0 and at most 1; write for example 0.875.")
@@ -213,7 +214,7 @@ def _extend(
     workers: int,
 ) -> None:
     """Append the missing predictions at the case's resolution, until all are there or a stop is requested."""
-    assert case.resolution is not None
+    assert isinstance(case.resolution, int)
     data, again = evaluation.data, f"What was computed is kept; continue with --resume {folder.folder}."
     model = build_for_evaluation(case, evaluation.checkpoint)
     transform: Transform = _preprocessing(model, case.resolution, evaluation.settings).transform

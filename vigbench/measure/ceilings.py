@@ -9,7 +9,8 @@ from time import perf_counter
 import torch
 
 from vigbench.measure.latency import timed
-from vigbench.measure.settings import DTYPES, tf32_allowed
+from vigbench.measure.settings import tf32_allowed
+from vigbench.subjects.task import DTYPES
 
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}  # of source and target each: far beyond any cache
 PRODUCT_SIDE = {"cpu": 1536, "cuda": 8192}

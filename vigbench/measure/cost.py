@@ -57,15 +57,19 @@ class Cost:
         return sum(macs for name, macs in self.by_operator.items() if "." not in name)
 
 
-def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
+def count_cost(
+    model: nn.Module, inputs: Sequence[int] | Sequence[Tensor], named: Mapping[str, Tensor] | None = None
+) -> Cost:
     """Count one forward pass in eval mode.
 
     Args:
         model: on any device; it is not changed and not copied.
-        input_shape: (batch, channels, height, width). The count covers the whole batch.
+        inputs: the shape of an image batch (batch, channels, height, width), or the tensors that the model is called
+            with, of which only shapes and dtypes count. The count covers the whole batch.
+        named: tensors that it is called with by name.
 
     Raises:
-        ValueError: if the model does not take this shape, or cannot run on the meta device.
+        ValueError: if the model does not take these inputs, or cannot run on the meta device.
         UnsupportedError: if the model says so itself.
     """
     state = {
@@ -73,20 +77,23 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
         for name, tensor in chain(model.named_parameters(), model.named_buffers())
     }
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    image = torch.empty(tuple(input_shape), dtype=dtype, device="meta")
+    arguments = _on_meta(inputs, dtype)
+    options = {name: torch.empty_like(one, device="meta") for name, one in (named or {}).items()}
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         known = -1
         while known < len(flop_registry):  # again, where an operator has registered its formulas on this first use
             known = len(flop_registry)
-            algorithmic, executed, calls = _count(model, state, image)
+            algorithmic, executed, calls = _count(model, state, arguments, options)
     except UnsupportedError:  # it says by itself what is wrong
         raise
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        name, shape = type(model).__name__, tuple(input_shape)
-        raise ValueError(f"{name} did not run on an input of shape {shape} on the meta device: {first_line}") from error
+        shapes = ", ".join(str(tuple(one.shape)) for one in (*arguments, *options.values()))
+        raise ValueError(
+            f"{type(model).__name__} did not run on an input of shape {shapes} on the meta device: {first_line}"
+        ) from error
     finally:
         for module, training in was_training.items():
             module.training = training
@@ -108,6 +115,12 @@ def count_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
     )
 
 
+def _on_meta(inputs: Sequence[int] | Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    tensors = tuple(torch.empty_like(one, device="meta") for one in inputs if isinstance(one, Tensor))
+    shape = tuple(one for one in inputs if not isinstance(one, Tensor))
+    return tensors if tensors else (torch.empty(shape, dtype=dtype, device="meta"),)
+
+
 def _operator_name(packet: Any) -> str:
     """`aten.addmm` for torch's operators; for vigbench's, named vigbench::<operator>_<implementation>, the operator."""
     namespace, _, name = str(packet).partition(".")
@@ -115,21 +128,23 @@ def _operator_name(packet: Any) -> str:
 
 
 def _count(
-    model: nn.Module, state: Mapping[str, Tensor], image: Tensor
+    model: nn.Module, state: Mapping[str, Tensor], arguments: tuple[Tensor, ...], options: Mapping[str, Tensor]
 ) -> tuple[dict[Any, int], dict[Any, int], Counter[OpOverload]]:
     """FLOPs by operator, algorithmic and executed, and the calls of every operator that is left after decomposition."""
     algorithmic = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
     executed = FlopCounterMode(display=False, custom_mapping={**FORMULAS, **EXECUTED_FLOPS})
     with _CallCounter() as calls, algorithmic, executed:
-        _forward(model, state, image)
+        _forward(model, state, arguments, options)
     total, really = (counter.get_flop_counts().get("Global", {}) for counter in (algorithmic, executed))
     return total, really, calls.calls
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, state: Mapping[str, Tensor], image: Tensor) -> None:
+def _forward(
+    model: nn.Module, state: Mapping[str, Tensor], arguments: tuple[Tensor, ...], options: Mapping[str, Tensor]
+) -> None:
     with _autocast_on_meta():
-        torch.func.functional_call(model, dict(state), (image,))
+        torch.func.functional_call(model, dict(state), arguments, dict(options))
 
 
 def _autocast_on_meta() -> AbstractContextManager[object]:

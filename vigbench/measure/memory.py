@@ -6,7 +6,7 @@ import ctypes
 import gc
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -55,24 +55,26 @@ class Memory:
         return self.peak - self.weights - self.inputs - self.kept
 
 
-def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor, kept: Iterable[Tensor] = ()) -> Memory:
+def measure_memory(
+    call: Callable[[], object], model: nn.Module, inputs: Sequence[Tensor], kept: Iterable[Tensor] = ()
+) -> Memory:
     """Peak memory of one iteration on the device of `inputs`. Leaves `model` without gradients, or with new ones.
 
     Args:
         call: one iteration, not a replay of a CUDA graph: a graph owns its memory, and a replay allocates nothing. It
             must free what it allocates when its result is dropped.
         model: its parameters and buffers are the weights.
-        inputs: the input batch.
+        inputs: of the whole batch; at least one.
         kept: what else lies there from one iteration to the next.
     """
     weights = storage_bytes(chain(model.parameters(), model.buffers()))
-    input_bytes, kept_bytes = storage_bytes([inputs]), storage_bytes(kept)
-    model.zero_grad(set_to_none=True)  # else freeing an earlier iteration's gradients would hide this one's
+    input_bytes, kept_bytes = storage_bytes(inputs), storage_bytes(kept)
+    _drop_gradients(model, inputs)  # else freeing an earlier iteration's gradients would hide this one's
     with without_collection():  # likewise garbage of earlier stages
-        if inputs.device.type == "cuda":
+        if inputs[0].device.type == "cuda":
             return _measure_cuda(call, weights, input_bytes, kept_bytes)
         peak, growth = process_peak(call)
-        model.zero_grad(set_to_none=True)
+        _drop_gradients(model, inputs)
         return Memory(
             weights=weights,
             inputs=input_bytes,
@@ -81,6 +83,12 @@ def measure_memory(call: Callable[[], object], model: nn.Module, inputs: Tensor,
             process_growth=growth,
             kept=kept_bytes,
         )
+
+
+def _drop_gradients(model: nn.Module, inputs: Sequence[Tensor]) -> None:
+    model.zero_grad(set_to_none=True)
+    for one in inputs:
+        one.grad = None
 
 
 def _measure_cuda(call: Callable[[], object], weights: int, inputs: int, kept: int) -> Memory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from weakref import WeakSet
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-def saved_for_backward(forward: Callable[[], object], model: nn.Module, inputs: Tensor) -> int:
+def saved_for_backward(forward: Callable[[], object], model: nn.Module, inputs: Iterable[Tensor]) -> int:
     """Bytes that the autograd graph of one forward pass holds besides weights, buffers and inputs.
 
     Counts storages, not tensors: views, and one tensor saved by several operators, count once. Sees whatever goes
@@ -31,7 +31,7 @@ def saved_for_backward(forward: Callable[[], object], model: nn.Module, inputs: 
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
         result = forward()
-    known = {_address(tensor) for tensor in chain(model.parameters(), model.buffers(), [inputs])}
+    known = {_address(tensor) for tensor in chain(model.parameters(), model.buffers(), inputs)}
     storages = {_address(saved.tensor): saved.tensor.untyped_storage().nbytes() for saved in alive}
     del result  # only now: it kept the graph
     return sum(size for address, size in storages.items() if address not in known)

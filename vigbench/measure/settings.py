@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import psutil
 import torch
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SEED = 0
+from vigbench.subjects.task import SEED
 
 
 def default_threads() -> int:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vigbench.measure.memory import MIB
-from vigbench.measure.settings import DTYPES
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.schema import Metrics
-from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case
 from vigbench.worker.describe import ceiling_name
 
@@ -18,7 +17,7 @@ TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
 
 
 def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | int | None]:
-    """The columns of an operator's record that follow from its others; empty for a model, without a time no rates.
+    """The columns that follow from a record's others, where the task says what moves; without a time no rates.
 
     Args:
         case: what was measured.
@@ -26,19 +25,21 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
             cache.
         ceilings: see `ceilings.measure_ceilings`.
     """
-    if not case.is_operator:
+    moved = task_of(case.subject).bytes_moved(case)
+    if moved is None:
         return {}
-    extra = _extra_memory_share(case, metrics)
-    return {**_rates(case, metrics, ceilings), **({} if extra is None else {"extra_memory_share": extra})}
+    rates = _rates(case, metrics, ceilings, _of_iteration(case, *moved))
+    extra = _extra_memory_share(case, metrics, moved[1])
+    return rates if extra is None else {**rates, "extra_memory_share": extra}
 
 
-def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | None]:
+def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any], moved: int) -> dict[str, float | None]:
     time_ms = metrics.latency_ms
     if case.device == "cuda":
         time_ms = metrics.kernel_ms if metrics.kernel_time_source in FROM_A_COLD_CACHE else None
     if time_ms is None or metrics.gmacs is None:
         return {}
-    gb_per_s = bytes_moved(case) / 1e6 / time_ms
+    gb_per_s = moved / 1e6 / time_ms
     passes = TRAINING_PASSES if case.phase.trains else 1
     tflop_per_s = 2 * passes * metrics.gmacs * case.batch_size / time_ms
     ceiling = ceilings.get(ceiling_name(case))
@@ -50,27 +51,15 @@ def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[st
     }
 
 
-def sizes(case: Case) -> tuple[int, int]:
-    """Bytes of an operator's inputs, and of its output, for the whole batch."""
-    assert case.length is not None
-    assert case.shape is not None
-    number = DTYPES[case.precision].itemsize * case.batch_size * case.length
-    return number * OPERATORS[case.subject].input_elements(
-        *case.shape
-    ), number * case.shape.heads * case.shape.value_dim
-
-
-def bytes_moved(case: Case) -> int:
+def _of_iteration(case: Case, inputs: int, output: int) -> int:
     """Bytes that one iteration has to move: inputs and output once; training: and in the backward pass once more the
     inputs, the output's gradient and the inputs' gradients."""
-    inputs, output = sizes(case)
     return 3 * inputs + 2 * output if case.phase.trains else inputs + output
 
 
-def _extra_memory_share(case: Case, metrics: Metrics) -> float | None:
+def _extra_memory_share(case: Case, metrics: Metrics, output: int) -> float | None:
     if metrics.peak_memory_mib is None or metrics.inputs_mib is None:
         return None
-    _, output = sizes(case)
     # in training the inputs hold the output's gradient, and the results are as large: the output, the other gradients
     results_mib = metrics.inputs_mib if case.phase.trains else output / MIB
     needed_mib = metrics.inputs_mib + results_mib

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from vigbench.records.schema import Status
 from vigbench.runner.executor import run_in_worker
+from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case
 from vigbench.worker.describe import ceiling_name
 from vigbench.worker.messages import Errand, Job
@@ -16,11 +17,12 @@ TIMEOUT_S = 120.0
 
 
 def measure_ceilings(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
-    """`copy_gb_per_s` and `product_tflop_per_s` by `ceiling_name`, for the operators among the cases.
+    """`copy_gb_per_s` and `product_tflop_per_s` by `ceiling_name`, for those cases whose task says what a call has
+    to move: operators.
 
     What cannot be measured is left out and said on stderr; then its shares stay empty.
     """
-    wanted = {ceiling_name(case): case for case in cases if case.is_operator}
+    wanted = {ceiling_name(case): case for case in cases if task_of(case.subject).bytes_moved(case)}
     found: dict[str, dict[str, float]] = {}
     for name, case in wanted.items():
         job = Job(case=case, errand=Errand.ceilings)

@@ -126,5 +126,5 @@ def _case(claim: Claim, side: ClaimSide, point: ClaimPoint, device: Device, thre
 
 def _count(subject: str, resolution: int) -> dict[str, float]:
     (implementation,) = resolve_implementations(subject, [], Device.cpu)
-    cost = count_subject(subject, implementation, resolution)
+    cost = count_subject(Case(subject=subject, implementation=implementation, resolution=resolution))
     return {"params": float(cost.params), "gmacs": cost.macs / 1e9}

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,9 +26,9 @@ from vigbench.runner.machine import choose_device, describe_machine
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.subjects.catalog import (
     matching_implementations,
-    require_its_kind,
     require_offered,
     resolve_implementations,
+    task_of,
 )
 from vigbench.subjects.own import require_buildable
 from vigbench.suites.case import Case, Device
@@ -36,6 +36,7 @@ from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, plan
+from vigbench.suites.resolution import Resolution
 from vigbench.suites.schema import Suite
 
 
@@ -95,21 +96,24 @@ def _definition(suite: str | Path | None, overrides: Overrides | None) -> Suite:
 
 def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Plan:
     overrides = overrides or Overrides()
-    profile = overrides.applied_to(definition.profile(device))
+    section = overrides.applied_to(definition.section(device))
     # without a suite file there is no list to choose from: what is named is what is asked for
     named = overrides.implementation if definition.name == CUSTOM else None
     if named is not None:
-        overrides = replace(overrides, implementation=None)
+        overrides = overrides.but_for("implementation")
         require_offered([entry.name for entry in definition.subjects], named, device)
 
     def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
-        require_its_kind(subject, as_operator=profile.length is not None)
-        require_buildable(subject, profile.resolution or ())
+        task_of(subject).require_axes(subject, section.sized_by())
+        require_buildable(subject, section.resolution or ())
         if named is not None:
             return matching_implementations(subject, named, device)
         return resolve_implementations(subject, requested, device)
 
-    return plan(definition, device, resolve, overrides)
+    planned = plan(definition, device, resolve, overrides)
+    for case in planned.cases:
+        task_of(case.subject).require(case)
+    return planned
 
 
 def describe_run(definition: Suite, planned: Plan, command_line: list[str], *, shipped: bool = True) -> dict[str, Any]:
@@ -179,7 +183,7 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
 
 def _require_buildable_still(planned: Plan) -> None:
     """Raise ValueError if a subject is no longer found, as from another folder than that of the run's start."""
-    resolutions: dict[str, list[int]] = {}
+    resolutions: dict[str, list[Resolution]] = {}
     for case in planned.cases:
         resolutions.setdefault(case.subject, []).extend([] if case.resolution is None else [case.resolution])
     for subject, sides in resolutions.items():
@@ -250,7 +254,7 @@ def run(
     device: str = "auto",
     *,
     subject: str | Sequence[str] | None = None,
-    resolution: int | Sequence[int] | None = None,
+    resolution: Resolution | Sequence[Resolution] | None = None,
     overrides: Overrides | None = None,
 ) -> Run:
     """Run a suite on this machine and return its folder; see `vigbench run --help` for the same from a shell.
@@ -261,7 +265,7 @@ def run(
         out: folder in which the run's folder is made.
         device: auto, cpu or cuda.
         subject: the subjects to measure, instead of all of the suite: a name, or several.
-        resolution: side of the images in px, instead of the suite's: a number, or several.
+        resolution: side of the images in px, or `224x320` (height x width), instead of the suite's: one, or several.
         overrides: replacements for all axes and limits.
 
     Raises:
@@ -269,9 +273,10 @@ def run(
     """
     overrides = overrides or Overrides()
     if subject is not None:
-        overrides = replace(overrides, subject=[subject] if isinstance(subject, str) else list(subject))
+        overrides = overrides.model_copy(update={"subject": [subject] if isinstance(subject, str) else list(subject)})
     if resolution is not None:
-        overrides = replace(overrides, resolution=[resolution] if isinstance(resolution, int) else list(resolution))
+        sizes = [resolution] if isinstance(resolution, int | str) else list(resolution)
+        overrides = overrides.model_copy(update={"resolution": sizes})
     store, planned = start_run(suite, out=out, device=device, overrides=overrides)
     continue_run(store, planned)
     return Run(store.folder)

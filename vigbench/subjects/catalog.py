@@ -17,16 +17,22 @@ from torch import nn
 from vigbench.models.backbone import Backbone
 from vigbench.models.weights import load_weights
 from vigbench.nearest import nearest, one_of
-from vigbench.ops.attention import attention_modules, set_attention
+from vigbench.ops.attention import attention_modules
 from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
 from vigbench.subjects.building import UnsupportedError as UnsupportedError
 from vigbench.subjects.building import build_on_meta as build_on_meta
 from vigbench.subjects.factory import as_module, load_factory
 from vigbench.subjects.family import family_of
+from vigbench.subjects.image import ImageTask
+from vigbench.subjects.implementations import use_implementation
 from vigbench.subjects.operators import OPERATORS
-from vigbench.subjects.own import build_own, own_target, subject_plugins
+from vigbench.subjects.own import build_own, own_target, own_task, subject_plugins
 from vigbench.subjects.plugins import plugins
+from vigbench.subjects.task import Task
+from vigbench.suites.case import Case
+from vigbench.suites.resolution import Resolution, read_resolution, sides_of
 
+IMAGES = ImageTask()
 DEFAULT = "default"  # the implementation of a subject that offers no choice
 BASELINES = (
     "deit_tiny_patch16_224",
@@ -142,16 +148,17 @@ def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: st
     raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
 
 
-def require_its_kind(subject: str, *, as_operator: bool) -> None:
-    """Raise ValueError, with advice, if an operator is to be measured as a model, or a model as an operator."""
-    if as_operator and subject not in OPERATORS:
-        raise ValueError(
-            f"{subject} is a model: give it --resolution. Length and shape belong to the operators {one_of(OPERATORS)}."
-        )
-    if not as_operator and subject in OPERATORS:
-        raise ValueError(
-            f"{subject} is an operator: give it --length and --shape, and no resolution, as suite kernels-gla does."
-        )
+@lru_cache(maxsize=256)
+def task_of(name: str) -> Task:
+    """What a subject takes and gives.
+
+    Raises:
+        ValueError, ModuleNotFoundError: if it is a factory that is not there.
+    """
+    if name in OPERATORS:
+        return OPERATORS[name].task
+    target = own_target(name)
+    return (own_task(name, target) if target is not None else None) or IMAGES
 
 
 def _auto(operator: str, device: str) -> str:
@@ -172,8 +179,21 @@ def require_supported(
             raise UnsupportedError(str(error)) from error
 
 
-def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
-    """Build a subject for square inputs of `resolution` px, on the current default device.
+def build_case(case: Case) -> nn.Module:
+    """The model of a case, or its operator as a network without weights, on the current default device.
+
+    Raises:
+        UnsupportedError: if it does not take this size or implementation.
+        ValueError: if the subject is unknown.
+    """
+    if case.subject in OPERATORS:
+        return OPERATORS[case.subject].task.build(case)
+    assert case.resolution is not None
+    return build_subject(case.subject, case.implementation, case.resolution)
+
+
+def build_subject(name: str, implementation: str, resolution: Resolution) -> nn.Module:
+    """Build a model for inputs of `resolution` px, on the current default device.
 
     Raises:
         UnsupportedError: if it does not take this resolution or implementation.
@@ -185,14 +205,14 @@ def build_subject(name: str, implementation: str, resolution: int) -> nn.Module:
     if operator not in (None, "attention"):
         return create_model(name, implementation=implementation)
     model = _build_timm(name, resolution)
-    if operator == "attention":
-        set_attention(model, implementation)
+    if operator is not None:
+        use_implementation(model, operator, implementation)
     return model
 
 
-def _build_timm(name: str, resolution: int) -> nn.Module:
+def _build_timm(name: str, resolution: Resolution) -> nn.Module:
     try:
-        return create_model(name, img_size=resolution)
+        return create_model(name, img_size=resolution if isinstance(resolution, int) else sides_of(resolution, 2))
     except TypeError as error:
         if "img_size" not in str(error):
             raise
@@ -202,7 +222,7 @@ def _build_timm(name: str, resolution: int) -> nn.Module:
         ) from error
     model = create_model(name)  # fully convolutional models take no img_size
     config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
-    size = config.get("input_size", (3, resolution, resolution))[-1]
+    size = read_resolution("x".join(map(str, config.get("input_size", (3, 224, 224))[1:])))
     if config.get("fixed_input_size") and size != resolution:
         raise UnsupportedError(f"{name} takes {size} px only; leave {resolution} px out.")
     return model

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from vigbench.nearest import did_you_mean
+from vigbench.suites.resolution import Resolution
 
 SIDE_NAMES = ("img_size", "resolution")  # a parameter of this name is given the case's side in px
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -83,9 +84,12 @@ def side_parameter(factory: Callable[..., Any], target: str) -> str | None:
     return side
 
 
-def call_factory(factory: Callable[..., Any], side: str | None, resolution: int) -> Any:
-    """What the factory returns for images of `resolution` px."""
-    return factory() if side is None else factory(**{side: resolution})
+def call_factory(factory: Callable[..., Any], side: str | None, resolution: Resolution) -> Any:
+    """What the factory returns for inputs of `resolution` px: it is given a number, or all sides where they differ."""
+    if side is None:
+        return factory()
+    sides = resolution if isinstance(resolution, int) else tuple(map(int, resolution.split("x")))
+    return factory(**{side: sides})
 
 
 def as_module(made: Any, target: str) -> nn.Module:

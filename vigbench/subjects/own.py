@@ -23,6 +23,8 @@ from vigbench.subjects.factory import (
 )
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.plugins import Plugin, plugins
+from vigbench.subjects.task import Task
+from vigbench.suites.resolution import Resolution
 
 
 def is_own(name: str) -> bool:
@@ -51,7 +53,7 @@ def own_target(name: str) -> str | None:
     return plugin.target
 
 
-def build_own(name: str, target: str, resolution: int) -> nn.Module:
+def build_own(name: str, target: str, resolution: Resolution) -> nn.Module:
     """Call the factory, with the side of the images where it has a parameter for that.
 
     Raises:
@@ -71,7 +73,23 @@ def build_own(name: str, target: str, resolution: int) -> nn.Module:
     return as_module(made, target)
 
 
-def require_buildable(name: str, resolutions: Sequence[int]) -> None:
+def own_task(name: str, target: str) -> Task | None:
+    """The task that a factory names as its attribute `task`; None where it names none, or is a broken plug-in.
+
+    Raises:
+        FactoryError, ModuleNotFoundError: as `load_factory`, of a `package.module:factory`.
+    """
+    try:
+        named = getattr(_load(name, target), "task", None)
+    except Exception:
+        if ":" in name:
+            raise
+        return None  # the case's record will say what is wrong with it: other packages' faults must stop no run
+    made = named() if isinstance(named, type) and issubclass(named, Task) else named
+    return made if isinstance(made, Task) else None  # a model may have an attribute of that name for its own ends
+
+
+def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
     """Raise ValueError, with advice, if a `package.module:factory` gives a model at none of these resolutions.
 
     So a mistyped name ends before anything is measured. Of a plug-in the case's record says it: other packages' faults
@@ -96,7 +114,7 @@ def require_buildable(name: str, resolutions: Sequence[int]) -> None:
         ) from failure
 
 
-def _first_failure(name: str, resolutions: Sequence[int]) -> BaseException | None:
+def _first_failure(name: str, resolutions: Sequence[Resolution]) -> BaseException | None:
     """Why no resolution could be built; None if one could."""
     first: BaseException | None = None
     for resolution in resolutions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 from vigbench.suites.planner import Overrides
 from vigbench.suites.schema import Suite
 
@@ -35,13 +35,13 @@ def custom_suite(overrides: Overrides) -> Suite:
             )
     subjects = list(dict.fromkeys(overrides.subject))
     extent = _extent(overrides)
-    profile = {**extent, "budget": BUDGET_S}
+    section = {**extent, "budget": BUDGET_S}
     return Suite.model_validate(
         {
             "name": NAME,
             "question": _question(subjects, extent),
             "subjects": subjects,
-            "profiles": {device.value: profile for device in Device},
+            "devices": {device.value: section for device in Device},
         }
     )
 

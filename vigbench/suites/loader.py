@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.suites.schema import Exclusion, Profile, SubjectEntry, Suite
+from vigbench.suites.schema import DeviceSection, Exclusion, SubjectEntry, Suite
 
 _PACKAGE = Path(__file__).parent
 _FOLDERS = (_PACKAGE / "shipped", _PACKAGE.parents[1] / "suites")  # in a wheel; in a checkout
@@ -88,6 +88,6 @@ def _explain(detail: Any) -> str:
 def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:
     if location[0] == "subjects" and len(location) > 1:
         return SubjectEntry
-    if location[0] == "profiles" and len(location) > 1:
-        return Exclusion if "exclude" in location else Profile
+    if location[0] == "devices" and len(location) > 1:
+        return Exclusion if "exclude" in location else DeviceSection
     return Suite

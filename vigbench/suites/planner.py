@@ -3,52 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, create_model
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.suites.case import Case, Device, Precision
-from vigbench.suites.schema import Axes, Profile, SubjectEntry, Suite
+from vigbench.suites.axes import SWEPT, Device, Precision
+from vigbench.suites.case import Case
+from vigbench.suites.schema import DeviceSection, SubjectEntry, Suite
 
 Resolve = Callable[[str, Sequence[str], Device], list[str]]
 """(subject, implementations named in the suite, device) -> the implementations to measure; ValueError if unknown."""
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """What the command line replaces; None keeps the suite's own setting."""
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if TYPE_CHECKING:  # fields like the other axes: these three code names
+        resolution: Sequence[int | str] | None = None
+        length: Sequence[int] | None = None
+        shape: Sequence[str] | None = None
+
+
+_fields: Any = {axis.name: (Sequence[Any] | None, None) for axis in SWEPT}
+_Replaced = create_model("_Replaced", __base__=_Frozen, **_fields)
+
+
+class Overrides(_Replaced):
+    """What the command line replaces: any axis, and these; None keeps the suite's own setting."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None: ...
 
     subject: Sequence[str] | None = None
     implementation: Sequence[str] | None = None
-    resolution: Sequence[int] | None = None
-    length: Sequence[int] | None = None
-    shape: Sequence[str] | None = None
-    batch_size: Sequence[int] | None = None
-    precision: Sequence[str] | None = None
-    phase: Sequence[str] | None = None
-    compile: Sequence[bool] | None = None
-    cuda_graph: Sequence[bool] | None = None
-    channels_last: Sequence[bool] | None = None
-    tf32: Sequence[bool] | None = None
     threads: int | None = None
     processes: int | None = None
     calibrate: bool | None = None
     budget: float | None = None
     case_timeout: float | None = None
 
+    def but_for(self, *names: str) -> Overrides:
+        """The same without what it says of these settings."""
+        return Overrides(**{name: value for name, value in self if name not in names})
+
     def change_cases(self) -> bool:
         """Whether anything but the time limits is overridden."""
-        return replace(self, budget=None, case_timeout=None) != Overrides()
+        return self.but_for("budget", "case_timeout") != Overrides()
 
-    def applied_to(self, profile: Profile) -> Profile:
-        """The profile with the overridden settings, checked like a suite file's.
+    def applied_to(self, section: DeviceSection) -> DeviceSection:
+        """The section with the overridden settings, checked like a suite file's.
 
         What is asked for is not left out: an exclusion ends to hold where all axes that it names are overridden.
         """
-        changes = {name: value for name in Profile.model_fields if (value := getattr(self, name, None)) is not None}
-        kept = [one for one in profile.exclude if not one.model_fields_set <= changes.keys()]
-        return Profile.model_validate({**profile.model_dump(), **changes, "exclude": kept})
+        known = DeviceSection.model_fields
+        changes = {name: value for name, value in self if name in known and value is not None}
+        kept = [one for one in section.exclude if not one.model_fields_set <= changes.keys()]
+        return DeviceSection.model_validate({**section.model_dump(), **changes, "exclude": kept})
 
 
 @dataclass(frozen=True)
@@ -74,41 +89,42 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     the sizes that it reached.
 
     Raises:
-        ValueError: if the suite has no profile for the device, or a subject or implementation is unknown.
+        ValueError: if the suite has no section for the device, or a subject or implementation is unknown.
     """
     overrides = overrides or Overrides()
-    profile = overrides.applied_to(suite.profile(device))
+    section = overrides.applied_to(suite.section(device))
     entries = _select_subjects(suite, overrides.subject)
     subjects: list[tuple[str, str]] = []
     offered: list[str] = []
     for entry in entries:
         implementations = resolve(entry.name, entry.implementations, device)
         offered += implementations
-        subjects += [(entry.name, one) for one in implementations if _wanted(one, profile.implementation)]
+        subjects += [(entry.name, one) for one in implementations if _wanted(one, section.implementation)]
     if not subjects:
-        wanted = one_of(profile.implementation or ())
+        wanted = one_of(section.implementation or ())
         raise ValueError(
             f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}."
         )
-    # every other axis is crossed in the order of the profile; the size is the outermost
-    others = [name for name in Axes.model_fields if name not in ("resolution", "length", "shape")]
+    # every other axis is crossed in the order of declaration; the size is the outermost
+    others = [axis.name for axis in SWEPT if not axis.of_size]
     cases = [
         Case(
             subject=subject,
             implementation=implementation,
             device=device,
-            threads=profile.threads if device is Device.cpu else 0,
+            threads=section.threads if device is Device.cpu else 0,
             **extent,
             **dict(zip(others, settings, strict=True)),
         )
-        for extent in profile.extents()
-        for settings in product(*(getattr(profile, name) for name in others))
+        for extent in section.extents()
+        for settings in product(*(getattr(section, name) for name in others))
         for subject, implementation in subjects
     ]
-    cases = [case for case in cases if not any(one.matches(case) for one in profile.exclude)]
+    cases = [case for case in cases if not any(one.matches(case) for one in section.exclude)]
     if not cases:
         raise ValueError(f"The exclusions of suite {suite.name} leave no case: change {device}.exclude, or the axes.")
-    return Plan(tuple(dict.fromkeys(cases)), profile.budget, profile.case_timeout, profile.processes, profile.calibrate)
+    limits = (section.budget, section.case_timeout, section.processes, section.calibrate)
+    return Plan(tuple(dict.fromkeys(cases)), *limits)
 
 
 def _wanted(name: str, patterns: Sequence[str] | None) -> bool:

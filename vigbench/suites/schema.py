@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -11,16 +12,17 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    create_model,
     model_serializer,
     model_validator,
 )
 
 from vigbench.nearest import one_of
-from vigbench.suites.case import Case, Device, Phase, Precision
+from vigbench.suites.axes import AXES, SWEPT, Axis, Device, with_new_names
+from vigbench.suites.case import Case
 from vigbench.suites.duration import parse_duration
+from vigbench.suites.resolution import Resolution, mean_side
 from vigbench.suites.shape import parse_entry
-
-PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 
 
 def _as_list(value: Any) -> Any:
@@ -31,22 +33,11 @@ def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _precision(value: Any) -> Any:
-    return PRECISION_ALIASES.get(value, value) if isinstance(value, str) else value
-
-
 def _duration(value: Any) -> Any:
     # bool is an int in Python; `budget: yes` is a mistake, not one second
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("write a duration such as 90s, 3m or 1h30m")
     return parse_duration(value)
-
-
-def _shape(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    shape, length = parse_entry(value)
-    return str(shape) if length is None else f"{shape}@{length}"
 
 
 Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
@@ -91,19 +82,27 @@ class SubjectEntry(_Strict):
         return next((one for one in self._by_operator() if one), [])
 
 
-class Axes(_Strict):
-    """The swept settings; every list is crossed with every other. Models have a resolution, operators the other two."""
+def _values_of(axis: Axis) -> Any:
+    """A list of values of an axis, or one; None where neither a file nor the axis says any."""
+    several = OneOrMore[Annotated[Any, BeforeValidator(axis.read)]]
+    return (several | None, None) if axis.default is None else (several, [axis.default])
 
-    resolution: OneOrMore[Whole] | None = None
-    length: OneOrMore[Whole] | None = None
-    shape: OneOrMore[Annotated[str, BeforeValidator(_shape)]] | None = None
-    batch_size: OneOrMore[Whole] = [1]
-    precision: OneOrMore[Annotated[Precision, BeforeValidator(_precision)]] = [Precision.float32]
-    phase: OneOrMore[Phase] = [Phase.inference]
-    compile: OneOrMore[Flag] = [False]
-    cuda_graph: OneOrMore[Flag] = [False]
-    channels_last: OneOrMore[Flag] = [False]
-    tf32: OneOrMore[Flag] = [False]
+
+class _Axes(_Strict):
+    if TYPE_CHECKING:  # fields like the others: these three this file names
+        resolution: list[Resolution] | None = None
+        length: list[int] | None = None
+        shape: list[str] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_named_now(cls, values: Any) -> Any:
+        return with_new_names(values)
+
+
+_fields: Any = {axis.name: _values_of(axis) for axis in SWEPT}
+Axes = create_model("Axes", __base__=_Axes, **_fields)
+"""The swept settings; every list is crossed with every other, but for those that say how large a case is."""
 
 
 class Exclusion(Axes):
@@ -124,10 +123,10 @@ class Exclusion(Axes):
         return all(str(getattr(case, name)) in map(str, getattr(self, name)) for name in self.model_fields_set)
 
 
-class Profile(Axes):
+class DeviceSection(Axes):
     """The axes for one kind of device, what to leave out of their product, and the time that all may take."""
 
-    exclude: list[Exclusion] = []
+    exclude: list[Exclusion] = Field(default=[])
     implementation: Names | None = None
     threads: Annotated[int, Field(ge=0, strict=True)] = 0
     processes: Whole = 1
@@ -136,7 +135,7 @@ class Profile(Axes):
     case_timeout: Seconds = 300.0
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> Profile:
+    def _of_one_kind(self) -> DeviceSection:
         if self.resolution is not None and (self.length is not None or self.shape is not None):
             raise ValueError("resolution is an axis of models, length and shape are those of operators: give one kind")
         if self.resolution is None and (self.length is None or self.shape is None):
@@ -145,15 +144,19 @@ class Profile(Axes):
             raise ValueError(f"every shape is for another length ({one_of(self.shape or ())}): leave its @ out")
         return self
 
-    def extents(self) -> list[dict[str, int]]:
+    def sized_by(self) -> tuple[str, ...]:
+        """The axes that say how large its cases are."""
+        return ("length", "shape") if self.resolution is None else ("resolution",)
+
+    def extents(self) -> list[Mapping[str, Any]]:
         """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
         if self.resolution is not None:
-            return [{"resolution": resolution} for resolution in sorted(self.resolution)]
+            return [{"resolution": one} for one in sorted(self.resolution, key=lambda one: (mean_side(one), str(one)))]
         assert self.length is not None
         assert self.shape is not None
         shapes = [parse_entry(text) for text in self.shape]
         return [
-            {"length": length, **shape._asdict()}
+            {**AXES["length"].settings(length), **shape._asdict()}
             for length in sorted(self.length)
             for shape, only in shapes
             if only in (None, length)
@@ -161,23 +164,31 @@ class Profile(Axes):
 
 
 class Suite(_Strict):
-    """A named question: subjects x axes, one profile for each kind of device."""
+    """A named question: subjects x axes, one section for each kind of device."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     question: Annotated[str, Field(min_length=1)]
     subjects: Annotated[list[SubjectEntry], Field(min_length=1)]
-    profiles: Annotated[dict[Device, Profile], Field(min_length=1)]
+    devices: Annotated[dict[Device, DeviceSection], Field(min_length=1)]
     version: Literal[1] = 1
 
-    def profile(self, device: Device) -> Profile:
-        """The profile for `device`.
+    @model_validator(mode="before")
+    @classmethod
+    def _as_named_now(cls, values: Any) -> Any:
+        """The sections were once called profiles."""
+        if isinstance(values, Mapping) and "profiles" in values and "devices" not in values:
+            return {"devices" if key == "profiles" else key: value for key, value in values.items()}
+        return values
+
+    def section(self, device: Device) -> DeviceSection:
+        """What it asks for on `device`.
 
         Raises:
-            ValueError: if the suite has none for it.
+            ValueError: if that is nothing.
         """
-        if device not in self.profiles:
+        if device not in self.devices:
             raise ValueError(
-                f"Suite {self.name} has no profile for {device}; it has one for {', '.join(self.profiles)}. "
-                f"Add `{device}:` under `profiles:` in its file, or choose another --device."
+                f"Suite {self.name} asks for nothing on {device}; it has a section for {one_of(self.devices)}. "
+                f"Add `{device}:` under `devices:` in its file, or choose another --device."
             )
-        return self.profiles[device]
+        return self.devices[device]

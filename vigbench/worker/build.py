@@ -6,72 +6,44 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from vigbench.measure.settings import DTYPES, SEED
-from vigbench.subjects.catalog import build_subject, fill_weights
+from vigbench.subjects.catalog import build_case, fill_weights
 from vigbench.subjects.own import is_own
-from vigbench.suites.case import Case, Phase
-from vigbench.worker.operator import build_operator, make_output_gradient
+from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task
+from vigbench.suites.axes import MemoryFormat, Phase
+from vigbench.suites.case import Case
 from vigbench.worker.training_step import TrainingStep, make_optimizer
 
 
 def build_on_device(case: Case) -> nn.Module:
     """The case's model with seeded weights, or its operator, in its dtype, layout and mode, on its device."""
-    if case.resolution is None:
-        return build_operator(case)
-    model = build_subject(case.subject, case.implementation, case.resolution)
+    model = build_case(case)
     if not is_own(case.subject):  # a factory's own weights are left alone
         fill_weights(model, SEED)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
-    if case.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+    if case.memory_format is not MemoryFormat.contiguous:
+        model = model.to(memory_format=MEMORY_FORMATS[case.memory_format])
     return model.train(case.phase.trains)
 
 
-def make_inputs(case: Case) -> Tensor:
-    """Normal random images (batch, 3, resolution, resolution) with a fixed seed, never zeros.
-
-    An operator holds what it is applied to; its input here is the gradient of its output, where training needs one.
-    """
-    if case.resolution is None:
-        return make_output_gradient(case)
-    device = case.device.value  # drawn there: a batch of large images would take a CPU several seconds
-    generator = torch.Generator(device).manual_seed(SEED)
-    images = torch.randn(case.batch_size, 3, case.resolution, case.resolution, generator=generator, device=device)
-    layout = torch.channels_last if case.channels_last else torch.contiguous_format
-    return images.to(dtype=DTYPES[case.precision], memory_format=layout)
-
-
-def runnable(model: nn.Module, case: Case) -> Callable[[Tensor], Tensor]:
+def runnable(model: nn.Module, case: Case) -> Callable[..., Any]:
     """The model itself, or its compiled form where the case asks for that."""
     return torch.compile(model) if case.compile else model
 
 
-def loss_of(output: Tensor) -> Tensor:
-    """The loss of the training phases: the mean square of the output, summed in float32."""
-    return output.float().square().mean()
+def clear_gradients(model: nn.Module, inputs: Inputs) -> None:
+    """Drop the gradients of parameters and inputs."""
+    model.zero_grad(set_to_none=True)
+    for one in inputs.values():
+        one.grad = None
 
 
-def run_backward(output: Tensor, inputs: Tensor, case: Case) -> None:
-    """The backward pass: of a model from the loss, of an operator from the gradient of its output in `inputs`."""
-    if case.is_operator:
-        output.backward(inputs)  # type: ignore[no-untyped-call, unused-ignore]
-    else:
-        loss_of(output).backward()  # type: ignore[no-untyped-call, unused-ignore]
-
-
-def gradients_of(model: nn.Module) -> dict[str, Tensor]:
-    """Gradients by the parameter's name, of those that have one; not copies."""
-    return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
-
-
-def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[], Any], Callable[[], None]]:
+def iteration(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> tuple[Callable[[], Any], Callable[[], None]]:
     """One iteration of the case, and what waits for its device.
 
-    Inference is one forward pass in inference mode; training is one forward and one backward pass, without an
-    optimiser: of a model from the mean square of the output as a loss, of an operator from a gradient of its output; a
-    training step (a `TrainingStep`, of models only) ends with AdamW's update.
+    Inference is one forward pass in inference mode; training is one forward and one backward pass as the task has them,
+    without an optimiser; a training step (a `TrainingStep`) ends with AdamW's update.
 
     Raises:
         UnsupportedError: if there is nothing to train.
@@ -79,15 +51,20 @@ def iteration(model: nn.Module, case: Case, inputs: Tensor) -> tuple[Callable[[]
     run = runnable(model, case)
     synchronize = torch.cuda.synchronize if case.device == "cuda" else _nothing
     if case.phase is Phase.training_step:
-        return TrainingStep(run, model, inputs, loss_of, make_optimizer(model, case)), synchronize
+        step = TrainingStep(
+            lambda: task.loss(task.call(run, inputs), inputs),
+            lambda: task.loss(task.call(model, inputs), inputs),
+            make_optimizer(model, case),
+        )
+        return step, synchronize
 
-    def infer() -> Tensor:
+    def infer() -> Any:
         with torch.inference_mode():
-            return run(inputs)
+            return task.call(run, inputs)
 
     def train() -> None:
-        model.zero_grad(set_to_none=True)
-        run_backward(run(inputs), inputs, case)
+        clear_gradients(model, inputs)
+        task.backward(task.call(run, inputs), inputs)
 
     return (train if case.phase.trains else infer), synchronize
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from vigbench.measure.adamw_rule import Snapshot, broken_step, parameters_of, snapshot
-from vigbench.measure.correctness import GRADIENT_TOLERANCE, TOLERANCE, gradient_error, relative_error
+from vigbench.measure.correctness import gradient_error, relative_error
+from vigbench.subjects.task import Gradients, Inputs, Task, gradients_of
 from vigbench.suites.case import Case
-from vigbench.worker.build import gradients_of, run_backward
-from vigbench.worker.check_model import WrongResultError, tolerance_class
+from vigbench.worker.build import clear_gradients
+from vigbench.worker.check_subject import WrongResultError, tolerance_class
 from vigbench.worker.training_step import TrainingStep
 
 # A step of about 1, which no weight's rounding hides; that which is timed would round away in bfloat16.
@@ -26,27 +27,29 @@ class Plain:
     """What the plain model computes on the whole batch.
 
     Attributes:
-        output: in inference, else None.
-        gradients: of the parameters, in training.
+        outputs: by name, in inference.
+        gradients: of parameters and inputs, in training.
         random: whether a second run gave something else (stochastic depth, dropout): then nothing can be compared.
     """
 
-    output: Tensor | None = None
-    gradients: dict[str, Tensor] = field(default_factory=dict)
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    gradients: Gradients = field(default_factory=dict)
     random: bool = False
 
 
-def run_plain(model: nn.Module, case: Case, inputs: Tensor) -> Plain:
+def run_plain(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain:
     """Run the plain model, before another form of it takes the memory; in training leaves no gradients."""
     if not case.phase.trains:
         with torch.inference_mode():
-            return Plain(output=model(inputs))
-    first, second = (_plain_gradients(model, case, inputs) for _ in range(2))
+            return Plain(outputs=task.outputs(task.call(model, inputs)))
+    first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
-    return Plain(gradients=first, random=not error <= GRADIENT_TOLERANCE[tolerance_class(case)])
+    return Plain(gradients=first, random=not error <= task.gradient_tolerance[tolerance_class(case)])
 
 
-def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case: Case) -> None:
+def check_call(
+    call: Callable[[], object], plain: Plain, model: nn.Module, case: Case, task: Task, inputs: Inputs
+) -> None:
     """Compare what a compiled or captured call computes with the plain model, unless that is random itself.
 
     Raises:
@@ -55,14 +58,13 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
     result = call()
     if plain.random:
         return
-    tolerance = TOLERANCE if plain.output is not None else GRADIENT_TOLERANCE
-    allowed = tolerance[tolerance_class(case)]
-    if plain.output is not None:
-        assert isinstance(result, Tensor)
+    allowed = (task.tolerance if plain.outputs else task.gradient_tolerance)[tolerance_class(case)]
+    if plain.outputs:
         with torch.inference_mode():
-            error = relative_error(result, plain.output)
+            found = task.outputs(result)
+            error = max(relative_error(found[name], one) for name, one in plain.outputs.items())
     else:
-        error, _ = gradient_error(gradients_of(model), plain.gradients)
+        error, _ = gradient_error(gradients_of(model, inputs), plain.gradients)
     if not error <= allowed:
         what = "compiled" if case.compile else "captured"
         raise WrongResultError(
@@ -71,11 +73,11 @@ def check_call(call: Callable[[], object], plain: Plain, model: nn.Module, case:
         )
 
 
-def _plain_gradients(model: nn.Module, case: Case, inputs: Tensor) -> dict[str, Tensor]:
-    model.zero_grad(set_to_none=True)
-    run_backward(model(inputs), inputs, case)
-    found = gradients_of(model)
-    model.zero_grad(set_to_none=True)
+def _plain_gradients(model: nn.Module, task: Task, inputs: Inputs) -> Gradients:
+    clear_gradients(model, inputs)
+    task.backward(task.call(model, inputs), inputs)
+    found = gradients_of(model, inputs)
+    clear_gradients(model, inputs)
     return found
 
 

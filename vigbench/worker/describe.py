@@ -8,9 +8,10 @@ import torch
 
 from vigbench.measure.ceilings import copy_gb_per_s, product_tflop_per_s
 from vigbench.measure.environment import describe_environment, device_name
-from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.measure.settings import apply_settings
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
+from vigbench.subjects.task import DTYPES
 from vigbench.suites.case import Case
 
 

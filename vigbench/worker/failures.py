@@ -12,7 +12,7 @@ from vigbench.records.schema import Status
 from vigbench.subjects.catalog import UnsupportedError, describe
 from vigbench.subjects.factory import FactoryError
 from vigbench.suites.case import Case
-from vigbench.worker.check_model import WrongResultError
+from vigbench.worker.check_subject import WrongResultError
 from vigbench.worker.messages import Outcome
 
 NO_BACKEND = (

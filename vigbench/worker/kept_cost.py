@@ -14,10 +14,11 @@ import torch
 from vigbench.measure.cost import Cost
 from vigbench.records.fingerprint import code_hash
 from vigbench.subjects.own import is_own
+from vigbench.suites.axes import ALL
 from vigbench.suites.case import Case
 from vigbench.worker.references import write_whole
 
-WITHOUT_EFFECT = {"batch_size", "phase", "compile", "cuda_graph", "tf32", "threads"}  # one image, forward, in eval mode
+WITHOUT_EFFECT = {axis.name for axis in ALL if not axis.of_size} - {"precision", "memory_format"}  # one item, forward
 
 
 def kept_cost(folder: Path | None, case: Case, count: Callable[[], Cost]) -> Cost:

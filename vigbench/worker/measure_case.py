@@ -69,8 +69,8 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
 
     on_stage("path")
     ran = look_inside(prepared)
-    timing, gate, case = taken.timing, prepared.gate, prepared.case
-    closed_form = None if case.resolution is None else closed_form_macs(case.subject, case.resolution)
+    timing, checked, case = taken.timing, prepared.checked, prepared.case
+    closed_form = closed_form_macs(case.subject, case.resolution)
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),
@@ -83,10 +83,9 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             **parts.columns,
             **_drift_columns(prepared),
             "warmup_iterations": prepared.warmup_iterations,
-            "output_error": gate.error,
-            "gradient_error": gate.gradient_error,
-            "gate_resolution": gate.resolution,
-            "gate_length": gate.length,
+            "output_error": checked.error,
+            "gradient_error": checked.gradient_error,
+            **{f"gate_{axis}": value for axis, value in checked.size.items()},
             "reference_s": prepared.reference_s,
             "compile_s": prepared.compile_s,
             "kernel_compile_s": sum(prepared.kernel_s) if prepared.kernel_s else None,
@@ -102,7 +101,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         "launch_bound": busy is not None and busy < LAUNCH_BOUND_BELOW,
         "launch_exposed": metrics.kernel_time_source not in (None, KernelTimeSource.events),
         "flops_disputed": are_disputed(prepared.cost.macs, closed_form),
-        "unverified": gate.unverified or taken.unverified,
+        "unverified": checked.unverified or taken.unverified,
     }
     return Outcome(
         status=Status.ok,

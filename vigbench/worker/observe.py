@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-from torch import Tensor
+from dataclasses import dataclass
+from typing import Any
 
 from vigbench.measure.contention import (
     CONTENDED_DROP,
@@ -22,7 +21,7 @@ from vigbench.measure.launch import DeviceWork, profile_device
 from vigbench.measure.memory import Memory, measure_memory
 from vigbench.measure.path import ExecutedPath
 from vigbench.measure.saved_tensors import saved_for_backward
-from vigbench.worker.build import loss_of, runnable
+from vigbench.worker.build import runnable
 from vigbench.worker.prepare import Prepared, call_to_time, prove_path
 
 KERNEL_SHARE = 0.3  # of the sampling budget on CUDA, for the device's own time
@@ -78,19 +77,17 @@ def measure_call_memory(prepared: Prepared) -> CallMemory:
     """Memory of one plain call: a replayed graph owns its memory and allocates nothing."""
     case, step = prepared.case, prepared.step
     kept = step.optimizer_state() if step is not None else []
-    memory = measure_memory(prepared.call, prepared.model, prepared.inputs, kept)
-    if case.is_operator:  # what it is applied to are its parameters
-        memory = replace(memory, weights=0, inputs=memory.weights + memory.inputs)
-    gradients = measure_gradients(prepared.call, prepared.model, prepared.inputs.device) if step is not None else None
+    inputs = list(prepared.inputs.values())
+    memory = measure_memory(prepared.call, prepared.model, inputs, kept)
+    gradients = measure_gradients(prepared.call, prepared.model, prepared.device) if step is not None else None
     saved = None
     if case.phase.trains:
-        run = runnable(prepared.model, case)
+        run, task = runnable(prepared.model, case), prepared.task
 
-        def forward() -> Tensor:
-            output: Tensor = run(prepared.inputs)
-            return output if case.is_operator else loss_of(output)
+        def forward() -> Any:
+            return task.start_of_backward(task.call(run, prepared.inputs), prepared.inputs)
 
-        saved = saved_for_backward(forward, prepared.model, prepared.inputs)
+        saved = saved_for_backward(forward, prepared.model, inputs)
     prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
     return CallMemory(memory, saved, gradients)
 
@@ -102,7 +99,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         budget_s: seconds of sampling.
         calibrate: whether a fixed workload takes turns with the case.
     """
-    case, synchronize, device = prepared.case, prepared.synchronize, prepared.inputs.device
+    case, synchronize, device = prepared.case, prepared.synchronize, prepared.device
     on_cuda = device.type == "cuda"
     call, verified = call_to_time(prepared)
     recorder, meter = StateRecorder(device), find_meter(device)
@@ -147,6 +144,6 @@ def look_inside(prepared: Prepared) -> CallExecution:
     Raises:
         WrongResultError: if it is not what the label names.
     """
-    device = prepared.inputs.device
+    device = prepared.device
     path = prove_path(prepared)
     return CallExecution(path, profile_device(prepared.call, device) if device.type == "cuda" else None)

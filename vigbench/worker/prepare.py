@@ -1,4 +1,4 @@
-"""Everything before a case may be timed (build, cost, gate, warm-up), and the proof of its path."""
+"""Everything before a case may be timed (build, cost, check, warm-up), and the proof of its path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.cost import Cost, count_cost
@@ -16,16 +16,15 @@ from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
 from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
-from vigbench.measure.settings import DTYPES, apply_settings
+from vigbench.measure.settings import apply_settings
 from vigbench.ops.registry import get_implementation
-from vigbench.subjects.catalog import UnsupportedError, describe, require_supported
+from vigbench.subjects.catalog import UnsupportedError, describe, require_supported, task_of
+from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
-from vigbench.worker.build import build_on_device, iteration, make_inputs
+from vigbench.worker.build import build_on_device, iteration
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
-from vigbench.worker.check_model import CheckResult, WrongResultError, check
-from vigbench.worker.check_operator import check_operator
+from vigbench.worker.check_subject import CheckResult, WrongResultError, check
 from vigbench.worker.kept_cost import kept_cost
-from vigbench.worker.operator import Operator, operator_cost
 from vigbench.worker.references import References, wait_for
 from vigbench.worker.training_step import TrainingStep, require_steppable
 
@@ -41,14 +40,15 @@ class Prepared:
     """
 
     case: Case
+    task: Task
     operator: str | None
     model: nn.Module
-    inputs: Tensor
+    inputs: Inputs
     call: Callable[[], Any]
     synchronize: Callable[[], None]
     criterion: Criterion
     cost: Cost
-    gate: CheckResult
+    checked: CheckResult
     reference_s: float | None
     compile_s: float | None
     compilation: Compilation | None
@@ -56,6 +56,11 @@ class Prepared:
     warmup_s: float
     first_loss: float | None = None  # of a training step
     kernel_s: Sequence[float] = ()  # that Triton took for each kernel until now
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return torch.device(self.case.device.value)
 
     @property
     def step(self) -> TrainingStep | None:
@@ -95,32 +100,30 @@ def prepare(
     on_stage("build")
     operator = operator_of(case)
     apply_settings(threads=case.threads, tf32=case.tf32)
+    task = task_of(case.subject)
+    task.require(case)
     model = build_on_device(case)
-    inputs = make_inputs(case)
-    wait_for(inputs.device)
+    inputs = task.make_inputs(case)
+    wait_for(torch.device(case.device.value))
 
     on_stage("cost")
     try:
-        cost = kept_cost(references.folder, case, lambda: _count(model, case, inputs))
+        cost = kept_cost(references.folder, case, lambda: count_item(model, case, task, operator, inputs))
     except UnsupportedError:
         raise
     except ValueError as error:  # the model does not take this shape
         raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
 
     on_stage("check")
-    gate = (
-        check_operator(model, case, inputs, references)
-        if isinstance(model, Operator)
-        else check(model, case, operator, inputs, references)
-    )
-    call, synchronize = iteration(model, case, inputs)
+    checked = check(model, case, task, operator, inputs, references)
+    call, synchronize = iteration(model, case, task, inputs)
     compile_s, compilation = None, None
     if case.compile:
-        plain = run_plain(model, case, inputs)
-        gate = replace(gate, unverified=gate.unverified or plain.random)
+        plain = run_plain(model, case, task, inputs)
+        checked = replace(checked, unverified=checked.unverified or plain.random)
         compile_s, compilation = watch_compilation(timed(call, synchronize))
         require_compiled(compilation, case)
-        check_call(call, plain, model, case)
+        check_call(call, plain, model, case, task, inputs)
         del plain
     first_loss = check_step(call) if isinstance(call, TrainingStep) else None
 
@@ -132,6 +135,7 @@ def prepare(
 
     return Prepared(
         case=case,
+        task=task,
         operator=operator,
         model=model,
         inputs=inputs,
@@ -139,7 +143,7 @@ def prepare(
         synchronize=synchronize,
         criterion=criterion,
         cost=cost,
-        gate=gate,
+        checked=checked,
         reference_s=references.seconds,
         compile_s=compile_s,
         compilation=compilation,
@@ -149,9 +153,13 @@ def prepare(
     )
 
 
-def _count(model: nn.Module, case: Case, inputs: Tensor) -> Cost:
-    """What one image or sequence costs."""
-    return operator_cost(model, case) if isinstance(model, Operator) else count_cost(model, (1, *inputs.shape[1:]))
+def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, inputs: Inputs) -> Cost:
+    """What one item of a batch costs: by the task's definition where there is one, else as counted."""
+    cost = count_cost(model, *task.arguments(task.item(inputs)))
+    if (macs := task.macs(case)) is None or operator is None:
+        return cost
+    executed = task.executed_macs(case, cost.executed_macs)
+    return replace(cost, macs=macs, executed_macs=executed, by_operator={operator: macs})
 
 
 def require_compiled(compilation: Compilation, case: Case) -> None:
@@ -176,9 +184,10 @@ def call_to_time(prepared: Prepared) -> tuple[Callable[[], Any], bool]:
     if not prepared.case.cuda_graph:
         return prepared.call, True
     # before the capture: a graph keeps the memory of a whole iteration, and both together need not fit
-    plain = run_plain(prepared.model, prepared.case, prepared.inputs)
-    replay = capture(prepared.call, prepared.inputs.device)
-    check_call(replay, plain, prepared.model, prepared.case)
+    what = (prepared.model, prepared.case, prepared.task, prepared.inputs)
+    plain = run_plain(*what)
+    replay = capture(prepared.call, prepared.device)
+    check_call(replay, plain, *what)
     if prepared.step is not None:
         check_replay(prepared.step, replay)
     for _ in range(prepared.criterion.min_warmup):
@@ -193,7 +202,7 @@ def prove_path(prepared: Prepared) -> ExecutedPath:
         WrongResultError: if they are not those of the implementation named.
     """
     case, operator = prepared.case, prepared.operator
-    path = record_path(prepared.call, prepared.inputs.device)
+    path = record_path(prepared.call, prepared.device)
     if operator is not None:
         label = get_implementation(operator, case.implementation)
         must_run = label.must_run + (label.must_run_on_cuda if case.device == "cuda" else ())

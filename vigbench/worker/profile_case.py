@@ -118,14 +118,14 @@ def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> Pro
     load = load_of_others()
     latency = sample(timed(prepared.call, prepared.synchronize), prepared.criterion, SAMPLING_BUDGET_S)
     on_stage("memory")
-    memory = measure_memory(prepared.call, prepared.model, prepared.inputs)
+    memory = measure_memory(prepared.call, prepared.model, list(prepared.inputs.values()))
     on_stage("profile")
-    subject = ProfiledSubject(prepared.call, prepared.model, prepared.synchronize, prepared.inputs.device)
+    subject = ProfiledSubject(prepared.call, prepared.model, prepared.synchronize, prepared.device)
     profile = profile_subject(subject, iterations, trace)
     load_after = load_of_others()
     prove_path(prepared)
     on_stage("ceilings")
-    ceilings = ceilings.best(device_ceilings(prepared.inputs.device, precision))
+    ceilings = ceilings.best(device_ceilings(prepared.device, precision))
     record = _record(ProfiledCase(prepared, profile, iterations), latency, memory, ceilings, precision)
     record.info["totals"] |= {"other_load": load, "other_load_after": load_after}
     return record

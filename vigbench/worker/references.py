@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vigbench.records.fingerprint import code_hash
+from vigbench.subjects.task import Result
 
 MOST_BYTES = 2**30  # of all results of a run
 WORTH_KEEPING_S = 0.1  # what is computed faster costs less than the disk
-OUTPUT = "output"
+OUTPUT, GRADIENT = "output/", "gradient/"
 
-Result = tuple[Tensor, Mapping[str, Tensor]]  # output, and in training the gradients by name
 T = TypeVar("T")
 
 
@@ -93,12 +93,16 @@ def wait_for(device: torch.device) -> None:
 
 def _read(file: Path, device: torch.device) -> Result:
     kept = load_file(file, device=str(device))
-    return kept.pop(OUTPUT), kept
+    outputs, gradients = (
+        {name.removeprefix(kind): one for name, one in kept.items() if name.startswith(kind)}
+        for kind in (OUTPUT, GRADIENT)
+    )
+    return outputs, gradients
 
 
 def _write(file: Path, result: Result) -> None:
-    output, gradients = result
-    tensors = {**gradients, OUTPUT: output}
+    named = zip((OUTPUT, GRADIENT), result, strict=True)
+    tensors = {f"{kind}{name}": one for kind, part in named for name, one in part.items()}
     content = save({name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()})
     if len(content) + sum(one.stat().st_size for one in file.parent.iterdir()) > MOST_BYTES:
         return

@@ -22,15 +22,12 @@ class TrainingStep:
     """A step that can be called as a whole, or part by part: `forward`, `backward`, `update`.
 
     Attributes:
-        run: the model or its compiled form: images to output.
-        model: the plain model, which has the parameters.
-        loss_of: output to scalar loss.
+        loss: forward pass of the model or of its compiled form, to a scalar loss.
+        plain_loss: the same of the plain model, which has the parameters.
     """
 
-    run: Callable[[Tensor], Tensor]
-    model: nn.Module
-    inputs: Tensor
-    loss_of: Callable[[Tensor], Tensor]
+    loss: Callable[[], Tensor]
+    plain_loss: Callable[[], Tensor]
     optimizer: AdamW
     _loss: Tensor | None = field(default=None, init=False)
 
@@ -43,7 +40,7 @@ class TrainingStep:
 
     def forward(self) -> None:
         """Forward pass, recorded by autograd, and loss."""
-        self._loss = self.loss_of(self.run(self.inputs))
+        self._loss = self.loss()
 
     def backward(self) -> None:
         """Gradients of all parameters; lets go of what the forward pass saved."""
@@ -59,7 +56,7 @@ class TrainingStep:
     def current_loss(self) -> float:
         """The plain model's loss with the weights as they are now; changes no gradient."""
         with torch.no_grad():
-            return float(self.loss_of(self.model(self.inputs)))
+            return float(self.plain_loss())
 
     def optimizer_state(self) -> list[Tensor]:
         """What the optimiser keeps from step to step: two moments and a counter for each parameter."""

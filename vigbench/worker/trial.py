@@ -13,12 +13,12 @@ from triton.runtime.errors import TritonError
 from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
 from vigbench.measure.device_time import measure_kernel_time
 from vigbench.measure.sampling import criterion_for
-from vigbench.measure.settings import DTYPES, SEED
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.launch import log_decay_gates
 from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
 from vigbench.records.schema import Status
+from vigbench.subjects.task import DTYPES, SEED
 from vigbench.suites.case import Case
 from vigbench.worker.failures import guarded
 from vigbench.worker.messages import BlockRequest, Durations, Message, Outcome, Ready

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vigbench.measure.settings import DTYPES
 from vigbench.ops.gla.kernels.settings import GlaSettings, Key, Pass, default_settings, forbidden, key_of
+from vigbench.subjects.task import DTYPES
 
 
 @dataclass(frozen=True)

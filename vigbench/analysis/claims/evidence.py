@@ -16,9 +16,11 @@ from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95
-from vigbench.suites.case import Device, Precision
+from vigbench.suites.axes import SWEPT, Device, Precision
+from vigbench.suites.resolution import read_resolution
 
-FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
+CLAIMED = ("batch_size", "precision", "phase")  # what a claim says of its setting; every other axis is at its default
+PLAIN = [axis for axis in SWEPT if not axis.of_size and axis.name not in CLAIMED]
 ANY_DEVICE = "any machine"
 IMAGENET_IMAGES = 50_000  # of the validation set
 Counts = Mapping[tuple[str, int], Mapping[str, float]]
@@ -93,8 +95,8 @@ class Evidence:
         return Amount(value, min(low for _, low, _ in found), max(high for _, _, high in found), source)
 
     @cached_property
-    def _index(self) -> Mapping[tuple[str, int | None, int | None], list[Mapping[str, Any]]]:
-        found: dict[tuple[str, int | None, int | None], list[Mapping[str, Any]]] = {}
+    def _index(self) -> Mapping[tuple[Any, ...], list[Mapping[str, Any]]]:
+        found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for row in self.rows:
             found.setdefault((row["subject"], _whole(row["resolution"]), _whole(row["length"])), []).append(row)
         return found
@@ -114,7 +116,7 @@ class Evidence:
             and row["batch_size"] == batch_size
             and row["precision"] == precision
             and row["phase"] == claim.phase
-            and not any(row[flag] for flag in FLAGS)
+            and all(row[axis.name] == axis.default for axis in PLAIN)
         )
 
     def _count(self, quantity: Quantity, side: ClaimSide, point: ClaimPoint) -> Amount | None:
@@ -167,5 +169,6 @@ def on_any_machine(rows: Sequence[Mapping[str, Any]], accuracies: Sequence[Accur
     return Evidence("", ANY_DEVICE, rows, (), accuracies, counts)
 
 
-def _whole(value: Any) -> int | None:
-    return None if value is None or pd.isna(value) else int(value)
+def _whole(value: Any) -> int | str | None:
+    """A size as a case has it."""
+    return None if value is None or pd.isna(value) else read_resolution(value)

@@ -13,18 +13,19 @@ ALLOWED_DIFFERENCE = 0.005  # of the closed form
 _FORMULAS = transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS
 
 
-def closed_form_macs(subject: str, resolution: int) -> int | None:
+def closed_form_macs(subject: str, resolution: int | str | None) -> int | None:
     """Multiply-adds of one forward pass of one square image.
 
     Args:
         subject: a model as timm names it, with the classes that timm gives it by default.
-        resolution: side of the image in px, for which the model is built where it takes `img_size`.
+        resolution: side of the image in px, for which the model is built where it takes `img_size`; formulas are of
+            square images.
 
     Returns:
-        None for a subject without a formula, or a resolution that it does not take.
+        None for a subject without a formula, or a size that it does not take.
     """
     formula = _FORMULAS.get(subject)
-    return None if formula is None else formula(resolution)
+    return formula(resolution) if formula is not None and isinstance(resolution, int) else None
 
 
 def are_disputed(macs: int, closed_form: int | None) -> bool:

@@ -14,8 +14,8 @@ from torch import Tensor
 from vigbench.measure.correctness import OPERATOR_TOLERANCE, is_finite
 from vigbench.measure.operator_check.operators import OperatorCheck
 from vigbench.measure.operator_check.sample import Sample
-from vigbench.measure.settings import DTYPES
 from vigbench.ops.registry import Implementation, UnsupportedError
+from vigbench.subjects.task import DTYPES
 
 TF32_TOLERANCE = 5e-2  # ten bits, through sums and products of several kernels
 SMALLEST = {torch.float16: 6e-8}  # below it a dtype holds nothing

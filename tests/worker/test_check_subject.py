@@ -5,12 +5,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vigbench.subjects.catalog import IMAGES
 from vigbench.suites.case import Case, Precision
-from vigbench.worker.build import build_on_device, make_inputs
-from vigbench.worker.check_model import WrongResultError, check, tolerance_class
+from vigbench.worker.build import build_on_device
+from vigbench.worker.check_subject import CheckResult, WrongResultError, tolerance_class
+from vigbench.worker.check_subject import check as check_subject
 from vigbench.worker.measure_case import measure_case
 
 VIG = Case(subject="vig_tiny_patch16_224", implementation="torch_chunk", resolution=64, threads=1)
+
+
+def check(model: nn.Module, case: Case, operator: str) -> CheckResult:
+    return check_subject(model, case, IMAGES, operator, IMAGES.make_inputs(case))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -22,8 +28,8 @@ def test_a_right_implementation_passes_and_its_error_is_told(
     subject: str, implementation: str, operator: str, precision: str
 ) -> None:
     case = Case(subject=subject, implementation=implementation, resolution=64, precision=precision, threads=1)
-    gate = check(build_on_device(case), case, operator, make_inputs(case))
-    assert gate.resolution == 64
+    gate = check(build_on_device(case), case, operator)
+    assert gate.size == {"resolution": 64}
     assert gate.error is not None
     assert gate.error < {"float32": 1e-5, "bfloat16": 1e-1}[precision]
 
@@ -31,7 +37,7 @@ def test_a_right_implementation_passes_and_its_error_is_told(
 def test_a_wrong_implementation_is_caught_and_the_mode_is_restored() -> None:
     model = _Broken(build_on_device(VIG)).train()
     with pytest.raises(WrongResultError, match=r"torch_chunk differs from the reference by 1\.0e-01"):
-        check(model, VIG, "gla", make_inputs(VIG))
+        check(model, VIG, "gla")
     assert model.training
 
 
@@ -44,7 +50,7 @@ def test_training_checks_the_gradients_too(subject: str, implementation: str, op
     case = Case(
         subject=subject, implementation=implementation, resolution=64, precision=precision, phase="training", threads=1
     )
-    gate = check(build_on_device(case), case, operator, make_inputs(case))
+    gate = check(build_on_device(case), case, operator)
     assert gate.gradient_error is not None
     assert 0 < gate.gradient_error < {"float32": 1e-4, "bfloat16": 3e-1}[precision]
 
@@ -65,8 +71,8 @@ def test_a_wrong_gradient_is_caught_where_the_output_is_right() -> None:
     case = Case.model_validate({**VIG.model_dump(), "phase": "training"})
     model = _Broken(build_on_device(case), lambda x: _WrongBackward.apply(x))
     with pytest.raises(WrongResultError, match=r"The gradient of .* differs from the reference by 1\.0e-02"):
-        check(model, case, "gla", make_inputs(case))
-    assert check(model, VIG, "gla", make_inputs(VIG)).error is not None, "inference has no gradient to be wrong"
+        check(model, case, "gla")
+    assert check(model, VIG, "gla").error is not None, "inference has no gradient to be wrong"
 
 
 def test_tf32_is_judged_by_its_own_mantissa_and_against_a_reference_without_it(
@@ -84,7 +90,7 @@ def test_tf32_is_judged_by_its_own_mantissa_and_against_a_reference_without_it(
 
     try:
         model = _Watched(build_on_device(VIG), watched)
-        check(model, case, "gla", make_inputs(VIG))
+        check(model, case, "gla")
         assert seen == ["high", "high", "highest"], "finite?, subject, reference"
         assert torch.get_float32_matmul_precision() == "high"
     finally:
@@ -93,13 +99,13 @@ def test_tf32_is_judged_by_its_own_mantissa_and_against_a_reference_without_it(
 
 def test_the_gate_goes_down_to_a_resolution_at_which_the_reference_fits() -> None:
     case = VIG.model_copy(update={"resolution": 256})
-    gate = check(_TooLarge(build_on_device(case), largest=128), case, "gla", make_inputs(case))
-    assert gate.resolution == 128
+    gate = check(_TooLarge(build_on_device(case), largest=128), case, "gla")
+    assert gate.size == {"resolution": 128}
     assert not gate.unverified
 
 
 def test_a_reference_that_does_not_fit_leaves_the_case_unverified() -> None:
-    gate = check(_TooLarge(build_on_device(VIG)), VIG, "gla", make_inputs(VIG))
+    gate = check(_TooLarge(build_on_device(VIG)), VIG, "gla")
     assert gate.unverified
     assert gate.error is None
 

@@ -1,0 +1,74 @@
+"""The task of a model that takes images: classifiers and other backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import nn
+
+from vigbench.nearest import one_of
+from vigbench.subjects.implementations import takes_any_size
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Probe, Task
+from vigbench.suites.case import Case
+from vigbench.suites.resolution import Resolution, mean_side, sides_of
+
+# References go token by token, or over all pairs: seconds beyond these. The operators' own tests cover longer ones.
+LARGEST_PX = {"gla": 1024, "scan": 512, "biwkv": 256}
+LARGEST_GRADIENT_PX = {"gla": 256, "scan": 224, "biwkv": 224}
+STEP_PX = 32  # sides of a smaller image of other proportions are multiples of it, which patches divide
+
+
+class ImageTask(Task):
+    """Images (batch, 3, height, width); what comes back is compared tensor by tensor."""
+
+    name = "image"
+    unit = "image"
+
+    def require_axes(self, subject: str, given: Collection[str]) -> None:
+        if set(given) != set(self.axes):
+            raise ValueError(
+                f"{subject} is a model: give it --resolution. Length and shape belong to the operators "
+                f"{one_of(OPERATORS)}."
+            )
+
+    def make_inputs(self, case: Case) -> Inputs:
+        """Normal random images with a fixed seed, never zeros."""
+        assert case.resolution is not None
+        device = case.device.value  # drawn there: a batch of large images would take a CPU several seconds
+        generator = torch.Generator(device).manual_seed(SEED)
+        size = (case.batch_size, 3, *sides_of(case.resolution, self.dimensions))
+        images = torch.randn(size, generator=generator, device=device)
+        images = images.to(dtype=DTYPES[case.precision], memory_format=MEMORY_FORMATS[case.memory_format])
+        return {"image": images}
+
+    def largest_checked(self, case: Case, operator: str) -> float:
+        return (LARGEST_GRADIENT_PX if case.phase.trains else LARGEST_PX).get(operator, case.extent)
+
+    def probe(
+        self,
+        model: nn.Module,
+        case: Case,
+        inputs: Inputs,  # noqa: ARG002
+        extent: float,
+        build: Callable[[Case], nn.Module],
+    ) -> Probe:
+        """An image that is the same in cases of every batch size and of larger resolutions."""
+        assert case.resolution is not None
+        resolution = smaller(case.resolution, extent)
+        alone = case.model_copy(update={"resolution": resolution, "batch_size": 1})
+        if resolution != case.resolution and not takes_any_size(model):
+            model = build(alone).eval()
+        return Probe(f"{resolution} px", {"resolution": resolution}, model, self.make_inputs(alone))
+
+
+def smaller(resolution: Resolution, side: float) -> Resolution:
+    """The resolution itself if its mean side is no larger, else a square of this side, or about that of other sides."""
+    if mean_side(resolution) <= side:
+        return resolution
+    if isinstance(resolution, int):
+        return int(side)
+    scale = side / mean_side(resolution)
+    sides = (max(STEP_PX, int(one * scale) // STEP_PX * STEP_PX) for one in map(int, resolution.split("x")))
+    return "x".join(map(str, sides))

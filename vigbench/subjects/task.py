@@ -1,0 +1,194 @@
+"""A task: what a subject takes for a size and what it gives, so that one code measures subjects of every kind."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects.implementations import reference_of, use_implementation
+from vigbench.suites.axes import AXES, MemoryFormat
+from vigbench.suites.case import Case
+from vigbench.suites.resolution import sides_of
+
+SEED = 0
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MEMORY_FORMATS = {
+    MemoryFormat.contiguous: torch.contiguous_format,
+    MemoryFormat.channels_last: torch.channels_last,
+}
+
+Inputs = Mapping[str, Tensor]
+Gradients = Mapping[str, Tensor]
+Result = tuple[Mapping[str, Tensor], Gradients]
+"""Outputs by name; in training the gradients of parameters and inputs by name."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A part of what a case computes, small enough for its reference.
+
+    Attributes:
+        where: it is, in words.
+        checked_at: its size: axis -> value.
+        model, inputs: what computes it.
+        found: what the case's own call gave for it; None: it has to be run.
+        compared: what of a result counts.
+    """
+
+    where: str
+    checked_at: Mapping[str, Any]
+    model: nn.Module
+    inputs: Inputs
+    found: Result | None = None
+    compared: Callable[[Result], Result] = lambda result: result
+
+
+class Task(ABC):
+    """What is common to all subjects of one kind. A factory names another task than images as its attribute `task`.
+
+    Attributes:
+        name: of the kind.
+        unit: what one item of a batch is called: throughput counts these.
+        axes: that say how large a case is.
+        dimensions: sides of a resolution.
+        size_words: what they are, in order.
+        tolerance, gradient_tolerance: largest error beside a reference, as a share of the largest value, by precision.
+        gradient_measure: whether a gradient's error is that of its norm or that of its largest entry.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ("resolution",)
+    dimensions: ClassVar[int] = 2
+    size_words: ClassVar[str] = "height x width"
+    tolerance: ClassVar[Mapping[str, float]] = {"float32": 1e-3, "bfloat16": 1e-1, "float16": 2e-2}
+    # gradients pass through every layer twice; over a whole image they sum, so that single entries are mostly rounding
+    gradient_tolerance: ClassVar[Mapping[str, float]] = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 1e-1}
+    gradient_measure: ClassVar[Literal["norm", "largest"]] = "norm"
+
+    @abstractmethod
+    def make_inputs(self, case: Case) -> Inputs:
+        """The inputs of a whole batch by name, seeded, on the case's device, floating ones in its precision."""
+
+    def require_axes(self, subject: str, given: Collection[str]) -> None:
+        """Raise ValueError, with advice, unless these axes of size are those of the task."""
+        if set(given) != set(self.axes):
+            options = " and ".join(AXES[name].option for name in self.axes)
+            raise ValueError(f"{subject} is measured on {self.unit}s of a size: give it {options}, and no other size.")
+
+    def require(self, case: Case) -> None:
+        """Raise ValueError, with advice, if a case makes no sense for the task."""
+        if case.resolution is not None:
+            try:
+                sides_of(case.resolution, self.dimensions)
+            except ValueError as error:
+                raise ValueError(f"{case.subject} takes {self.unit}s, {self.size_words}: {error}.") from error
+
+    def arguments(self, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """How a model is called with them: positional and named arguments; by default in their order."""
+        return tuple(inputs.values()), {}
+
+    def call(self, model: Callable[..., Any], inputs: Inputs) -> Any:
+        """One forward pass; returns what the model does."""
+        positional, named = self.arguments(inputs)
+        return model(*positional, **named)
+
+    def outputs(self, returned: Any) -> Mapping[str, Tensor]:
+        """What a model returned as tensors by name; UnsupportedError for what is none."""
+        if isinstance(returned, Tensor):
+            return {"output": returned}
+        if isinstance(returned, Mapping):
+            named: Mapping[str, Any] = {str(name): one for name, one in returned.items()}
+        elif isinstance(returned, Sequence):
+            named = {f"output {number}": one for number, one in enumerate(returned, 1)}
+        else:
+            named = {"": returned}
+        if not named or not all(isinstance(one, Tensor) for one in named.values()):
+            raise UnsupportedError(
+                f"The model returns {type(returned).__name__}, not a tensor, nor a mapping or list of tensors: give "
+                "its factory a task whose `outputs` finds them."
+            )
+        return named
+
+    def loss(self, returned: Any, inputs: Inputs) -> Tensor:  # noqa: ARG002  other tasks compare with an input
+        """The loss of the training phases: by default the mean square of each output, summed in float32."""
+        squares = [one.float().square().mean() for one in self.outputs(returned).values()]
+        return squares[0] if len(squares) == 1 else torch.stack(squares).sum()
+
+    def start_of_backward(self, returned: Any, inputs: Inputs) -> Any:
+        """What holds the graph of a forward pass that is to be trained on: by default the loss."""
+        return self.loss(returned, inputs)
+
+    def backward(self, returned: Any, inputs: Inputs) -> None:
+        """The backward pass: gradients of the parameters, and of the inputs that require them."""
+        self.loss(returned, inputs).backward()  # type: ignore[no-untyped-call, unused-ignore]
+
+    def item(self, inputs: Inputs, number: int = 0) -> Inputs:
+        """One item of a batch, as a batch of its own."""
+        return {name: one[number : number + 1] for name, one in inputs.items()}
+
+    def leaves(self, inputs: Inputs) -> Inputs:
+        """The same values as leaves whose gradients are wanted, where they can have any."""
+        return {name: one.detach().requires_grad_() if one.is_floating_point() else one for name, one in inputs.items()}
+
+    def result(self, model: nn.Module, inputs: Inputs, trains: bool) -> Result:
+        """Outputs and, in training, all gradients, which are gone from the model afterwards."""
+        if not trains:
+            with torch.inference_mode():
+                return self.outputs(self.call(model, inputs)), {}
+        inputs = self.leaves(inputs)
+        model.zero_grad(set_to_none=True)
+        returned = self.call(model, inputs)
+        self.backward(returned, inputs)
+        found = gradients_of(model, inputs)
+        model.zero_grad(set_to_none=True)
+        return {name: one.detach() for name, one in self.outputs(returned).items()}, found
+
+    def macs(self, case: Case) -> int | None:  # noqa: ARG002
+        """Multiply-adds of one item by the definition; None: the model is counted."""
+        return None
+
+    def executed_macs(self, case: Case, counted: int) -> int:  # noqa: ARG002
+        """Multiply-adds that are really executed, of what was counted for one item."""
+        return counted
+
+    def bytes_moved(self, case: Case) -> tuple[int, int] | None:  # noqa: ARG002
+        """Bytes of inputs and outputs of the whole batch that a call has to move; None where nobody says that."""
+        return None
+
+    def checked(self, inputs: Inputs) -> Inputs:
+        """What of a batch is looked at for values that are not finite."""
+        return self.item(inputs)
+
+    def largest_checked(self, case: Case, operator: str) -> float:
+        """The largest extent at which the reference takes seconds."""
+        raise NotImplementedError(f"the task {self.name} has no reference of {operator}")
+
+    def probe(
+        self, model: nn.Module, case: Case, inputs: Inputs, extent: float, build: Callable[[Case], nn.Module]
+    ) -> Probe:
+        """One item at this extent; `build` makes the model of another case where the case's own takes one size."""
+        raise NotImplementedError(f"the task {self.name} is compared with no reference")
+
+    def probes_of_whole(self, model: nn.Module, case: Case, inputs: Inputs, whole: Result) -> list[Probe]:  # noqa: ARG002
+        """Parts of the whole call's result that a reference can compute: by default none."""
+        return []
+
+    def reference(self, model: nn.Module, operator: str) -> tuple[nn.Module, torch.dtype]:
+        """The same model by the reference implementation, and the dtype of its inputs."""
+        twin = copy.deepcopy(model).float()
+        use_implementation(twin, operator, reference_of(operator))
+        return twin, torch.float32
+
+
+def gradients_of(model: nn.Module, inputs: Inputs) -> Gradients:
+    """Gradients by the name of the parameter or input that has one; not copies."""
+    every = [*model.named_parameters(), *inputs.items()]
+    return {name: one.grad for name, one in every if one.grad is not None}

@@ -1,0 +1,261 @@
+"""The axes of a sweep, each declared once: what a value is, what people read of it, and what it is by default.
+
+The command line, suite files, a case's line and a report's settings are made from these declarations; `Case` gives each
+its static type. A new axis is an entry here, a field there, and the code that does what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.suites.resolution import read_resolution
+from vigbench.suites.shape import parse_entry
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Precision(StrEnum):
+    """The dtype of weights and inputs."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Phase(StrEnum):
+    """What one iteration runs: a forward pass, one and a backward pass, or both and an optimiser's step."""
+
+    inference = "inference"
+    training = "training"
+    training_step = "training_step"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self is not Phase.inference
+
+
+class MemoryFormat(StrEnum):
+    """The order in which the values of images lie in memory; torch's names."""
+
+    contiguous = "contiguous"
+    channels_last = "channels_last"
+
+
+class Device(StrEnum):
+    """The kind of device that a case runs on."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+PHASE_MEANING = "inference (forward), training (forward + backward) or training_step (both and AdamW's step)"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A swept setting.
+
+    Attributes:
+        read: a value as a suite file, the command line or Python gives it; ValueError, without a full stop, for others.
+        help: for the command line.
+        description: for the columns of the records.
+        default: where nothing is said; None where a case needs not have it.
+        label: its part of a case's line; empty where it goes without saying.
+        words: its part of a report's line of settings; by default the label.
+        of_size: whether it says how large a case is: such axes are not crossed with one another.
+        swept: whether a suite crosses its values; else one value holds for all cases of a device.
+        fields: the fields of a case that a value sets.
+        before: another name under which earlier suites and records have it, and what its values were.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    help: str
+    description: str
+    default: Any = None
+    label: Callable[[Any], str] = str
+    words: Callable[[Any], str] | None = None
+    of_size: bool = False
+    swept: bool = True
+    fields: Callable[[Any], Mapping[str, Any]] | None = None
+    before: tuple[str, Mapping[Any, Any]] | None = None
+
+    @property
+    def option(self) -> str:
+        """On the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def settings(self, value: Any) -> Mapping[str, Any]:
+        """What a value means for the fields of a case."""
+        return self.fields(value) if self.fields else {self.name: value}
+
+    def in_words(self, value: Any) -> str:
+        """See `words`."""
+        return (self.words or self.label)(value)
+
+
+def whole_number(value: Any) -> int:
+    """A whole number above 0."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
+        raise ValueError(f"{text[:20]!r} is not a whole number above 0 and below 10^9; write for example 224,512")
+    return int(text)
+
+
+def true_or_false(value: Any) -> bool:
+    """A flag."""
+    flags = {"true": True, "false": False}
+    if (text := str(value).lower()) not in flags:
+        raise ValueError(f"{str(value)!r} is not allowed; choose true or false")
+    return flags[text]
+
+
+def member_of(kind: type[E], aliases: Mapping[str, str] | None = None) -> Callable[[Any], E]:
+    """Reads the name of a member, or another name for it."""
+    names = [one.value for one in kind]
+
+    def read(value: Any) -> E:
+        name = (aliases or {}).get(str(value), str(value))
+        if name not in names:
+            near = did_you_mean(str(value), names).rstrip(".?")  # inside a sentence here
+            raise ValueError(f"{str(value)!r} is not allowed{near}; choose from {one_of(names)}")
+        return kind(name)
+
+    return read
+
+
+def read_shape(value: Any) -> str:
+    """Heads x key_dim x value_dim, and after an `@` the one length for which it is."""
+    shape, length = parse_entry(str(value))
+    return str(shape) if length is None else f"{shape}@{length}"
+
+
+def _flag(name: str, help_text: str, description: str, label: str, words: str) -> Axis:
+    return Axis(
+        name,
+        true_or_false,
+        help_text,
+        description,
+        default=False,
+        label=lambda on: label * on,
+        words=lambda on: words * on,
+    )
+
+
+def _phase_text(phase: str) -> str:
+    return phase.replace("_", " ")
+
+
+ALL = (
+    Axis(
+        "resolution",
+        read_resolution,
+        "Models: input sizes in px, e.g. 224,512, or height x width, 224x320.",
+        "models: side of the square input in px, or height x width",
+        label=lambda resolution: f"{resolution}px",
+        of_size=True,
+    ),
+    Axis(
+        "shape",
+        read_shape,
+        "Operators: heads x key_dim x value_dim, e.g. 3x32x64,6x32x64.",
+        "operators: heads x key_dim x value_dim",
+        of_size=True,
+        fields=lambda text: parse_entry(text)[0]._asdict(),
+    ),
+    Axis(
+        "length",
+        whole_number,
+        "Operators: tokens of a sequence, e.g. 196,4096.",
+        "operators: tokens of a sequence",
+        label=lambda length: f"{length} tokens",
+        of_size=True,
+    ),
+    Axis(
+        "batch_size",
+        whole_number,
+        "Images (operators: sequences) per iteration, e.g. 1,64.",
+        "images (operators: sequences) per iteration",
+        default=1,
+        label=lambda size: f"b{size}",
+        words=lambda size: f"batch {size}",
+    ),
+    Axis(
+        "precision",
+        member_of(Precision, PRECISION_ALIASES),
+        "float32, bfloat16, float16 (or fp32, bf16, fp16).",
+        "dtype of weights and inputs",
+        default=Precision.float32,
+    ),
+    Axis(
+        "phase",
+        member_of(Phase),
+        "inference, training, training_step.",
+        PHASE_MEANING,
+        default=Phase.inference,
+        label=lambda phase: "" if phase == Phase.inference else _phase_text(phase),
+        words=_phase_text,
+    ),
+    _flag(
+        "compile",
+        "torch.compile: true, false, or true,false.",
+        "whether the model goes through torch.compile",
+        "compiled",
+        "compiled",
+    ),
+    _flag(
+        "cuda_graph",
+        "Replay one captured CUDA graph (CUDA): true, false.",
+        "whether calls are replays of one captured CUDA graph",
+        "graph",
+        "CUDA graph",
+    ),
+    Axis(
+        "memory_format",
+        member_of(MemoryFormat),
+        "Memory format of images: contiguous, channels_last.",
+        "order of the values of weights and images in memory",
+        default=MemoryFormat.contiguous,
+        label=lambda order: "" if order == MemoryFormat.contiguous else str(order),
+        words=lambda order: "" if order == MemoryFormat.contiguous else order.replace("_", " "),
+        before=("channels_last", {False: MemoryFormat.contiguous, True: MemoryFormat.channels_last}),
+    ),
+    _flag(
+        "tf32",
+        "TF32 for float32 matrix products on CUDA: true, false.",
+        "whether float32 matrix products may use TF32 (CUDA)",
+        "tf32",
+        "TF32",
+    ),
+    Axis(
+        "threads",
+        int,
+        "CPU threads; 0 = one per physical core.",
+        "CPU threads of torch; 0 = one per physical core available",
+        default=0,
+        label=lambda threads: f"{threads} thread{'s' * (threads > 1)}" * bool(threads),
+        swept=False,
+    ),
+)
+AXES = {axis.name: axis for axis in ALL}
+SWEPT = tuple(axis for axis in ALL if axis.swept)
+
+
+def with_new_names(values: Any) -> Any:
+    """The same mapping with the names and values that axes have now; anything else as it is."""
+    if not isinstance(values, Mapping):
+        return values
+    found = dict(values)
+    for axis in ALL:
+        if axis.before is not None and (former := axis.before[0]) in found:
+            old, meaning = found.pop(former), axis.before[1]
+            found[axis.name] = (
+                [meaning.get(one, one) for one in old] if isinstance(old, list) else meaning.get(old, old)
+            )
+    return found
