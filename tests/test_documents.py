@@ -135,6 +135,15 @@ def test_every_link_between_documents_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_file_of_the_package_that_a_document_names_exists() -> None:
+    foreign = {"footguns.md"}  # names files of other repositories
+    for page in [ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
+        for path in re.findall(r"`((?:\w+/)+[\w*.-]+\.(?:py|toml|csv|md))`", page.read_text()):
+            if page.name not in foreign and not path.startswith("my_pkg/"):
+                known = (ROOT, ROOT / "vigbench", ROOT / "vigbench" / "ops" / "gla")
+                assert any(any(folder.glob(path)) for folder in known), f"{page.name} names {path}"
+
+
 def test_the_readme_has_the_command_that_ci_runs() -> None:
     text = (ROOT / "README.md").read_text()
     assert re.search(r"<!-- test-command -->\n```[a-z]*\n.*nox -s tests.*\n```", text)

@@ -7,8 +7,9 @@ import json
 
 import pandas as pd
 
-from tests.analysis.claims.conftest import case, claim, duel
+from tests.analysis.claims.conftest import GPU, case, claim, duel
 from vigbench.analysis.claims import judge_claims
+from vigbench.analysis.claims.schema import Claim
 from vigbench.analysis.claims.text import as_csv, as_json, as_markdown, as_text, summary
 
 HOSTILE = "<b>|`x`| *y*"
@@ -44,7 +45,29 @@ def test_markdown_keeps_names_text() -> None:
     assert "\\|" in text
     for line in text.splitlines():
         if line.startswith("|"):
-            assert line.replace("\\|", "").count("|") == 8
+            assert line.replace("\\|", "").count("|") == 9
+
+
+def test_a_row_names_the_device_of_a_claim_about_speed_alone() -> None:
+    rows = [line.split(" | ") for line in as_markdown(JUDGED).splitlines() if line.startswith(("| open", "| supp"))]
+    assert [row[2] for row in rows] == [GPU, "any"]
+
+
+def test_the_summary_says_which_refuted_claims_hold_as_their_paper_counts() -> None:
+    def refuted(name: str, published: float) -> Claim:
+        point, half = {"resolution": 1024, "published": published}, {"ours": 0.5}
+        return claim(
+            id=name, quantity="gmacs", form="value", theirs=None, sense="equal", points=[point], counted="half",
+            counted_share=half,
+        )  # fmt: skip
+
+    def said(*claims: Claim) -> str:
+        return summary(judge_claims(claims=list(claims), counts=COUNTS))
+
+    halved, wrong = refuted("halved", 12.5), refuted("wrong", 2.0)
+    assert said(halved) == "1 claims: 1 refuted; all refuted claims hold by the paper's own counting."
+    assert said(halved, wrong) == "2 claims: 2 refuted; 1 of the refuted claims hold by the paper's own counting."
+    assert said(wrong) == "1 claims: 1 refuted."
 
 
 def test_csv_has_a_row_for_each_number() -> None:

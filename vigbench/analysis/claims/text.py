@@ -15,7 +15,7 @@ from vigbench.analysis.claims.judged import ClaimVerdict, Judged
 from vigbench.analysis.table import escape_markdown
 
 WIDTH, INDENT = 110, 11
-HEADS = ("verdict", "claim", "published", "measured", "beside", "why", "measure again")
+HEADS = ("verdict", "claim", "device", "published", "measured", "beside", "why", "measure again")
 
 
 def summary(judged: Sequence[Judged]) -> str:
@@ -23,7 +23,8 @@ def summary(judged: Sequence[Judged]) -> str:
     counts = Counter(one.verdict for one in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in ClaimVerdict if counts[verdict]]
     turned = sum(one.holds_as_counted for one in judged)
-    note = f" ({turned} of the refuted hold as their paper counts)" if turned else ""
+    which = "all" if turned == counts[ClaimVerdict.refuted] else f"{turned} of the"
+    note = f"; {which} refuted claims hold by the paper's own counting" if turned else ""
     count = len({one.claim.id for one in judged})
     what = f"{count} claims" if count == len(judged) else f"{len(judged)} verdicts on {count} claims"
     return f"{what}: {', '.join(parts) or 'none'}{note}."
@@ -51,7 +52,8 @@ def as_markdown(judged: Sequence[Judged]) -> str:
     for paper, group in groupby(judged, key=lambda one: one.claim.paper):
         rows = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
         for one in group:
-            cells = [one.verdict, one.claim.statement, one.published, one.measured_text, one.beside_text, _why(one)]
+            head = (one.verdict, one.claim.statement, _device(one), one.published)
+            cells = (*head, one.measured_text, one.beside_text, _why(one))
             rows.append("| " + " | ".join([*map(escape_markdown, cells), f"`{one.command}`"]) + " |")
         parts += [f"### {escape_markdown(paper.title)}", escape_markdown(paper.unknown), "\n".join(rows)]
     return "\n\n".join(parts)
@@ -137,6 +139,10 @@ def _numbers(one: Judged) -> str:
     where += f" against {one.claim.theirs}" if one.claim.theirs and one.claim.theirs.label else ""
     measured = f"; measured{where}: {one.measured_text}" if one.measured_text else ""
     return f"published: {one.published} ({one.claim.source}){measured}"
+
+
+def _device(one: Judged) -> str:
+    return one.device if one.claim.quantity.needs_gpu else "any"
 
 
 def _counted(one: Judged) -> str:
