@@ -16,10 +16,10 @@ from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SP
 from vigbench.measure.energy import MIN_ENERGY_S
 from vigbench.measure.latency import BETWEEN_S
 from vigbench.measure.launch import FEWEST_CALLS, LAUNCH_BOUND_BELOW, MOST_CALLS
-from vigbench.measure.operator_check.gla import GATE_SLACK
-from vigbench.measure.operator_check.judge import TF32_TOLERANCE
+from vigbench.measure.operator_check import TF32_TOLERANCE
 from vigbench.measure.profile import words
 from vigbench.measure.profile.roofs import MOST_TRIAL_S
+from vigbench.ops.gla.samples import GATE_SLACK
 from vigbench.runner.claims import EFFORT
 from vigbench.runner.duel import Effort
 from vigbench.runner.max_batch import EXACT_UP_TO

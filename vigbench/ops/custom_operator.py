@@ -13,8 +13,8 @@ from vigbench.ops.cost import MacsFormula, register_cost
 Backward = Callable[..., list[Tensor]]
 
 
-class Cost(NamedTuple):
-    """Multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
+class CostFormulas(NamedTuple):
+    """The multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
 
     algorithmic: MacsFormula
     executed: MacsFormula
@@ -26,7 +26,7 @@ def define_operator(
     name: str,
     forward: Callable[..., Tensor],
     backward: Backward | None,
-    cost: Cost,
+    cost: CostFormulas,
     schema: str,
     result: Callable[..., Tensor] = lambda *inputs: _empty_like(inputs[2]),
 ) -> OpOverload:
@@ -48,7 +48,7 @@ def define_operator(
     return overload
 
 
-def _define_backward(operator: CustomOpDef, name: str, backward: Backward, cost: Cost, schema: str) -> None:
+def _define_backward(operator: CustomOpDef, name: str, backward: Backward, cost: CostFormulas, schema: str) -> None:
     gradient = torch.library.custom_op(
         f"vigbench::{name}_backward",
         _without_autocast(backward),

@@ -17,7 +17,7 @@ from vigbench.measure.latency import timed
 from vigbench.measure.path import Path, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
 from vigbench.measure.settings import DTYPES, apply_settings
-from vigbench.ops.registry import get_implementation
+from vigbench.ops.registry import get_operator
 from vigbench.subjects.catalog import UnsupportedError, describe, require_supported
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device, iteration, make_inputs
@@ -194,13 +194,12 @@ def prove_path(prepared: Prepared) -> Path:
     """
     case, operator = prepared.case, prepared.operator
     path = record_path(prepared.call, prepared.inputs.device)
-    if operator is not None:
-        label = get_implementation(operator, case.implementation)
-        must_run = label.must_run + (label.must_run_on_cuda if case.device == "cuda" else ())
-        if broken := path.broken_promise(must_run, label.must_not_run):
-            raise WrongResultError(
-                f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
-                f"operators/{case.case_id}.csv of the run has what ran.",
-                path,
-            )
+    if operator is None:
+        return path
+    if broken := path.broken_promise(*get_operator(operator).promise(case.implementation, case.device)):
+        raise WrongResultError(
+            f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
+            f"operators/{case.case_id}.csv of the run has what ran.",
+            path,
+        )
     return path

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from vigbench.ops.biwkv.cost import biwkv_macs, biwkv_macs_backward
 from vigbench.ops.cost import MacsFormula
-from vigbench.ops.custom_operator import Backward, Cost, define_operator
+from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 
 SCHEMA = "Tensor w, Tensor u, Tensor k, Tensor v"
 
 
-class Operator(Protocol):
+class BiWkvFunction(Protocol):
     """Bi-WKV of w and u, (channels,), and k and v, (batch, length, channels): like k."""
 
     def __call__(self, w: Tensor, u: Tensor, k: Tensor, v: Tensor, /) -> Tensor: ...
@@ -24,8 +24,8 @@ def define_biwkv(
     backward: Backward,
     executed: MacsFormula,
     executed_backward: MacsFormula,
-) -> Operator:
+) -> BiWkvFunction:
     """An implementation as torch.ops.vigbench.biwkv_<name>, with the multiply-adds that it really executes."""
-    cost = Cost(biwkv_macs, executed, biwkv_macs_backward, executed_backward)
-    operator: Operator = define_operator(f"biwkv_{name}", forward, backward, cost, SCHEMA)
+    cost = CostFormulas(biwkv_macs, executed, biwkv_macs_backward, executed_backward)
+    operator: BiWkvFunction = define_operator(f"biwkv_{name}", forward, backward, cost, SCHEMA)
     return operator

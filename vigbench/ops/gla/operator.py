@@ -6,13 +6,13 @@ from typing import Protocol
 from torch import Tensor
 
 from vigbench.ops.cost import MacsFormula
-from vigbench.ops.custom_operator import Backward, Cost, define_operator
+from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 from vigbench.ops.gla.cost import gla_macs, gla_macs_backward
 
 SCHEMA = "Tensor q, Tensor k, Tensor v, Tensor? g_fwd, Tensor? g_bwd, float scale"
 
 
-class Operator(Protocol):
+class GlaFunction(Protocol):
     """scale * (sum over the directions whose log-decays are given), (batch, length, heads, dim), dtype of v."""
 
     def __call__(
@@ -26,8 +26,8 @@ def define_gla(
     backward: Backward | None,
     executed: MacsFormula = gla_macs,
     executed_backward: MacsFormula = gla_macs_backward,
-) -> Operator:
+) -> GlaFunction:
     """An implementation as torch.ops.vigbench.gla_<name>, with the multiply-adds that it really executes."""
-    cost = Cost(gla_macs, executed, gla_macs_backward, executed_backward)
-    operator: Operator = define_operator(f"gla_{name}", forward, backward, cost, SCHEMA)
+    cost = CostFormulas(gla_macs, executed, gla_macs_backward, executed_backward)
+    operator: GlaFunction = define_operator(f"gla_{name}", forward, backward, cost, SCHEMA)
     return operator

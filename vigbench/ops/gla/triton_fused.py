@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.ops.custom_operator import Cost, define_operator
+from vigbench.ops.custom_operator import CostFormulas, define_operator
 from vigbench.ops.gla.cost import (
     chunk_macs,
     fused_macs_backward,
@@ -123,13 +123,13 @@ define_operator(
     "gla_triton_fused_logits",
     _forward_logits,
     _backward_logits,
-    Cost(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
+    CostFormulas(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
     f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
 define_operator(
     "gla_triton_fused_low_rank",
     _forward_low_rank,
     _backward_low_rank,
-    Cost(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
+    CostFormulas(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
     "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
 )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from vigbench.ops.cost import MacsFormula
-from vigbench.ops.custom_operator import Backward, Cost, define_operator
+from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 from vigbench.ops.scan.cost import scan_macs, scan_macs_backward
 
 SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus(x) is x
@@ -49,7 +49,7 @@ class Arguments(NamedTuple):
         return [x.to(like.dtype).contiguous() for like, x in pairs if isinstance(like, Tensor) and x is not None]
 
 
-Operator = Callable[..., Tensor]
+ScanFunction = Callable[..., Tensor]
 """Takes `Arguments` one by one; scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
 
 
@@ -59,10 +59,10 @@ def define_scan(
     backward: Backward | None,
     executed: MacsFormula = scan_macs,
     executed_backward: MacsFormula = scan_macs_backward,
-) -> Operator:
+) -> ScanFunction:
     """An implementation as torch.ops.vigbench.scan_<name>, with the multiply-adds that it really executes."""
-    cost = Cost(scan_macs, executed, scan_macs_backward, executed_backward)
-    operator: Operator = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
+    cost = CostFormulas(scan_macs, executed, scan_macs_backward, executed_backward)
+    operator: ScanFunction = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
     return operator
 
 
