@@ -1,14 +1,17 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE
+from vigbench.ops import registry
+from vigbench.ops.declaration import Limit
+from vigbench.ops.registry import get_operator
 from vigbench.suites.case import Case, Phase
 from vigbench.worker import check_operator as operator_gate
 from vigbench.worker.check_model import WrongResultError
-from vigbench.worker.check_operator import LONGEST, check_operator
+from vigbench.worker.check_operator import check_operator
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.operator import Operator, build_operator, make_output_gradient
 
@@ -41,9 +44,14 @@ def test_right_implementations_pass(subject: str, implementation: str, phase: st
     operator = build_operator(case)
     gate = check(operator, case)
     assert (gate.length, gate.resolution, gate.unverified) == (200, None, False)
-    assert gate.error <= OPERATOR_TOLERANCE[operator.subject.operator][precision]
+    assert gate.error <= get_operator(operator.subject.operator).tolerance[precision]
     assert (gate.gradient_error is None) == (phase == "inference")
     assert all(parameter.grad is None for parameter in operator.parameters())
+
+
+def compare_at_most(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    short = replace(get_operator("gla"), longest=Limit(length, length))
+    monkeypatch.setitem(registry._OPERATORS, "gla", short)
 
 
 class _Scaled(torch.autograd.Function):
@@ -89,8 +97,7 @@ def test_what_is_not_finite_is_caught_wherever_it_is(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
 def test_the_end_of_the_whole_call_is_compared_too(monkeypatch: pytest.MonkeyPatch, phase: Phase) -> None:
     case = GLA.model_copy(update={"length": 3000, "phase": phase})
-    for longest in LONGEST:
-        monkeypatch.setitem(operator_gate.LONGEST, longest, {phase: 128})
+    compare_at_most(monkeypatch, 128)
     gate = check(build_operator(case), case)
     assert gate.length == 128
     right = Operator.forward
@@ -122,7 +129,7 @@ def test_a_gradient_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_gate_goes_down_to_a_length_at_which_the_reference_is_quick_or_fits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(operator_gate.LONGEST, "gla", {Phase.inference: 128, Phase.training: 128})
+    compare_at_most(monkeypatch, 128)
     assert check(build_operator(GLA), GLA).length == 128
     right = Operator.reference
 

@@ -1,6 +1,7 @@
 """Kept results of references: shared where everything is the same, trusted to acquit and never to condemn."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vigbench.ops import registry
+from vigbench.ops.declaration import Limit
 from vigbench.suites.case import Case
-from vigbench.worker import check_model as gate_module
 from vigbench.worker import references as module
 from vigbench.worker.build import build_on_device, make_inputs
 from vigbench.worker.check_model import WrongResultError, check
@@ -151,8 +153,7 @@ def test_what_is_quick_or_too_much_or_has_no_place_is_not_kept(tmp_path: Path, m
 def test_cases_of_other_batches_and_larger_images_share_a_model_s_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    for limits in (gate_module.LARGEST_PX, gate_module.LARGEST_GRADIENT_PX):
-        monkeypatch.setitem(limits, "gla", 64)
+    monkeypatch.setitem(registry._OPERATORS, "gla", replace(registry.get_operator("gla"), largest_px=Limit(64, 64)))
     seconds, errors = [], []
     for change in ({}, {"batch_size": 2}, {"resolution": 128}, {"precision": "bfloat16"}):
         case = Case.model_validate({**VIG.model_dump(), "phase": phase, **change})

@@ -15,16 +15,12 @@ from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import Path
 from vigbench.measure.settings import full_float32
 from vigbench.ops.attention import set_attention
+from vigbench.ops.registry import get_operator
 from vigbench.suites.case import Case, Precision
 from vigbench.worker.build import build_on_device, gradients_of, loss_of, make_inputs
 from vigbench.worker.references import References, Result
 
-# References go token by token, or over all pairs: seconds beyond these. The operators' own tests cover longer ones.
-LARGEST_PX = {"gla": 1024, "scan": 512, "biwkv": 256}
-LARGEST_GRADIENT_PX = {"gla": 256, "scan": 224, "biwkv": 224}
 SMALLEST_GATE_PX = 64  # below it there is nothing left to compare
-
-REFERENCES = {"gla": "reference", "scan": "reference", "biwkv": "reference", "attention": "eager"}
 
 
 class WrongResultError(Exception):
@@ -90,7 +86,8 @@ def tolerance_class(case: Case) -> str:
 
 
 def _largest_px(operator: str, case: Case) -> int:
-    return (LARGEST_GRADIENT_PX if case.phase.trains else LARGEST_PX).get(operator, case.extent)
+    largest = get_operator(operator).largest_px
+    return case.extent if largest is None else largest.of(case.phase.trains)
 
 
 def _at_resolution(model: nn.Module, case: Case, operator: str, side: int) -> tuple[nn.Module, Tensor]:
@@ -116,7 +113,7 @@ def if_it_fits(compare: Callable[[], Gate]) -> Gate | None:
 
 def _compare(model: nn.Module, case: Case, operator: str, side: int, references: References) -> Gate:
     model, image = _at_resolution(model, case, operator, side)
-    if tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator]:
+    if tolerance_class(case) == "float32" and case.implementation == get_operator(operator).reference:
         return Gate(0.0, 0.0 if case.phase.trains else None, side)  # it is the reference
     output, gradients = _run(model, image, case)
     model.zero_grad(set_to_none=True)
@@ -170,9 +167,9 @@ def require_close(error: float, allowed: float, what: str, case: Case, where: st
 
 
 def _reference(model: nn.Module, operator: str) -> nn.Module:
-    reference = copy.deepcopy(model).float()
+    reference, name = copy.deepcopy(model).float(), get_operator(operator).reference
     if operator == "attention":
-        set_attention(reference, REFERENCES[operator])
+        set_attention(reference, name)
     else:
-        reference.set_implementation(REFERENCES[operator])  # type: ignore[operator]
+        reference.set_implementation(name)  # type: ignore[operator]
     return reference

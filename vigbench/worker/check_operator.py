@@ -9,10 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
+from vigbench.measure.correctness import relative_error
 from vigbench.measure.settings import full_float32
-from vigbench.subjects.operators import OPERATORS
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.case import Case
 from vigbench.worker.build import gradients_of, run_backward
 from vigbench.worker.check_model import (
     Gate,
@@ -22,15 +21,9 @@ from vigbench.worker.check_model import (
     require_finite,
     tolerance_class,
 )
-from vigbench.worker.operator import REFERENCES, Operator
+from vigbench.worker.operator import Operator
 from vigbench.worker.references import References, Result
 
-# The largest whose reference takes seconds: GLA's 0.2 ms a token on a GPU, five times that with gradients; attention's
-# holds all scores in memory.
-LONGEST = {
-    "gla": {Phase.inference: 16384, Phase.training: 4096},
-    "attention": {Phase.inference: 4096, Phase.training: 4096},
-}
 SHORTEST = 64  # below it there is nothing left to compare
 WINDOW, MARGIN = 2048, 1024  # tokens; over the margin, decays of -0.05 a token leave e**-50 of a state
 
@@ -62,7 +55,9 @@ def check_operator(
     else:
         end = Gate()  # every token of attention depends on every other
     del whole
-    length = min(case.extent, LONGEST[operator.subject.operator][case.phase])
+    limit = operator.declared.longest
+    assert limit is not None, "an operator that is a subject says how long a sequence its reference takes"
+    length = min(case.extent, limit.of(case.phase.trains))
     while length >= min(SHORTEST, case.extent):
         if alone := if_it_fits(partial(_compare_alone, operator, output_gradient, case, length, references)):
             return replace(alone, unverified=end is None)
@@ -71,7 +66,7 @@ def check_operator(
 
 
 def _is_reference(operator: Operator, case: Case) -> bool:
-    return tolerance_class(case) == "float32" and case.implementation == REFERENCES[operator.subject.operator][0]
+    return tolerance_class(case) == "float32" and case.implementation == operator.declared.reference
 
 
 def _compare_alone(
@@ -81,7 +76,7 @@ def _compare_alone(
     found = _run(alone, gradient, case)
 
     def judge(expected: Result) -> Gate:
-        error, gradient_error = _require_equal(found, expected, case, f"{length} tokens")
+        error, gradient_error = _require_equal(operator, found, expected, case, f"{length} tokens")
         return Gate(error, gradient_error, length=length)
 
     return _judged(alone, gradient, case, references, judge)
@@ -97,7 +92,8 @@ def _compare_end(
     where = f"the end of the last sequence, {case.extent_text}"
 
     def judge(expected: Result) -> Gate:
-        return Gate(*_require_equal(_last_from(whole, first + settled), _last_from(expected, settled), case, where))
+        found = _last_from(whole, first + settled)
+        return Gate(*_require_equal(operator, found, _last_from(expected, settled), case, where))
 
     return _judged(window, output_gradient[-1:, first:], case, references, judge)
 
@@ -120,9 +116,11 @@ def _last_from(result: Result, token: int) -> Result:
     return output[-1:, token:], {name: one[-1:, token:] for name, one in gradients.items()}
 
 
-def _require_equal(found: Result, expected: Result, case: Case, where: str) -> tuple[float, float | None]:
+def _require_equal(
+    operator: Operator, found: Result, expected: Result, case: Case, where: str
+) -> tuple[float, float | None]:
     """The errors of the output and of the worst gradient; WrongResultError if one is too large."""
-    allowed = OPERATOR_TOLERANCE[OPERATORS[case.subject].operator][tolerance_class(case)]
+    allowed = operator.declared.tolerance[tolerance_class(case)]
     error, worst = relative_error(found[0], expected[0]), None
     require_close(error, allowed, "The output", case, where)
     for name, wanted in expected[1].items():

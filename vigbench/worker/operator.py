@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.settings import DTYPES, SEED
+from vigbench.ops.declaration import OperatorInfo, OperatorSubject
 from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_from_logits, gla
-from vigbench.ops.registry import get_implementation
-from vigbench.subjects.operators import OPERATORS, OperatorSubject
+from vigbench.ops.registry import get_implementation, get_operator
+from vigbench.subjects.operators import OPERATORS
 from vigbench.suites.case import Case
 
 DECAY_DIVISOR = 16.0  # of ViG's log-decays: logsigmoid(x) / 16
-MATERIALISED = ("eager", "sdpa_math")  # compute every score, those above a causal diagonal too
-REFERENCES = {"gla": ("reference", torch.float64), "attention": ("eager", torch.float32)}
 
 
 class Operator(nn.Module):
@@ -44,6 +43,11 @@ class Operator(nn.Module):
         for name, tensor in zip(names, tensors, strict=False):
             self.register_parameter(name, nn.Parameter(tensor))
 
+    @property
+    def declared(self) -> OperatorInfo:
+        """What is known of it."""
+        return get_operator(self.subject.operator)
+
     def forward(self, _: Tensor) -> Tensor:
         """(batch, length, heads, value_dim), in the dtype of v."""
         if self.attend is not None:
@@ -62,10 +66,9 @@ class Operator(nn.Module):
         return Operator(self.subject, self.implementation, self.scale, tensors).train(self.training)
 
     def reference(self) -> Operator:
-        """The same by the reference implementation on the same values: GLA's in float64, attention's in float32."""
-        name, dtype = REFERENCES[self.subject.operator]
-        tensors = [x.detach().to(dtype) for x in self.parameters()]
-        return Operator(self.subject, name, self.scale, tensors)
+        """The same by the reference implementation on the same values, in the reference's dtype."""
+        tensors = [x.detach().to(getattr(torch, self.declared.reference_dtype)) for x in self.parameters()]
+        return Operator(self.subject, self.declared.reference, self.scale, tensors)
 
 
 def build_operator(case: Case) -> Operator:
@@ -113,6 +116,7 @@ def operator_cost(operator: Operator, case: Case) -> Cost:
     macs = operator.subject.macs(length, *shape)
     cost = count_cost(operator.cut(0, 0, length), (0,))
     # torch's formula of fused attention knows no mask; what lies above the diagonal is skipped, but for part of a block
-    skips = operator.subject.causal and case.implementation not in MATERIALISED
+    materialises = get_implementation(operator.subject.operator, case.implementation).materialises
+    skips = operator.subject.causal and not materialises
     executed = macs if skips else cost.executed_macs
     return replace(cost, macs=macs, executed_macs=executed, params=0, by_operator={operator.subject.operator: macs})
