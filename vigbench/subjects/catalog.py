@@ -119,8 +119,6 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
     for one in wanted:
         if one != "auto":
             get_implementation(subject.operator, one)
-    if subject.operator == "attention":
-        return ["sdpa" if one == "auto" else one for one in wanted] or ["sdpa"]
     auto = _auto(subject.operator, str(device))
     return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
 
