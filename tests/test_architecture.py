@@ -28,6 +28,11 @@ def test_importing_vigbench_imports_neither_torch_nor_timm() -> None:
     assert python("import sys, vigbench; print({'torch', 'timm', 'pandas'} & set(sys.modules))").strip() == "set()"
 
 
+def test_what_a_report_reads_of_operators_imports_no_torch() -> None:
+    code = "import sys, vigbench.report.names, vigbench.report.style; print({'torch', 'timm'} & set(sys.modules))"
+    assert python(code).strip() == "set()"
+
+
 @pytest.mark.slow
 def test_models_are_in_timm_whichever_is_imported_first() -> None:
     for order in ("import vigbench, timm", "import timm, vigbench", "import vigbench, timm.layers, timm"):

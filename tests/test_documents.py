@@ -10,25 +10,24 @@ from vigbench.measure.adamw_rule import TERM_ROUNDINGS
 from vigbench.measure.ceilings import COPY_BYTES, MOST_TRIAL_S, PRODUCT_SIDE
 from vigbench.measure.closed_form import ALLOWED_DIFFERENCE
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
-from vigbench.measure.correctness import OPERATOR_TOLERANCE, SMALLEST_GRADIENT_SCALE
+from vigbench.measure.correctness import SMALLEST_GRADIENT_SCALE
 from vigbench.measure.cuda_graph import WARMUP_CALLS
 from vigbench.measure.device_time import FIRST_SPIN_S, MAX_EXPOSED_SHARE, MAX_SPIN_S
 from vigbench.measure.energy import MIN_ENERGY_S
 from vigbench.measure.latency import BETWEEN_S
 from vigbench.measure.launch import FEWEST_CALLS, LAUNCH_BOUND_BELOW, MOST_CALLS
-from vigbench.measure.operator_check.gla import GATE_SLACK
-from vigbench.measure.operator_check.judge import TF32_TOLERANCE
+from vigbench.measure.operator_check import TF32_TOLERANCE
 from vigbench.measure.profile import words
+from vigbench.ops.gla.samples import GATE_SLACK
+from vigbench.ops.registry import get_operator, list_operators
 from vigbench.runner.claims import EFFORT
 from vigbench.runner.duel import Effort
 from vigbench.runner.max_batch import EXACT_UP_TO
 from vigbench.stats import crossover, growth_law
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
-from vigbench.subjects.image import LARGEST_GRADIENT_PX, LARGEST_PX
-from vigbench.subjects.operators import LONGEST
 from vigbench.subjects.task import Task
-from vigbench.suites.case import Device, Phase
+from vigbench.suites.case import Device
 from vigbench.suites.planner import MOST_SAMPLING_S
 from vigbench.worker.check_call import VISIBLE_LEARNING_RATE
 from vigbench.worker.contest import REFRESH_BELOW_S
@@ -61,11 +60,12 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         "1e-3 (float32), 2e-2 (float16), 1e-1 (bfloat16)",
         "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
         f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),
-        f"at most {LARGEST_PX['gla']} px ({LARGEST_GRADIENT_PX['gla']} px with gradients)",
-        *(f"{LARGEST_PX[one]} px ({LARGEST_GRADIENT_PX[one]} px)" for one in ("scan", "biwkv")),
+        "at most {} px ({} px with gradients)".format(*get_operator("gla").largest_px),
+        *("{} px ({} px)".format(*get_operator(one).largest_px) for one in ("scan", "biwkv")),
         f"differ by more than {ALLOWED_DIFFERENCE:.1%} the record is marked `flops_disputed`",
-        f"at most at {LONGEST['gla'][Phase.inference]} tokens ({LONGEST['gla'][Phase.training]} with gradients), for "
-        f"attention at most at {LONGEST['attention'][Phase.training]}",
+        "at most at {} tokens ({} with gradients), for attention at most at {}".format(
+            *get_operator("gla").longest, get_operator("attention").longest.training
+        ),
         "for GLA 2e-6 (float32), 2e-3 (float16), 1e-2 (bfloat16), for attention 1e-5, 4e-3, 3e-2",
         f"copies of {COPY_BYTES['cuda'] // 2**30} GiB (CPU: {COPY_BYTES['cpu'] // 2**20} MiB)",
         f"products of side {PRODUCT_SIDE['cuda']} (CPU: {PRODUCT_SIDE['cpu']})",
@@ -96,9 +96,11 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
     ):
         assert sentence in MEASUREMENT, sentence
     assert Task.gradient_tolerance == {"float32": 1e-3, "float16": 1e-1, "bfloat16": 3e-1}
-    for operator, allowed in OPERATOR_TOLERANCE.items():
-        values = " | ".join(f"{allowed[precision]:.0e}" for precision in ("float32", "bfloat16", "float16", "float64"))
-        assert f"| {operator} | {values} |" in MEASUREMENT, operator
+    for operator in list_operators():
+        values = " | ".join(
+            f"{operator.tolerance[precision]:.0e}" for precision in ("float32", "bfloat16", "float16", "float64")
+        )
+        assert f"| {operator.name} | {values} |" in MEASUREMENT, operator.name
     assert f"are allowed {GATE_SLACK} times that, and `fla` in float32 {TF32_TOLERANCE:.0e}" in MEASUREMENT
     assert Task.tolerance == {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 

@@ -7,7 +7,6 @@ ratio take turns, so that what disturbs one disturbs the other.
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,9 +14,10 @@ import torch
 
 pytest.importorskip("triton", reason="needs triton")
 
+from tests.ops.anywhere import allow_anywhere
 from tests.ops.no_driver import Start, without_gpu
 from tests.ops.triton_calls import calls, low_rank_inputs
-from vigbench.ops import dispatch, registry
+from vigbench.ops import dispatch
 from vigbench.ops.gla import bidirectional_gla_low_rank
 from vigbench.ops.gla import triton_fused as gla
 from vigbench.ops.gla.kernels.settings import default_settings
@@ -79,8 +79,7 @@ def test_plans_take_a_fraction_of_the_time() -> None:
 def test_what_is_around_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one call by a user: the checks, PyTorch's way to an operator that does nothing, and the plan."""
     args = low_rank_inputs(196)
-    anywhere = replace(registry.get_implementation("gla", "triton_fused"), devices=())
-    monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], "triton_fused", anywhere)
+    allow_anywhere(monkeypatch, "gla", "triton_fused")
     whole = partial(bidirectional_gla_low_rank, *args, normalizer=16.0, implementation="triton_fused")
     operator = partial(torch.ops.vigbench.gla_triton_fused_low_rank.default, *args, 0.1, 16.0)
     function = partial(gla._forward_low_rank, *args, 0.1, 16.0)

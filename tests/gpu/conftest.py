@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vigbench.measure.operator_check.judge import poisoned_memory
+from vigbench.measure.operator_check import poisoned_memory
 
 
 @pytest.fixture

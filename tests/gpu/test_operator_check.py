@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from vigbench.measure.operator_check import CHECKS, check_implementation
-from vigbench.measure.operator_check.judge import PRECISIONS
-from vigbench.ops.registry import UnsupportedError
+from vigbench.measure.operator_check import PRECISIONS, check_implementation
+from vigbench.ops.registry import UnsupportedError, get_implementation, get_operator
 from vigbench.runner.check import units
 from vigbench.worker.check_unit import NOT_REPEATED, Unit
 
@@ -14,11 +13,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 @pytest.mark.parametrize("unit", units(), ids=lambda unit: unit.name)
 def test_as_defined(unit: Unit) -> None:
-    (implementation,) = [one for one in CHECKS[unit.operator].implementations() if one.name == unit.implementation]
+    implementation = get_implementation(unit.operator, unit.implementation)
     if reason := implementation.unsupported_reason("cuda", PRECISIONS[unit.precision]):
         pytest.skip(reason)
     try:
-        found = check_implementation(CHECKS[unit.operator], implementation, unit.precision, torch.device("cuda"))
+        found = check_implementation(get_operator(unit.operator), implementation, unit.precision, torch.device("cuda"))
     except UnsupportedError as error:
         pytest.skip(str(error))
     assert found.passed, found

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from vigbench.measure.operator_check import CHECKS
+from vigbench.ops import registry
+from vigbench.ops.declaration import load_target
 from vigbench.records import checks
 from vigbench.records.schema import Status
 from vigbench.runner import check as checking
@@ -31,17 +32,17 @@ def test_a_unit_passes_in_a_worker_and_one_that_cannot_run_says_why() -> None:
 
 
 def test_a_wrong_result_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(checking.CHECKS, "causal_conv", replace(ORIGINAL, samples=_shifted))
+    monkeypatch.setitem(registry._OPERATORS, "causal_conv", replace(ORIGINAL, samples=_shifted))
     outcome = check_here(carrier(Device.cpu), json.dumps({"operator": "causal_conv", "implementation": "torch",
                                                           "precision": "float32"}))  # fmt: skip
     assert outcome.status is Status.wrong_result
 
 
-ORIGINAL = CHECKS["causal_conv"]
+ORIGINAL = registry.get_operator("causal_conv")
 
 
 def _shifted(device: torch.device, dtype: torch.dtype) -> Any:
-    for sample in ORIGINAL.samples(device, dtype):
+    for sample in load_target(ORIGINAL.samples)(device, dtype):
         run = sample.run
         # wrong in the checked precision only
         yield replace(sample, run=lambda name, *xs, run=run: run(name, *xs) + (1e-3 if xs[0].dtype == dtype else 0))

@@ -9,7 +9,8 @@ from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.correctness import relative_error
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.subjects.catalog import resolve_implementations
-from vigbench.subjects.operators import OPERATORS, OUTPUT_GRADIENT
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.sequence import OUTPUT_GRADIENT, SEQUENCES
 from vigbench.subjects.task import Inputs
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
@@ -29,7 +30,7 @@ GLA = Case(
 
 
 def inputs_of(case: Case) -> Inputs:
-    return OPERATORS[case.subject].task.make_inputs(case)
+    return SEQUENCES[case.subject].make_inputs(case)
 
 
 def test_inputs_are_those_of_vig_and_the_same_each_time() -> None:
@@ -56,7 +57,7 @@ def test_implementations_and_subjects_get_the_same_values() -> None:
 
 def test_attention_s_narrow_keys_are_filled_up_with_zeros_and_scaled_by_their_own_width() -> None:
     case = GLA.model_copy(update={"subject": "attention", "implementation": "eager"})
-    task, inputs = OPERATORS["attention"].task, inputs_of(case)
+    task, inputs = SEQUENCES["attention"], inputs_of(case)
     assert inputs["q"].shape == inputs["v"].shape
     assert not inputs["q"][..., 8:].any()
     model = task.build(case)
@@ -67,7 +68,7 @@ def test_attention_s_narrow_keys_are_filled_up_with_zeros_and_scaled_by_their_ow
 
 
 def test_a_probe_is_a_part_of_one_sequence_and_the_reference_computes_the_same_in_double() -> None:
-    task = OPERATORS["gla"].task
+    task = SEQUENCES["gla"]
     model, inputs = task.build(GLA), inputs_of(GLA)
     probe = task.probe(model, GLA, inputs, 50, lambda case: model)
     assert probe.inputs["q"].shape == (1, 50, 2, 8)
@@ -100,7 +101,7 @@ def test_the_output_s_gradient_is_there_in_training_only() -> None:
 def test_torch_compile_takes_an_operator_whole(subject: str, implementation: str, phase: Phase) -> None:
     torch._dynamo.reset()  # what an earlier test compiled is compiled again
     case = GLA.model_copy(update={"subject": subject, "implementation": implementation, "length": 64, "phase": phase})
-    task, inputs = OPERATORS[subject].task, inputs_of(case)
+    task, inputs = SEQUENCES[subject], inputs_of(case)
     model = task.build(case)
     compiled = torch.compile(model, backend="aot_eager")
     with torch.inference_mode(not case.phase.trains):
@@ -110,8 +111,8 @@ def test_torch_compile_takes_an_operator_whole(subject: str, implementation: str
 
 
 def cost_of(case: Case) -> Cost:
-    subject = OPERATORS[case.subject]
-    return count_item(subject.task.build(case), case, subject.task, subject.operator, inputs_of(case))
+    task = SEQUENCES[case.subject]
+    return count_item(task.build(case), case, task, task.subject.operator, inputs_of(case))
 
 
 def test_the_cost_is_one_sequence_s_by_definition_and_as_executed() -> None:
@@ -142,7 +143,9 @@ def test_multiply_adds_and_inputs_are_those_of_the_operator_s_own_code(
     subject, inputs = OPERATORS[name], inputs_of(case)
     # torch's formula counts attention's scores in full, whatever its mask
     whole = OPERATORS["attention"] if subject.causal else subject
-    assert 2 * whole.macs(length, heads, dim, dim) == count_cost(subject.task.build(case), list(inputs.values())).macs
+    assert (
+        2 * whole.macs(length, heads, dim, dim) == count_cost(SEQUENCES[name].build(case), list(inputs.values())).macs
+    )
     assert 2 * length * subject.input_elements(heads, dim, dim) == sum(one.numel() for one in inputs.values())
 
 
@@ -165,4 +168,4 @@ def test_causal_attention_counts_the_pairs_that_there_are() -> None:
 )
 def test_what_makes_no_sense_for_an_operator_is_refused(settings: dict[str, object], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        OPERATORS["gla"].task.require(GLA.model_copy(update=settings))
+        SEQUENCES["gla"].require(GLA.model_copy(update=settings))

@@ -26,7 +26,7 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
     assert set(cuda.precision) == {"bfloat16", "float32"}
     assert cuda.cuda_graph == [False, True]
     assert (min(cuda.resolution), max(cuda.resolution)) == (224, 2048)
-    implementations = {entry.name: entry.implementations for entry in suite.subjects}
+    implementations = {entry.name: entry.implementation or [] for entry in suite.subjects}
     assert implementations == {
         "vig_tiny_patch16_224": [],
         "deit_tiny_patch16_224": ["eager", "sdpa", "sdpa_flash", "flash_attn"],
@@ -59,8 +59,13 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
             ["devices.cpu.exclude.0.cuda_graf", "did you mean 'cuda_graph'"],
         ),
         ("threads: 1", "exclude: [{}]\n    threads: 1", ["devices.cpu.exclude.0", "name the axes"]),
-        ("[eager, sdpa]", "[]", ["subjects.1.attention", "empty"]),
-        ("attention:", "atention:", ["subjects.1.atention", "did you mean 'attention'", "name, attention, gla"]),
+        ("[eager, sdpa]", "[]", ["subjects.1.implementation", "empty"]),
+        ("implementation: [eager, sdpa]", "attention: []", ["subjects.1.attention", "empty"]),
+        (
+            "implementation: [eager, sdpa]",
+            "implementatoin: sdpa",
+            ["subjects.1.implementatoin", "did you mean 'implementation'", "Allowed here: name, implementation."],
+        ),
         ("resolution: [64, 128]", "length: 64", ["devices.cpu", "name a resolution for models, or length and shape"]),
         ("[64, 128]", "[64, 128]\n    shape: 3x32x64", ["devices.cpu", "give one kind"]),
         ("resolution: [64, 128]", "length: 64\n    shape: 3x32x64@128", ["cpu", "every shape is for another length"]),
@@ -72,7 +77,11 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
         ("budget: 40s", "budget: 0s", ["devices.cpu.budget", "positive"]),
         ("name: smoke", "name: Smo ke", ["name: ", "Smo ke"]),
         ("subjects:", "subjects: 3\nx:", ["subjects", "list"]),
-        ("[eager, sdpa]", "[eager, sdpa]\n    gla: torch_chunk", ["subjects.1", "one operator"]),
+        (
+            "[eager, sdpa]",
+            "[eager, sdpa]\n    gla: torch_chunk",
+            ["subjects.1", "with one key, not with implementation, gla"],
+        ),
         ("name: smoke", "name: [", ["not valid YAML"]),
     ],
 )
@@ -89,6 +98,14 @@ def test_a_mistake_is_named_with_file_key_and_what_is_allowed(
     assert "\n" not in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize("key", ["attention", "gla", "scan", "biwkv"])
+def test_files_that_name_the_operator_say_the_same(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "smoke.yaml"
+    path.write_text(SMOKE.replace("implementation: [eager", f"{key}: [eager"))
+    assert path.read_text() != SMOKE
+    assert load_suite(path) == load_suite("smoke")
 
 
 def test_unknown_suite_names_the_nearest() -> None:

@@ -1,12 +1,15 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE
-from vigbench.subjects import operators
-from vigbench.subjects.operators import LONGEST, OPERATORS, OperatorCall, SequenceTask
+from vigbench.ops import registry
+from vigbench.ops.declaration import Limit
+from vigbench.ops.registry import get_operator
+from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.sequence import SEQUENCES, OperatorCall, SequenceTask
 from vigbench.subjects.task import Inputs
 from vigbench.suites.case import Case, Phase
 from vigbench.worker import check_subject
@@ -20,9 +23,9 @@ TRAINING = GLA.model_copy(update={"phase": Phase.training})
 
 
 def check(case: Case, inputs: Inputs | None = None) -> CheckResult:
-    subject = OPERATORS[case.subject]
-    inputs = subject.task.make_inputs(case) if inputs is None else inputs
-    return check_subject.check(subject.task.build(case), case, subject.task, subject.operator, inputs)
+    task = SEQUENCES[case.subject]
+    inputs = task.make_inputs(case) if inputs is None else inputs
+    return check_subject.check(task.build(case), case, task, task.subject.operator, inputs)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -41,13 +44,18 @@ def check(case: Case, inputs: Inputs | None = None) -> CheckResult:
 def test_right_implementations_pass(subject: str, implementation: str, phase: str, precision: str) -> None:
     settings = {"subject": subject, "implementation": implementation, "phase": phase, "precision": precision}
     case = Case.model_validate({**GLA.model_dump(), **settings})
-    inputs = OPERATORS[subject].task.make_inputs(case)
+    inputs = SEQUENCES[subject].make_inputs(case)
     found = check(case, inputs)
     assert (found.size, found.unverified) == ({"length": 200}, False)
     assert found.error is not None
-    assert found.error <= OPERATOR_TOLERANCE[OPERATORS[subject].operator][precision]
+    assert found.error <= get_operator(OPERATORS[subject].operator).tolerance[precision]
     assert (found.gradient_error is None) == (phase == "inference")
     assert all(one.grad is None for one in inputs.values())
+
+
+def compare_at_most(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    short = replace(get_operator("gla"), longest=Limit(length, length))
+    monkeypatch.setitem(registry._OPERATORS, "gla", short)
 
 
 class _Scaled(torch.autograd.Function):
@@ -83,7 +91,7 @@ def test_a_wrong_output_and_a_wrong_gradient_are_caught(monkeypatch: pytest.Monk
 
 
 def test_what_is_not_finite_is_caught_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = OPERATORS["gla"].task.make_inputs(GLA)
+    inputs = SEQUENCES["gla"].make_inputs(GLA)
     inputs["v"][1, 150] = torch.nan  # in a sequence that is not compared
     with pytest.raises(WrongResultError, match="NaN"):
         check(GLA, inputs)
@@ -92,8 +100,7 @@ def test_what_is_not_finite_is_caught_wherever_it_is(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("phase", [Phase.inference, Phase.training])
 def test_the_end_of_the_whole_call_is_compared_too(monkeypatch: pytest.MonkeyPatch, phase: Phase) -> None:
     case = GLA.model_copy(update={"length": 3000, "phase": phase})
-    for longest in LONGEST:
-        monkeypatch.setitem(operators.LONGEST, longest, {phase: 128})
+    compare_at_most(monkeypatch, 128)
     assert check(case).size == {"length": 128}
     right = OperatorCall.forward
 
@@ -123,7 +130,7 @@ def test_a_gradient_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_gate_goes_down_to_a_length_at_which_the_reference_is_quick_or_fits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(operators.LONGEST, "gla", {Phase.inference: 128, Phase.training: 128})
+    compare_at_most(monkeypatch, 128)
     assert check(GLA).size == {"length": 128}
     right = SequenceTask.result
 

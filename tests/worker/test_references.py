@@ -1,6 +1,7 @@
 """Kept results of references: shared where everything is the same, trusted to acquit and never to condemn."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vigbench.subjects import image
+from vigbench.ops import registry
+from vigbench.ops.declaration import Limit
 from vigbench.subjects.catalog import IMAGES
-from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.sequence import SEQUENCES
 from vigbench.subjects.task import Result
 from vigbench.suites.case import Case
 from vigbench.worker import references as module
@@ -152,8 +154,7 @@ def test_what_is_quick_or_too_much_or_has_no_place_is_not_kept(tmp_path: Path, m
 def test_cases_of_other_batches_and_larger_images_share_a_model_s_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    for limits in (image.LARGEST_PX, image.LARGEST_GRADIENT_PX):
-        monkeypatch.setitem(limits, "gla", 64)
+    monkeypatch.setitem(registry._OPERATORS, "gla", replace(registry.get_operator("gla"), largest_px=Limit(64, 64)))
     seconds, errors = [], []
     for change in ({}, {"batch_size": 2}, {"resolution": 128}, {"precision": "bfloat16"}):
         case = Case.model_validate({**VIG.model_dump(), "phase": phase, **change})
@@ -199,7 +200,7 @@ def test_implementations_of_an_operator_share_it(tmp_path: Path, phase: str) -> 
     for _ in range(2):
         case = Case.model_validate({**GLA.model_dump(), "phase": phase})
         kept = References(tmp_path)
-        task = OPERATORS["gla"].task
+        task = SEQUENCES["gla"]
         check(task.build(case), case, task, "gla", task.make_inputs(case), kept)
         seconds.append(kept.seconds)
     assert seconds[0] > 0

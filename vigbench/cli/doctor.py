@@ -70,8 +70,6 @@ def implementation_rows() -> list[tuple[str, str]]:
     """operator/name -> what it is, or why it cannot run on this machine."""
     import torch
 
-    import vigbench.models
-    import vigbench.ops.attention  # noqa: F401  both register implementations
     from vigbench.ops.registry import list_implementations
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,17 +7,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-# Largest difference / largest reference value of an operator's output and of each of its gradients.
-OPERATOR_TOLERANCE = {
-    "gla": {"float32": 2e-6, "bfloat16": 1e-2, "float16": 2e-3, "float64": 1e-10},
-    # eager rounds its scores to that precision
-    "attention": {"float32": 1e-5, "bfloat16": 3e-2, "float16": 4e-3, "float64": 1e-10},
-    "scan": {"float32": 4e-6, "bfloat16": 1e-2, "float16": 2e-3, "float64": 1e-10},
-    "biwkv": {"float32": 4e-6, "bfloat16": 1e-2, "float16": 2e-3, "float64": 1e-10},
-    "causal_conv": {"float32": 2e-6, "bfloat16": 1e-2, "float16": 2e-3, "float64": 1e-10},
-    # plain PyTorch rounds between its steps
-    "gated_norm": {"float32": 4e-6, "bfloat16": 3e-2, "float16": 4e-3, "float64": 1e-10},
-}
 # A parameter whose gradient is below this share of the largest one is judged on that scale: some are zero but for
 # rounding (a bias before a norm), and rounding has no relative error.
 SMALLEST_GRADIENT_SCALE = 1e-2

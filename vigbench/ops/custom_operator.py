@@ -14,7 +14,7 @@ Backward = Callable[..., list[Tensor]]
 
 
 class CostFormulas(NamedTuple):
-    """Multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
+    """The multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
 
     algorithmic: MacsFormula
     executed: MacsFormula

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from vigbench.ops.registry import count_implementations, get_implementation, select_implementation
+from vigbench.ops.registry import get_implementation, select_implementation
 
 
 def selected_implementation(operator: str, implementation: str, *inputs: Tensor | None) -> str:
@@ -53,17 +53,9 @@ def _has_autocast(device_type: str) -> bool:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _selected_name(operator: str, implementation: str, device: str, training: bool, dtype: torch.dtype | None) -> str:
-    return _select(operator, implementation, device, training, dtype, count_implementations(operator))
+    return _select(operator, implementation, device, training, dtype)
 
 
 @cache  # finding out what is installed takes longer than a launch
-def _select(
-    operator: str,
-    implementation: str,
-    device: str,
-    training: bool,
-    dtype: torch.dtype | None,
-    registered: int,  # noqa: ARG001
-) -> str:
-    """Asked once as long as no more implementations are `registered`."""
+def _select(operator: str, implementation: str, device: str, training: bool, dtype: torch.dtype | None) -> str:
     return select_implementation(operator, implementation, device, training, dtype).name

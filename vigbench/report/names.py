@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from vigbench.analysis.table import printable
+from vigbench.ops.registry import list_operators
 from vigbench.report.rows import Row
 
 FAMILIES = {
@@ -25,13 +26,7 @@ FAMILIES = {
     "mambaout": "MambaOut",
 }
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
-OPERATORS = {
-    "gla": "GLA",
-    "gla_from_logits": "GLA+gates",
-    "gla_one_direction": "Causal GLA",
-    "attention": "Attention",
-    "causal_attention": "Causal attention",
-}
+OPERATORS = {subject.name: subject.title for operator in list_operators() for subject in operator.subjects}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
     rf"({'|'.join(FAMILIES)})_({'|'.join(SIZES)})(_patch\d+)?(_window\d+)?(_\d+)?(\.[a-z0-9_]+)?", re.ASCII

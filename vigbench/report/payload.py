@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from vigbench.ops.registry import list_operators
 from vigbench.report.curves import Panel
 from vigbench.report.finding import Panels, metric_title
 from vigbench.report.infos import Info, source
@@ -20,7 +21,7 @@ from vigbench.report.tables import layout, marks_text, setting_cell, whole_name
 
 FAMILIES = {"vig": "ViG", "deit": "DeiT", "vim": "Vim", "linear": "Other linear", "windowed": "Windowed",
             "cnn": "Convolutional", "other": "Other"}  # fmt: skip
-OF_OPERATORS = {"vig": "GLA", "deit": "Attention"}
+OF_OPERATORS = {one.subjects[0].family: one.title for one in list_operators() if one.subjects}
 DIGITS = 6  # significant ones of a value on the page; records.csv has all
 
 

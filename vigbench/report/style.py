@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import matplotlib
 
+from vigbench.ops.registry import list_implementations
+
 INK, MUTED, GRID, LEADER = "#1b1b1f", "#5c5c66", "#e4e4e8", "#b4b4bc"
 
 
@@ -34,24 +36,7 @@ FAMILY_COLOURS = {
 FAMILY_ORDER = tuple(FAMILY_COLOURS)
 
 MARKERS = {"nano": "v", "tiny": "o", "small": "s", "base": "^", "large": "D", "huge": "p", "": "h"}
-DASHES: dict[str, tuple[float, ...]] = {
-    "eager": (4, 2),
-    "reference": (4, 2),
-    "torch_chunk": (6, 1.6, 1.2, 1.6),
-    "triton_unfused": (1.2, 1.6),
-    "triton_recurrent": (3, 1.4, 1.2, 1.4, 1.2, 1.4),
-    "external": (2.4, 1.2),
-    "fla": (2.4, 1.2),
-    "mamba_ssm": (2.4, 1.2),
-    "torch_scan": (6, 1.6, 1.2, 1.6),
-    "sdpa_flash": (1.2, 1.6),
-    "sdpa_efficient": (3, 1.4, 1.2, 1.4),
-    "sdpa_cudnn": (6, 1.2),
-    "sdpa_math": (4, 1.2, 1.2, 1.2),
-    "flex": (3, 1.4, 1.2, 1.4, 1.2, 1.4),
-    "flash_attn": (2.4, 1.2),
-    "flash_attn_4": (2.4, 1.2, 1.2, 1.2),
-}
+DASHES = {one.name: one.dash for one in list_implementations() if one.dash}
 OTHER_END = ("D", "\N{WHITE DIAMOND}")
 # where a line ends: the marker, and the same sign as a character for the note below the picture
 END_MARKS = {"out_of_memory": ("x", "\N{MULTIPLICATION SIGN}"), "timeout": ("|", "|"), "crashed": ("+", "+")}

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
-from vigbench.measure.operator_check import CHECKS
-from vigbench.measure.operator_check.judge import PRECISIONS
+from vigbench.measure.operator_check import PRECISIONS
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.ops.registry import get_implementation, list_operators
 from vigbench.records.checks import checked_here, unchecked
 from vigbench.records.schema import Status
 from vigbench.runner.executor import run_in_worker
 from vigbench.subjects.catalog import describe
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case, Device
-from vigbench.worker.check_unit import Unit, implementation_of
+from vigbench.worker.check_unit import Unit
 from vigbench.worker.messages import Errand, Job
 
 TIMEOUT_S = 300.0
@@ -68,16 +68,16 @@ def units(
     precisions: Sequence[str] | None = None,
 ) -> list[Unit]:
     """Every combination that is asked for; None is all. ValueError for a name that does not exist."""
-    _require("--operator", operators, list(CHECKS))
-    names = {one.name for check in CHECKS.values() for one in check.implementations()}
-    _require("--implementation", implementations, sorted(names))
+    every = list_operators()
+    _require("--operator", operators, [one.name for one in every])
+    _require("--implementation", implementations, sorted({name for one in every for name in one.names}))
     _require("--precision", precisions, list(PRECISIONS))
     return [
-        Unit(operator, one.name, precision)
-        for operator, check in CHECKS.items()
-        if operators is None or operator in operators
-        for one in check.implementations()
-        if implementations is None or one.name in implementations
+        Unit(operator.name, name, precision)
+        for operator in every
+        if operators is None or operator.name in operators
+        for name in operator.names
+        if implementations is None or name in implementations
         for precision in PRECISIONS
         if precisions is None or precision in precisions
     ]
@@ -93,7 +93,8 @@ def check(wanted: Sequence[Unit], device: Device, jobs: int) -> Iterator[Row]:
     """
     open_units = []
     for unit in wanted:
-        if reason := implementation_of(unit).unsupported_reason(device.value, PRECISIONS[unit.precision]):
+        implementation = get_implementation(unit.operator, unit.implementation)
+        if reason := implementation.unsupported_reason(device.value, PRECISIONS[unit.precision]):
             yield Row(**asdict(unit), status=Status.unsupported, reason=reason)
         else:
             open_units.append(unit)

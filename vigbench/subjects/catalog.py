@@ -28,6 +28,7 @@ from vigbench.subjects.implementations import use_implementation
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.own import build_own, own_target, own_task, subject_plugins
 from vigbench.subjects.plugins import plugins
+from vigbench.subjects.sequence import SEQUENCES
 from vigbench.subjects.task import Task
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, read_resolution, sides_of
@@ -125,8 +126,6 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
     for one in wanted:
         if one != "auto":
             get_implementation(subject.operator, one)
-    if subject.operator == "attention":
-        return ["sdpa" if one == "auto" else one for one in wanted] or ["sdpa"]
     auto = _auto(subject.operator, str(device))
     return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
 
@@ -156,7 +155,7 @@ def task_of(name: str) -> Task:
         ValueError, ModuleNotFoundError: if it is a factory that is not there.
     """
     if name in OPERATORS:
-        return OPERATORS[name].task
+        return SEQUENCES[name]
     target = own_target(name)
     return (own_task(name, target) if target is not None else None) or IMAGES
 
@@ -187,7 +186,7 @@ def build_case(case: Case) -> nn.Module:
         ValueError: if the subject is unknown.
     """
     if case.subject in OPERATORS:
-        return OPERATORS[case.subject].task.build(case)
+        return SEQUENCES[case.subject].build(case)
     assert case.resolution is not None
     return build_subject(case.subject, case.implementation, case.resolution)
 

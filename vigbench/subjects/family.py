@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from vigbench.subjects.operators import OPERATORS
+
 _PATTERNS = {
-    "vig": ("vig_*", "gla", "gla_from_logits"),
+    "vig": ("vig_*",),
     "vim": ("vim_*",),
     "linear": (
-        "gla_one_direction",
         "vrwkv_*",
         "xcit_*",
         "efficientvit_b*",
@@ -17,7 +18,7 @@ _PATTERNS = {
         "vmamba_*",
         "plainmamba_*",
     ),
-    "deit": ("deit_*", "deit3_*", "vit_*", "attention", "causal_attention"),
+    "deit": ("deit_*", "deit3_*", "vit_*"),
     "windowed": ("swin*", "hiera_*", "pvt_*", "maxvit_*", "coatnet_*", "twins_*"),
     "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*"),
 }
@@ -29,5 +30,7 @@ def family_of(subject: str) -> str:
     An operator belongs to the family whose token mixer it is.
     """
     name = subject.lower()
+    if name in OPERATORS:
+        return OPERATORS[name].family
     matches = (family for family, patterns in _PATTERNS.items() if any(fnmatchcase(name, one) for one in patterns))
     return next(matches, "other")

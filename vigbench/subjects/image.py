@@ -8,15 +8,13 @@ import torch
 from torch import nn
 
 from vigbench.nearest import one_of
+from vigbench.ops.registry import get_operator
 from vigbench.subjects.implementations import takes_any_size
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Probe, Task
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, mean_side, sides_of
 
-# References go token by token, or over all pairs: seconds beyond these. The operators' own tests cover longer ones.
-LARGEST_PX = {"gla": 1024, "scan": 512, "biwkv": 256}
-LARGEST_GRADIENT_PX = {"gla": 256, "scan": 224, "biwkv": 224}
 STEP_PX = 32  # sides of a smaller image of other proportions are multiples of it, which patches divide
 
 
@@ -44,13 +42,14 @@ class ImageTask(Task):
         return {"image": images}
 
     def largest_checked(self, case: Case, operator: str) -> float:
-        return (LARGEST_GRADIENT_PX if case.phase.trains else LARGEST_PX).get(operator, case.extent)
+        largest = get_operator(operator).largest_px
+        return case.extent if largest is None else largest.of(case.phase.trains)
 
     def probe(
         self,
         model: nn.Module,
         case: Case,
-        inputs: Inputs,  # noqa: ARG002
+        inputs: Inputs,
         extent: float,
         build: Callable[[Case], nn.Module],
     ) -> Probe:

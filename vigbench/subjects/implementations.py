@@ -6,13 +6,6 @@ from torch import nn
 
 from vigbench.ops.attention import set_attention
 
-REFERENCES = {"gla": "reference", "scan": "reference", "biwkv": "reference", "attention": "eager"}
-
-
-def reference_of(operator: str) -> str:
-    """The implementation by whose results others are judged."""
-    return REFERENCES[operator]
-
 
 def use_implementation(model: nn.Module, operator: str, implementation: str) -> None:
     """Have a model compute its operator by this code from now on."""

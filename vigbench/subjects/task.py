@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from vigbench.ops.registry import UnsupportedError
-from vigbench.subjects.implementations import reference_of, use_implementation
+from vigbench.ops.registry import UnsupportedError, get_operator
+from vigbench.subjects.implementations import use_implementation
 from vigbench.suites.axes import AXES, MemoryFormat
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import sides_of
@@ -117,7 +117,7 @@ class Task(ABC):
             )
         return named
 
-    def loss(self, returned: Any, inputs: Inputs) -> Tensor:  # noqa: ARG002  other tasks compare with an input
+    def loss(self, returned: Any, inputs: Inputs) -> Tensor:
         """The loss of the training phases: by default the mean square of each output, summed in float32."""
         squares = [one.float().square().mean() for one in self.outputs(returned).values()]
         return squares[0] if len(squares) == 1 else torch.stack(squares).sum()
@@ -151,15 +151,15 @@ class Task(ABC):
         model.zero_grad(set_to_none=True)
         return {name: one.detach() for name, one in self.outputs(returned).items()}, found
 
-    def macs(self, case: Case) -> int | None:  # noqa: ARG002
+    def macs(self, case: Case) -> int | None:
         """Multiply-adds of one item by the definition; None: the model is counted."""
         return None
 
-    def executed_macs(self, case: Case, counted: int) -> int:  # noqa: ARG002
+    def executed_macs(self, case: Case, counted: int) -> int:
         """Multiply-adds that are really executed, of what was counted for one item."""
         return counted
 
-    def bytes_moved(self, case: Case) -> tuple[int, int] | None:  # noqa: ARG002
+    def bytes_moved(self, case: Case) -> tuple[int, int] | None:
         """Bytes of inputs and outputs of the whole batch that a call has to move; None where nobody says that."""
         return None
 
@@ -177,14 +177,14 @@ class Task(ABC):
         """One item at this extent; `build` makes the model of another case where the case's own takes one size."""
         raise NotImplementedError(f"the task {self.name} is compared with no reference")
 
-    def probes_of_whole(self, model: nn.Module, case: Case, inputs: Inputs, whole: Result) -> list[Probe]:  # noqa: ARG002
+    def probes_of_whole(self, model: nn.Module, case: Case, inputs: Inputs, whole: Result) -> list[Probe]:
         """Parts of the whole call's result that a reference can compute: by default none."""
         return []
 
     def reference(self, model: nn.Module, operator: str) -> tuple[nn.Module, torch.dtype]:
         """The same model by the reference implementation, and the dtype of its inputs."""
         twin = copy.deepcopy(model).float()
-        use_implementation(twin, operator, reference_of(operator))
+        use_implementation(twin, operator, get_operator(operator).reference)
         return twin, torch.float32
 
 

@@ -97,7 +97,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     subjects: list[tuple[str, str]] = []
     offered: list[str] = []
     for entry in entries:
-        implementations = resolve(entry.name, entry.implementations, device)
+        implementations = resolve(entry.name, entry.implementation or [], device)
         offered += implementations
         subjects += [(entry.name, one) for one in implementations if _wanted(one, section.implementation)]
     if not subjects:

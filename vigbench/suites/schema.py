@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +24,9 @@ from vigbench.suites.case import Case
 from vigbench.suites.duration import parse_duration
 from vigbench.suites.resolution import Resolution, mean_side
 from vigbench.suites.shape import parse_entry
+
+# older files name the operator
+_IMPLEMENTATION_KEYS = ("implementation", "attention", "gla", "scan", "biwkv")
 
 
 def _as_list(value: Any) -> Any:
@@ -54,32 +58,23 @@ class _Strict(BaseModel):
 
 
 class SubjectEntry(_Strict):
-    """A subject of a suite, and the implementations of its operator to measure (empty: the default one)."""
+    """A subject of a suite, and the implementations of its operator to measure (none: the default one)."""
 
     name: Annotated[str, Field(min_length=1)]
-    attention: Names | None = None
-    gla: Names | None = None
-    scan: Names | None = None
-    biwkv: Names | None = None
+    implementation: Names | None = Field(None, validation_alias=AliasChoices(*_IMPLEMENTATION_KEYS))
 
     @model_validator(mode="before")
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _one_operator(self) -> SubjectEntry:
-        if sum(one is not None for one in self._by_operator()) > 1:
-            raise ValueError("name the implementations of one operator: attention, gla, scan or biwkv")
-        return self
-
-    def _by_operator(self) -> tuple[Names | None, ...]:
-        return self.attention, self.gla, self.scan, self.biwkv
-
-    @property
-    def implementations(self) -> list[str]:
-        """Implementations that the entry names; empty means the subject's default."""
-        return next((one for one in self._by_operator() if one), [])
+    @model_validator(mode="before")
+    @classmethod
+    def _with_one_key(cls, value: Any) -> Any:
+        given = [key for key in _IMPLEMENTATION_KEYS if key in value] if isinstance(value, dict) else []
+        if len(given) > 1:
+            raise ValueError(f"name the implementations of one operator, with one key, not with {one_of(given)}")
+        return value
 
 
 def _values_of(axis: Axis) -> Any:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from vigbench.measure.operator_check import CHECKS, check_implementation
+from vigbench.measure.operator_check import check_implementation
 from vigbench.measure.settings import apply_settings
-from vigbench.ops.registry import Implementation, UnsupportedError
+from vigbench.ops.registry import get_implementation, get_operator
 from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Outcome
@@ -32,21 +32,13 @@ class Unit:
         return f"{self.operator}/{self.implementation}/{self.precision}"
 
 
-def implementation_of(unit: Unit) -> Implementation:
-    """What it checks. UnsupportedError where there is none of that name."""
-    for one in CHECKS[unit.operator].implementations():
-        if one.name == unit.implementation:
-            return one
-    raise UnsupportedError(f"{unit.operator} has no implementation {unit.implementation!r}.")
-
-
 def check_here(case: Case, argument: str) -> Outcome:
     """One unit, as JSON in `argument`, on the case's device; the description is part of a row."""
     apply_settings(threads=case.threads, tf32=False)
     unit = Unit(**json.loads(argument))
-    implementation = implementation_of(unit)
+    implementation = get_implementation(unit.operator, unit.implementation)
     device = torch.device(case.device.value)
-    found = check_implementation(CHECKS[unit.operator], implementation, unit.precision, device)
+    found = check_implementation(get_operator(unit.operator), implementation, unit.precision, device)
     reasons = [f"{sample}: {reason}" for sample, reason in found.refused.items()]
     status = Status.ok
     if not found.passed:

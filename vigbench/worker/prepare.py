@@ -17,7 +17,7 @@ from vigbench.measure.latency import timed
 from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
 from vigbench.measure.settings import apply_settings
-from vigbench.ops.registry import get_implementation
+from vigbench.ops.registry import get_operator
 from vigbench.subjects.catalog import UnsupportedError, describe, require_supported, task_of
 from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
@@ -203,13 +203,12 @@ def prove_path(prepared: Prepared) -> ExecutedPath:
     """
     case, operator = prepared.case, prepared.operator
     path = record_path(prepared.call, prepared.device)
-    if operator is not None:
-        label = get_implementation(operator, case.implementation)
-        must_run = label.must_run + (label.must_run_on_cuda if case.device == "cuda" else ())
-        if broken := path.broken_promise(must_run, label.must_not_run):
-            raise WrongResultError(
-                f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
-                f"operators/{case.case_id}.csv of the run has what ran.",
-                path,
-            )
+    if operator is None:
+        return path
+    if broken := path.broken_promise(*get_operator(operator).promise(case.implementation, case.device)):
+        raise WrongResultError(
+            f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
+            f"operators/{case.case_id}.csv of the run has what ran.",
+            path,
+        )
     return path

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from triton.runtime.errors import TritonError
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE, relative_error
+from vigbench.measure.correctness import relative_error
 from vigbench.measure.device_time import measure_kernel_time
 from vigbench.measure.sampling import criterion_for
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.launch import log_decay_gates
 from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
+from vigbench.ops.registry import get_operator
 from vigbench.records.schema import Status
 from vigbench.subjects.task import DTYPES, SEED
 from vigbench.suites.case import Case
@@ -63,7 +64,7 @@ class Trial:
         """Median device seconds of one call, None where it fails or is wrong."""
         try:
             errors = [relative_error(x, y) for x, y in zip(self.run(self.short, settings), self.expected, strict=True)]
-            if not max(errors) <= OPERATOR_TOLERANCE["gla"][self.workload.precision]:
+            if not max(errors) <= get_operator("gla").tolerance[self.workload.precision]:
                 return None
             criterion = criterion_for(self.device.type)
             call = lambda: self.run(self.inputs, settings)  # noqa: E731

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vigbench.ops import registry
+from vigbench.ops import declaration
 from vigbench.ops.attention.refusal import or_unsupported
 from vigbench.ops.attention.softmax import eager, sdpa, sdpa_flash, sdpa_math
 from vigbench.ops.registry import UnsupportedError, get_implementation, select_implementation
@@ -124,7 +124,7 @@ PACKAGES = {
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_missing_package_is_named_with_its_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     missing, command = PACKAGES[name]
-    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+    monkeypatch.setattr(declaration, "find_spec", lambda package: None)
     reason = get_implementation("attention", name).unsupported_reason("cuda")
     assert reason is not None
     assert all(package in reason for package in missing)
@@ -181,7 +181,7 @@ def test_what_a_package_cannot_compute_is_unsupported(name: str, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["flash_attn", "flash_attn_4", "sdpa_cudnn"])
 def test_float32_is_refused_where_only_half_precision_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda package: object())
+    monkeypatch.setattr(declaration, "find_spec", lambda package: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     implementation = get_implementation("attention", name)
     assert "half precision only on cuda" in (implementation.unsupported_reason("cuda", torch.float32) or "")

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from vigbench.ops import registry
+from vigbench.ops import declaration
 from vigbench.ops.attention import attention_modules, set_attention
 from vigbench.ops.attention.softmax import eager
 from vigbench.ops.registry import UnsupportedError
@@ -77,7 +77,7 @@ def test_a_backend_pinned_around_a_model_says_why_it_cannot(deit: torch.nn.Modul
 
 def replace_attention(monkeypatch: pytest.MonkeyPatch, attend: object) -> None:
     """`flex` means `attend`, so that nothing need be compiled."""
-    monkeypatch.setattr(registry.Implementation, "load", lambda self: attend)
+    monkeypatch.setattr(declaration.Implementation, "load", lambda self: attend)
 
 
 @pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "xcit_tiny_12_p16_224", "pvt_v2_b0"])

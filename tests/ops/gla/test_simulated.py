@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.ops.conftest import sample
 from tests.ptx.simulate import simulated
-from vigbench.measure.operator_check.judge import poisoned_memory
+from vigbench.measure.operator_check import poisoned_memory
 from vigbench.ops.gla import triton_fused as triton_module
 from vigbench.ops.gla.kernels import settings
 from vigbench.ops.gla.reference import reference

@@ -1,7 +1,6 @@
 """Bi-WKV's Triton kernels on the CPU, in Triton's interpreter: run by test_interpreted.py."""
 
 import os
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +10,9 @@ from hypothesis import strategies as st
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from tests.ops.anywhere import allow_anywhere
 from tests.ops.biwkv.inputs import CASES, assert_close, differentiated, doubled, sample
-from vigbench.ops import kernel_launch, registry
+from vigbench.ops import kernel_launch
 from vigbench.ops.biwkv import bi_wkv, triton_fused
 from vigbench.ops.biwkv.reference import reference
 from vigbench.ops.biwkv.triton_fused import BiwkvSettings
@@ -114,8 +114,7 @@ def test_float64_is_refused() -> None:
 
 
 def test_torch_compile_takes_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    implementation = registry.get_implementation("biwkv", "triton_fused")
-    monkeypatch.setitem(registry._IMPLEMENTATIONS["biwkv"], "triton_fused", replace(implementation, devices=()))
+    allow_anywhere(monkeypatch, "biwkv", "triton_fused")
     inputs = sample("as trained", (1, 9, 4))
     compiled = torch.compile(lambda *xs: bi_wkv(*xs, "triton_fused"), fullgraph=True, backend="aot_eager")
     assert_close(differentiated(compiled, inputs), differentiated(reference, doubled(inputs)), ALLOWED[torch.float32])

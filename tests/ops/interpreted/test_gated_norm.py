@@ -1,7 +1,6 @@
 """The fused gated norm on the CPU, in Triton's interpreter: run by test_interpreted.py."""
 
 import os
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +11,10 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 from triton.runtime import driver
 
+from tests.ops.anywhere import allow_anywhere
 from tests.ops.gla.compiling import NoGpu
 from vigbench.models.layers import GatedLinearAttention2d
-from vigbench.ops import launch_plan, registry
+from vigbench.ops import launch_plan
 from vigbench.ops.gated_norm import gated_norm
 from vigbench.subjects.catalog import fill_weights
 
@@ -63,9 +63,7 @@ def test_opcheck() -> None:
 @pytest.fixture
 def mixer(monkeypatch: pytest.MonkeyPatch) -> GatedLinearAttention2d:
     """ViG's mixer, whose Triton implementations may run where the interpreter is."""
-    for name in ("triton_fused", "triton_unfused", "triton_recurrent"):
-        implementation = registry.get_implementation("gla", name)
-        monkeypatch.setitem(registry._IMPLEMENTATIONS["gla"], name, replace(implementation, devices=()))
+    allow_anywhere(monkeypatch, "gla", "triton_fused", "triton_unfused", "triton_recurrent")
     mixer = GatedLinearAttention2d(32, 2, act=True)
     fill_weights(mixer, 0)
     return mixer

@@ -1,7 +1,6 @@
 """The selective scan's Triton kernels on the CPU, in Triton's interpreter: run by test_interpreted.py."""
 
 import os
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +11,10 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from tests.ops.anywhere import allow_anywhere
 from tests.ops.interpreted.scanning import use_slices
 from tests.ops.scan.samples import NAMES, REGIMES, Sizes, errors, sample
 from vigbench.models.vim import BidirectionalMamba
-from vigbench.ops import registry
 from vigbench.ops.scan import bidirectional_selective_scan
 from vigbench.ops.scan.kernels import launch
 from vigbench.ops.scan.kernels.launch import ScanSettings
@@ -132,8 +131,7 @@ def test_slices_scan_as_elements_do(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def mixer(monkeypatch: pytest.MonkeyPatch) -> BidirectionalMamba:
     """Vim's mixer, whose Triton implementation may run where the interpreter is."""
-    implementation = registry.get_implementation("scan", "triton_fused")
-    monkeypatch.setitem(registry._IMPLEMENTATIONS["scan"], "triton_fused", replace(implementation, devices=()))
+    allow_anywhere(monkeypatch, "scan", "triton_fused")
     mixer = BidirectionalMamba(16)
     fill_weights(mixer, 0)
     return mixer

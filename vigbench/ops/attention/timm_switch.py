@@ -37,7 +37,7 @@ def set_attention(model: nn.Module, implementation: str) -> None:
     chosen = get_implementation("attention", implementation)
     modules = attention_modules(model)
     if not modules:
-        raise ValueError(f"{type(model).__name__} has no timm attention; measure it without `attention:`.")
+        raise ValueError(f"{type(model).__name__} has no timm attention; measure it without `implementation:`.")
     for module in (model, *modules):
         module.__dict__.pop("forward", None)  # of an earlier choice
     for module in modules:

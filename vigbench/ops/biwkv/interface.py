@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vigbench.ops import dispatch
-from vigbench.ops.biwkv.operator import BiwkvOperator
+from vigbench.ops.biwkv.operator import BiWkvFunction
 from vigbench.ops.dispatch import autocasts, load_operator
 from vigbench.ops.precision import DTYPES
 
@@ -32,7 +32,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, implementation: str = "au
     """
     k, v = _check(w, u, k, v)
     name = dispatch.selected_implementation("biwkv", implementation, k, v, w, u)
-    operator: BiwkvOperator = load_operator("biwkv", name)
+    operator: BiWkvFunction = load_operator("biwkv", name)
     return operator(w, u, k, v)
 
 

@@ -12,7 +12,7 @@ from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 SCHEMA = "Tensor w, Tensor u, Tensor k, Tensor v"
 
 
-class BiwkvOperator(Protocol):
+class BiWkvFunction(Protocol):
     """Bi-WKV of w and u, (channels,), and k and v, (batch, length, channels): like k."""
 
     def __call__(self, w: Tensor, u: Tensor, k: Tensor, v: Tensor, /) -> Tensor: ...
@@ -24,8 +24,8 @@ def define_biwkv(
     backward: Backward,
     executed: MacsFormula,
     executed_backward: MacsFormula,
-) -> BiwkvOperator:
+) -> BiWkvFunction:
     """An implementation as torch.ops.vigbench.biwkv_<name>, with the multiply-adds that it really executes."""
     cost = CostFormulas(biwkv_macs, executed, biwkv_macs_backward, executed_backward)
-    operator: BiwkvOperator = define_operator(f"biwkv_{name}", forward, backward, cost, SCHEMA)
+    operator: BiWkvFunction = define_operator(f"biwkv_{name}", forward, backward, cost, SCHEMA)
     return operator

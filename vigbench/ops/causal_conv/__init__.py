@@ -1,37 +1,38 @@
 """Mamba's short depthwise convolution in both directions, and SiLU behind it (Vim, arXiv 2401.09417, algorithm 1)."""
 
-import importlib
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from vigbench.ops.declaration import Implementation, OperatorInfo
+from vigbench.ops.lazy import lazy_attributes
+from vigbench.ops.registry import register_operator
 
-FUSED_WITH = ("triton_fused", "mamba_ssm")
-"""Implementations of the scan beside which the Triton kernel runs: it is the same for all of them."""
+if TYPE_CHECKING:
+    from vigbench.ops.causal_conv.interface import FUSED_WITH, bidirectional_causal_conv
 
+register_operator(
+    OperatorInfo(
+        name="causal_conv",
+        title="Causal convolution",
+        implementations=(
+            Implementation(
+                name="triton_fused",
+                description="in Triton, both directions in one launch",
+                target="vigbench.ops.causal_conv.triton_fused:triton_fused",
+                requires=("triton",),
+                devices=("cuda",),
+                float64=False,
+            ),
+            Implementation(
+                name="torch",
+                description="in plain PyTorch",
+                target="vigbench.ops.causal_conv.torch_shift:torch_shift",
+            ),
+        ),
+        reference="torch",
+        tolerance={"float32": 2e-6, "bfloat16": 1e-2, "float16": 2e-3, "float64": 1e-10},
+        samples="vigbench.ops.causal_conv.samples:samples",
+    )
+)
 
-def bidirectional_causal_conv(
-    x: Tensor, weight: Tensor, bias: Tensor, *, fused: bool, channels_first: bool = False
-) -> Tensor:
-    """silu(bias + sum over j of weight_j x_(t - taps + 1 + j)), and the mirror image with t + taps - 1 - j.
-
-    Args:
-        x: (batch, length, dim).
-        weight: (2, dim, taps), the forward direction first: it sees a token and those before it, the last tap the
-            token itself. The backward one sees the token and those after it. Dtype of x, as is bias.
-        bias: (2, dim).
-        fused: one Triton kernel for both directions. Needs a CUDA device (or Triton's interpreter).
-        channels_first: the result is (2, batch, dim, length) in memory, as mamba-ssm's kernels want it.
-
-    Returns:
-        (2, batch, length, dim), dtype of x. Sums are kept in float32 for half precision.
-    """
-    operator = getattr(torch.ops.vigbench, _define("triton_fused" if fused else "torch_shift"))
-    out: Tensor = operator(x, weight.to(x.dtype), bias.to(x.dtype), channels_first)
-    return out
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace an import
-def _define(name: str) -> str:
-    """The operator's name, once it is defined."""
-    importlib.import_module(f"vigbench.ops.causal_conv.{name}")
-    return f"conv_{name}"
+__all__ = ["FUSED_WITH", "bidirectional_causal_conv"]
+__getattr__ = lazy_attributes(__name__, "interface", __all__)

@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._ops import OpOverload
 
 from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 
 SCHEMA = "Tensor x, Tensor weight, Tensor bias, bool channels_first"
 
 
-def define_causal_conv(name: str, forward: Callable[..., Tensor], backward: Backward) -> None:
+def define_causal_conv(name: str, forward: Callable[..., Tensor], backward: Backward) -> OpOverload:
     """An implementation as torch.ops.vigbench.conv_<name>."""
     cost = CostFormulas(_macs, _macs, _macs_backward, _macs_backward)
-    define_operator(f"conv_{name}", forward, backward, cost, SCHEMA, empty_result)
+    return define_operator(f"conv_{name}", forward, backward, cost, SCHEMA, empty_result)
 
 
 def empty_result(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) -> Tensor:  # noqa: ARG001

@@ -59,4 +59,4 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, channels_fi
     return [inside.to(x.dtype).clone(), d_weight.to(weight.dtype).clone(), d_bias.to(bias.dtype).clone()]
 
 
-define_causal_conv("torch_shift", _forward, _backward)
+torch_shift = define_causal_conv("torch_shift", _forward, _backward)

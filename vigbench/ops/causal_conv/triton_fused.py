@@ -166,4 +166,4 @@ def _planned_backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> 
     return [d_x, d_weight, d_bias]
 
 
-define_causal_conv("triton_fused", _forward, _backward)
+triton_fused = define_causal_conv("triton_fused", _forward, _backward)

@@ -1,49 +1,39 @@
 """What ViG does with an operator's output: both branches normalised per head, mixed by a sigmoid gate (one pass)."""
 
-import importlib
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from vigbench.ops.declaration import Implementation, OperatorInfo
+from vigbench.ops.lazy import lazy_attributes
+from vigbench.ops.registry import register_operator
 
-FUSED_WITH = ("triton_fused", "triton_unfused", "triton_recurrent")
-"""Implementations of the operator whose output goes through the fused kernel, too: it is the same for all of them."""
+if TYPE_CHECKING:
+    from vigbench.ops.gated_norm.interface import FUSED_WITH, gated_norm
 
+register_operator(
+    OperatorInfo(
+        name="gated_norm",
+        title="Gated norm",
+        implementations=(
+            Implementation(
+                name="triton_fused",
+                description="in Triton, each tensor read once",
+                target="vigbench.ops.gated_norm.triton_fused:triton_fused",
+                requires=("triton",),
+                devices=("cuda",),
+                float64=False,
+            ),
+            Implementation(
+                name="torch",
+                description="in plain PyTorch, one pass for each step; overwrites the gate",
+                target="vigbench.ops.gated_norm.interface:step_by_step",
+            ),
+        ),
+        reference="torch",
+        # plain PyTorch rounds between its steps
+        tolerance={"float32": 4e-6, "bfloat16": 3e-2, "float16": 4e-3, "float64": 1e-10},
+        samples="vigbench.ops.gated_norm.samples:samples",
+    )
+)
 
-def gated_norm(
-    o: Tensor,
-    local: Tensor,
-    gate: Tensor,
-    o_weight: Tensor,
-    local_weight: Tensor,
-    eps: float,
-    act: bool,
-    fused: bool,
-) -> Tensor:
-    """lerp(rms_norm(local), rms_norm(o), sigmoid(gate)), then SiLU if `act` (ViG, arXiv 2405.18425, section 3.2).
-
-    Args:
-        o, local, gate: (..., heads, dim), one dtype; norms are over dim. `gate` may be overwritten.
-        o_weight, local_weight: (dim,), of the norms.
-        eps: added to the mean square.
-        fused: one Triton kernel that reads each tensor once and sums in float32, instead of one pass for each step.
-            Needs a CUDA device (or Triton's interpreter).
-
-    Returns:
-        (..., heads, dim), dtype of o.
-    """
-    weights = o_weight.to(o.dtype), local_weight.to(o.dtype)
-    if fused:
-        operator = getattr(torch.ops.vigbench, _define())
-        out: Tensor = operator(o, local.to(o.dtype), gate.to(o.dtype), *weights, eps, act)
-        return out
-    o, local = (F.rms_norm(x, x.shape[-1:], w, eps) for x, w in ((o, weights[0]), (local, weights[1])))
-    mixed = torch.lerp(local, o, gate.sigmoid_())
-    return F.silu(mixed) if act else mixed
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not trace an import
-def _define() -> str:
-    """The operator's name, once it is defined."""
-    importlib.import_module("vigbench.ops.gated_norm.triton_fused")
-    return "gated_norm"
+__all__ = ["FUSED_WITH", "gated_norm"]
+__getattr__ = lazy_attributes(__name__, "interface", __all__)

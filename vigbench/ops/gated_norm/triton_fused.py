@@ -144,4 +144,6 @@ def _no_macs(*_: Any, **__: Any) -> int:
     return 0  # norms and gates do not count
 
 
-define_operator("gated_norm", _forward, _backward, CostFormulas(_no_macs, _no_macs, _no_macs, _no_macs), SCHEMA)
+triton_fused = define_operator(
+    "gated_norm", _forward, _backward, CostFormulas(_no_macs, _no_macs, _no_macs, _no_macs), SCHEMA
+)

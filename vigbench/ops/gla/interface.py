@@ -8,10 +8,11 @@ from torch import Tensor
 
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, define, load_operator
-from vigbench.ops.gla.operator import GlaOperator
+from vigbench.ops.gla.operator import GlaFunction
 from vigbench.ops.precision import DTYPES
+from vigbench.ops.registry import list_implementations
 
-NATIVE_GATES = ("triton_fused",)  # compute gates from logits, or from low-rank activations, inside their kernels
+NATIVE_GATES = {one.name: one.variants for one in list_implementations("gla")}  # forms computed inside the kernels
 
 
 def bidirectional_gla(
@@ -130,15 +131,15 @@ def bidirectional_gla_low_rank(
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
 
 
-def _operator(implementation: str, *inputs: Tensor | None) -> GlaOperator:
-    operator: GlaOperator = load_operator("gla", selected_implementation(implementation, *inputs))
+def _operator(implementation: str, *inputs: Tensor | None) -> GlaFunction:
+    operator: GlaFunction = load_operator("gla", selected_implementation(implementation, *inputs))
     return operator
 
 
 def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Tensor] | None:
     """The implementation's own operator for gates in this form, if it has one."""
     name = selected_implementation(implementation, *inputs)
-    if name not in NATIVE_GATES:
+    if form not in NATIVE_GATES.get(name, ()):
         return None
     operator: Callable[..., Tensor] = getattr(torch.ops.vigbench, f"{define('gla', name)}_{form}")
     return operator

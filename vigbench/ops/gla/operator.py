@@ -12,7 +12,7 @@ from vigbench.ops.gla.cost import gla_macs, gla_macs_backward
 SCHEMA = "Tensor q, Tensor k, Tensor v, Tensor? g_fwd, Tensor? g_bwd, float scale"
 
 
-class GlaOperator(Protocol):
+class GlaFunction(Protocol):
     """scale * (sum over the directions whose log-decays are given), (batch, length, heads, dim), dtype of v."""
 
     def __call__(
@@ -26,8 +26,8 @@ def define_gla(
     backward: Backward | None,
     executed: MacsFormula = gla_macs,
     executed_backward: MacsFormula = gla_macs_backward,
-) -> GlaOperator:
+) -> GlaFunction:
     """An implementation as torch.ops.vigbench.gla_<name>, with the multiply-adds that it really executes."""
     cost = CostFormulas(gla_macs, executed, gla_macs_backward, executed_backward)
-    operator: GlaOperator = define_operator(f"gla_{name}", forward, backward, cost, SCHEMA)
+    operator: GlaFunction = define_operator(f"gla_{name}", forward, backward, cost, SCHEMA)
     return operator

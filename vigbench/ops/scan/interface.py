@@ -6,7 +6,7 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, load_operator
 from vigbench.ops.precision import DTYPES
-from vigbench.ops.scan.operator import ScanArguments, ScanOperator
+from vigbench.ops.scan.operator import ScanArguments, ScanFunction
 
 
 def selective_scan(
@@ -75,7 +75,7 @@ def _scan(given: ScanArguments, implementation: str) -> Tensor:
     if autocasts(given.u.device.type):
         given = _of_one_dtype(given)
     _check(given)
-    operator: ScanOperator = load_operator("scan", selected_implementation(implementation, *given[:8]))
+    operator: ScanFunction = load_operator("scan", selected_implementation(implementation, *given[:8]))
     return operator(*given)
 
 

@@ -49,8 +49,8 @@ class ScanArguments(NamedTuple):
         return [x.to(like.dtype).contiguous() for like, x in pairs if isinstance(like, Tensor) and x is not None]
 
 
-ScanOperator = Callable[..., Tensor]
-"""Takes `ScanArguments` one by one; scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
+ScanFunction = Callable[..., Tensor]
+"""Takes `Arguments` one by one; scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
 
 
 def define_scan(
@@ -59,10 +59,10 @@ def define_scan(
     backward: Backward | None,
     executed: MacsFormula = scan_macs,
     executed_backward: MacsFormula = scan_macs_backward,
-) -> ScanOperator:
+) -> ScanFunction:
     """An implementation as torch.ops.vigbench.scan_<name>, with the multiply-adds that it really executes."""
     cost = CostFormulas(scan_macs, executed, scan_macs_backward, executed_backward)
-    operator: ScanOperator = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
+    operator: ScanFunction = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
     return operator
 
 

@@ -7,17 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from vigbench.measure.operator_check import CHECKS, OperatorCheck, check_implementation
-from vigbench.measure.operator_check.gla import samples as gla_samples
-from vigbench.measure.operator_check.judge import PRECISIONS, poisoned_memory
-from vigbench.measure.operator_check.sample import Draw, Sample
-from vigbench.ops.registry import Implementation, UnsupportedError
+from vigbench.measure.operator_check import PRECISIONS, check_implementation, poisoned_memory
+from vigbench.ops.declaration import Implementation, OperatorInfo, load_target
+from vigbench.ops.gla.samples import samples as gla_samples
+from vigbench.ops.registry import UnsupportedError, get_operator, list_operators
+from vigbench.ops.sample import Draw, Sample
 
 CPU = torch.device("cpu")
-SQUARE = Implementation("gla", "under test", "squares", "")
+SQUARE = Implementation("under test", "squares", torch.square)
+EXACT = Implementation("exact", "squares", torch.square)
 
 
-def check_of(run: Callable[[Tensor], Tensor], lengths: tuple[int, ...] = (3, 40)) -> OperatorCheck:
+def check_of(run: Callable[[Tensor], Tensor], lengths: tuple[int, ...] = (3, 40)) -> OperatorInfo:
     """An operator that squares: `run` is what is checked, torch's own square the reference."""
 
     def samples(device: torch.device, dtype: torch.dtype) -> Iterator[Sample]:
@@ -26,7 +27,7 @@ def check_of(run: Callable[[Tensor], Tensor], lengths: tuple[int, ...] = (3, 40)
             x, grad = draw.rounded(length), draw.rounded(length)
             yield Sample(f"{length} numbers", (x,), ("x",), grad, lambda name, x: x * x if name == "exact" else run(x))
 
-    return OperatorCheck("gla", lambda: [SQUARE], samples, "exact")
+    return OperatorInfo("square", "Square", (SQUARE, EXACT), "exact", {"float32": 2e-6}, samples)
 
 
 def test_what_is_right_passes() -> None:
@@ -97,8 +98,8 @@ def test_samples_that_cannot_be_computed_are_named() -> None:
 
 def test_decays_of_minus_infinity_are_kept_from_who_does_not_take_them() -> None:
     some = [sample for sample in gla_samples(CPU, torch.float32) if sample.infinite]
-    check = replace(CHECKS["gla"], samples=lambda *_: iter([*some, next(gla_samples(CPU, torch.float32))]))
-    torch_chunk = next(one for one in check.implementations() if one.name == "torch_chunk")
+    check = replace(get_operator("gla"), samples=lambda *_: iter([*some, next(gla_samples(CPU, torch.float32))]))
+    torch_chunk = next(one for one in check.implementations if one.name == "torch_chunk")
     assert check_implementation(check, torch_chunk, "float32", CPU).samples == 2
     found = check_implementation(check, replace(torch_chunk, infinite_decay=False), "float32", CPU)
     assert (found.samples, len(found.refused)) == (1, 1)
@@ -113,11 +114,10 @@ def test_poisoned_memory_ends() -> None:
     assert torch.empty.__name__ == "empty"
 
 
-@pytest.mark.parametrize("operator", CHECKS)
-def test_every_sample_is_what_its_operator_takes(operator: str) -> None:
+@pytest.mark.parametrize("operator", list_operators(), ids=lambda operator: operator.name)
+def test_every_sample_is_what_its_operator_takes(operator: OperatorInfo) -> None:
     """The reference computes each; shapes of results are those of the gradients given."""
-    check = CHECKS[operator]
-    for sample in check.samples(CPU, PRECISIONS["float32"]):
-        out = sample.run(check.reference, *sample.inputs)
+    for sample in load_target(operator.samples)(CPU, PRECISIONS["float32"]):
+        out = sample.run(operator.check_reference, *sample.inputs)
         assert out.shape == sample.grad.shape, sample.name
         assert len(sample.names) == len(sample.inputs)

@@ -1,4 +1,4 @@
-"""One implementation in one precision against float64: every sample, outputs and gradients, twice for equal bits."""
+"""Whether implementations compute what is defined: every sample, outputs and gradients against float64, twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.measure.correctness import OPERATOR_TOLERANCE, is_finite
-from vigbench.measure.operator_check.operators import OperatorCheck
-from vigbench.measure.operator_check.sample import Sample
-from vigbench.ops.registry import Implementation, UnsupportedError
+from vigbench.measure.correctness import is_finite
+from vigbench.ops.declaration import Implementation, OperatorInfo, load_target
+from vigbench.ops.registry import UnsupportedError
+from vigbench.ops.sample import Sample
 from vigbench.subjects.task import DTYPES
 
 TF32_TOLERANCE = 5e-2  # ten bits, through sums and products of several kernels
@@ -50,12 +50,12 @@ class Finding:
 
 
 def check_implementation(
-    check: OperatorCheck, implementation: Implementation, precision: str, device: torch.device
+    operator: OperatorInfo, implementation: Implementation, precision: str, device: torch.device
 ) -> Finding:
     """Every sample of the operator.
 
     Args:
-        check: the operator.
+        operator: what it computes, with its samples and what they are compared with.
         implementation: one that can run on the device.
         precision: a key of `PRECISIONS`.
         device: where to compute; memory that is handed out uninitialised holds NaN.
@@ -64,12 +64,12 @@ def check_implementation(
         UnsupportedError: if it can compute none of the samples; the reason is that of the first.
     """
     dtype = PRECISIONS[precision]
-    tolerance = OPERATOR_TOLERANCE[check.operator][precision]
+    tolerance = operator.tolerance[precision]
     if implementation.tf32 and dtype == torch.float32:
         tolerance = TF32_TOLERANCE
     trains = implementation.training and device.type not in implementation.inference_only
     worst, count, refused, repeats = (-1.0, 0.0, 1.0, ""), 0, dict[str, str](), True
-    for sample in check.samples(device, dtype):
+    for sample in load_target(operator.samples)(device, dtype):
         if sample.infinite and not implementation.infinite_decay:
             refused[sample.name] = f"{implementation.name} does not take log-decays of -inf"
             continue
@@ -82,7 +82,7 @@ def check_implementation(
             continue
         count += 1
         repeats = repeats and all(torch.equal(x, y) for x, y in zip(found, again, strict=True))
-        expected = _run(_doubled(sample), check.reference, trains)
+        expected = _run(_doubled(sample), operator.check_reference, trains)
         allowed = tolerance * sample.slack
         for name, one in _errors(found, expected, sample, dtype):
             worst = max(worst, (one / allowed, one, allowed, f"{name}: {sample.name}"))

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vigbench.measure.operator_check.sample import Draw, Sample
 from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_from_logits, bidirectional_gla_low_rank, gla
+from vigbench.ops.sample import Draw, Sample
 
 VIG, VIG_H = (32, 64), (16, 32)
 ODD = ((16, 16), (64, 64), (128, 16), (16, 128), (20, 24), (2, 3))
