@@ -13,7 +13,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 from triton.runtime import driver
 
 from tests.ops.gla.compiling import NoGpu
-from vigbench.models.layers import GatedLinearAttention2d
+from vigbench.models.vig import GatedLinearAttention2d
 from vigbench.ops import launch_plan, registry
 from vigbench.ops.gated_norm import gated_norm
 from vigbench.subjects.catalog import fill_weights
