@@ -51,7 +51,7 @@ def test_a_checkpoint_of_224_px_is_used_at_384_with_its_positions_between_those_
     if subject.startswith("deit"):
         own, found = model.pos_embed[0, 0], model.pos_embed[0, 1:]
     else:
-        found = model._pos_embed(24, 24).reshape(-1, 192)
+        found = model.resized_pos_embed(24, 24).reshape(-1, 192)
         own = found[288] if subject.startswith("vim") else torch.tensor(99.0)
         found = torch.cat([found[:288], found[289:]]) if subject.startswith("vim") else found
     grid = found.reshape(24, 24, 192)

@@ -97,7 +97,7 @@ def test_golden_logits(tiny: nn.Module, key: str, shape: tuple[int, ...], dtype:
 def test_position_embeddings_are_resized_around_the_class_token(tiny: nn.Module) -> None:
     assert isinstance(tiny, Vim)
     golden = torch.from_numpy(np.load(GOLDEN / "golden-vim_t.npz")["pos_embed_20x16_midcls"])
-    resized = tiny._pos_embed(20, 16)[0]
+    resized = tiny.resized_pos_embed(20, 16)[0]
     assert (resized - golden).abs().max() <= 1e-6
     assert torch.equal(resized[20 * 16 // 2], tiny.pos_embed[0, 98])
 

@@ -1,51 +1,134 @@
-"""What vigbench's own models have in common as timm models."""
+"""What vigbench's own models have in common: their settings, timm's conventions, and how timm builds them."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
-from timm.models import checkpoint
+import torch.nn.functional as F
+from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs
+from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from vigbench.models.layers import TokenMixer
+from vigbench.nearest import one_of
 from vigbench.ops.registry import get_implementation
 
 Pool = Literal["avg", "token", ""]
+PATCH_SIZE = 16
+POS_GRID = 14  # tokens a side at 224
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What can be set of every model, by timm's names."""
+
+    num_classes: int = 1000
+    in_chans: int = 3
+    global_pool: Pool = "avg"
+    drop_rate: float = 0.0  # dropout before the last layer
+    drop_path_rate: float = 0.0  # of the last block; it rises from 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainConfig(Config):
+    """What can be set, besides, of a model of one width."""
+
+    embed_dim: int = 192
+    depth: int = 12
+
+    def drop_path(self, layer: int) -> float:
+        """The rate of block `layer`."""
+        return self.drop_path_rate * layer / max(1, self.depth - 1)
+
+
+class TokenMixer(nn.Module):
+    """A layer around an operator; `implementation` says which code computes that, "auto" leaves it to the device."""
+
+    implementation = "auto"
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm in the dtype of its input: autocast hands it half precision, and torch fuses equal dtypes only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class Backbone(nn.Module, ABC):
     """An image classifier: (batch, in_chans, height, width) to (batch, num_classes).
 
     `operator` is what its token mixers compute, `implementation` says by which code; "auto" leaves the choice to the
-    device at every call.
+    device at every call. `first_conv` and `last_layer` are the paths of these layers.
     """
 
     operator: ClassVar[str] = "gla"
+    first_conv: ClassVar[str]
+    last_layer: ClassVar[str] = "head"
+    output_fmts: ClassVar[tuple[str, ...]] = ("NCHW", "NLC")  # of intermediate features
+    init_matrix: ClassVar[Callable[..., Tensor]] = staticmethod(nn.init.trunc_normal_)  # of linear layers
+    feature_info: list[dict[str, Any]]
 
-    def __init__(self, num_features: int, num_classes: int, in_chans: int, global_pool: Pool) -> None:
+    def __init__(self, config: Config, num_features: int) -> None:
         super().__init__()
         self.num_features = self.head_hidden_size = num_features
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.global_pool = global_pool
+        self.num_classes = config.num_classes
+        self.in_chans = config.in_chans
+        self.global_pool = config.global_pool
         self.grad_checkpointing = False
         self.implementation = "auto"
 
-    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalised features before pooling."""
+        return self.final_features(self.forward_blocks(x)[0])
+
+    @abstractmethod
+    def forward_blocks(
+        self, images: Tensor, taken: Collection[int] = (), last: int | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What comes out of the last block (or stage), or of block `last` where that is given, and of those `taken`."""
+
+    @abstractmethod
+    def final_features(self, x: Tensor) -> Tensor:
+        """Normalised features of what comes out of the last block."""
+
+    @abstractmethod
+    def feature_map(self, x: Tensor, images: Tensor, norm: bool) -> Tensor:
+        """What comes out of a block as (batch, channels, rows, columns), with `norm` after the model's last norm."""
 
     @abstractmethod
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits, or with `pre_logits` the pooled features they are computed from."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Outputs of chosen blocks (or stages) as NCHW or NLC, after the final features unless `intermediates_only`."""
+        if output_fmt not in self.output_fmts:
+            raise ValueError(f"unknown output_fmt {output_fmt!r}: choose {one_of(self.output_fmts)}")
+        taken, last = feature_take_indices(len(self.feature_info), indices)
+        final, outputs = self.forward_blocks(x, taken, last if stop_early else None)
+        maps = [self.feature_map(output, x, norm) for output in outputs]
+        intermediates = [y.flatten(2).mT for y in maps] if output_fmt == "NLC" else maps
+        return intermediates if intermediates_only else (self.final_features(final), intermediates)
 
     def run_block(self, block: nn.Module, x: Tensor) -> Tensor:
         """One block, recomputed in the backward if gradient checkpointing is on."""
         out: Tensor = checkpoint(block, x) if self.grad_checkpointing and torch.is_grad_enabled() else block(x)
         return out
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block in the backward instead of storing its activations."""
+        self.grad_checkpointing = enable
 
     def set_implementation(self, name: str) -> None:
         """Compute the operator with this code from now on, in training and eval. ValueError for an unknown name."""
@@ -56,14 +139,120 @@ class Backbone(nn.Module, ABC):
             if isinstance(module, TokenMixer):
                 module.implementation = name
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward instead of storing its activations."""
-        self.grad_checkpointing = enable
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.get_submodule(self.last_layer)
+
+    def reset_classifier(self, num_classes: int, global_pool: Pool | None = None) -> None:
+        """Replace the last layer; none for 0 classes."""
+        self.num_classes = num_classes
+        self.global_pool = self.global_pool if global_pool is None else global_pool
+        head = linear_head(self.num_features, num_classes).to(next(self.parameters()))
+        self.set_submodule(self.last_layer, head.apply(self.init_linear))
+
+    def init_linear(self, module: nn.Module) -> None:
+        """The released initialisation of a linear layer; does nothing to other modules."""
+        if isinstance(module, nn.Linear):
+            self.init_matrix(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters an optimizer should not decay, beyond the norms and biases that all models leave out."""
+        return set()
+
+    @abstractmethod
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Parameter groups by depth, for layer-wise learning rates."""
 
 
-def default_cfg(**kwargs: Any) -> dict[str, Any]:
-    """timm's description of a classifier trained on ImageNet-1k at 224."""
-    return {
+class PlainBackbone(Backbone):
+    """Tokens of one width, with position embeddings (`pos_embed`, at 14 x 14) and a norm after the last block.
+
+    `blocks_path` and `norm_path` are what the released state dict calls the blocks and that norm.
+    """
+
+    blocks_path: ClassVar[str] = "layers"
+    norm_path: ClassVar[str] = "norm"
+    pos_embed: nn.Parameter
+    head_drop: nn.Dropout
+    head: nn.Module
+
+    def __init__(self, config: PlainConfig) -> None:
+        super().__init__(config, config.embed_dim)
+        self.embed_dim = config.embed_dim
+        self.feature_info = [
+            {"num_chs": config.embed_dim, "reduction": PATCH_SIZE, "module": f"{self.blocks_path}.{i}"}
+            for i in range(config.depth)
+        ]
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """What goes into the first block: (batch, rows, columns, embed_dim), or (batch, tokens, embed_dim)."""
+
+    def forward_blocks(
+        self, images: Tensor, taken: Collection[int] = (), last: int | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        x, outputs = self.embed(images), []
+        for i, block in enumerate(getattr(self, self.blocks_path)):
+            x = self.run_block(block, x)
+            if i in taken:
+                outputs.append(x)
+            if i == last:
+                break
+        return x, outputs
+
+    def final_features(self, x: Tensor) -> Tensor:
+        """Normalised tokens in raster order, (batch, rows * columns, embed_dim)."""
+        return getattr(self, self.norm_path)(x).flatten(1, 2)  # type: ignore[no-any-return]
+
+    def feature_map(self, x: Tensor, images: Tensor, norm: bool) -> Tensor:  # noqa: ARG002  the tokens are on a grid
+        return (getattr(self, self.norm_path)(x) if norm else x).permute(0, 3, 1, 2)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """What is classified of normalised tokens."""
+        return x.mean(dim=1) if self.global_pool == "avg" else x
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.head_drop(self.pool(x))
+        return x if pre_logits else self.head(x)
+
+    def resized_pos_embed(self, rows: int, columns: int) -> Tensor:
+        """Position embeddings of another grid, (1, rows, columns, embed_dim)."""
+        return resize_grid(self.pos_embed, rows, columns)
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters an optimizer should not decay."""
+        return {"pos_embed"}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002  timm's signature
+        return {
+            "stem": r"^cls_token|^pos_embed|^patch_embed",
+            "blocks": [(rf"^{self.blocks_path}\.(\d+)", None), (rf"^{self.norm_path}", (99999,))],
+        }
+
+
+def resize_grid(pos_embed: Tensor, rows: int, columns: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Position embeddings (1, POS_GRID ** 2, dim) as (1, rows, columns, dim), computed in `dtype` (None: their own)."""
+    grid: Tensor = pos_embed.unflatten(1, (POS_GRID, POS_GRID))
+    if (rows, columns) == (POS_GRID, POS_GRID):
+        return grid
+    grid = grid.permute(0, 3, 1, 2).to(dtype or grid.dtype)
+    return F.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+
+
+def linear_head(dim: int, num_classes: int) -> nn.Module:
+    """The last layer; none for 0 classes."""
+    return nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+
+
+C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=Backbone)
+
+
+def timm_cfgs(model: type[Backbone], names: Iterable[str], **more: Any) -> dict[str, Any]:
+    """timm's `default_cfgs` of classifiers trained on ImageNet-1k at 224."""
+    cfg = {
         "num_classes": 1000,
         "input_size": (3, 224, 224),
         "pool_size": None,
@@ -71,5 +260,18 @@ def default_cfg(**kwargs: Any) -> dict[str, Any]:
         "interpolation": "bicubic",
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
-        **kwargs,
+        "first_conv": model.first_conv,
+        "classifier": model.last_layer,
+        **more,
     }
+    return generate_default_cfgs(dict.fromkeys(names, cfg))  # type: ignore[no-any-return]
+
+
+def create(model: Callable[[C], M], configs: Mapping[str, C], name: str, pretrained: bool, **kwargs: Any) -> M:
+    """A model as timm builds it; `kwargs` change its configuration, and TypeError names one that it does not have."""
+
+    def build(**changes: Any) -> M:
+        return model(replace(configs[name], **changes))
+
+    feature_cfg = {"out_indices": 4, "feature_cls": "getter"}
+    return build_model_with_cfg(build, name, pretrained, feature_cfg=feature_cfg, **kwargs)

@@ -1,20 +1,121 @@
-"""ViG, a plain vision backbone on bidirectional gated linear attention (arXiv 2405.18425), as released (hustvl/ViG)."""
+"""ViG, a plain vision backbone on bidirectional gated linear attention (arXiv 2405.18425), as released (hustvl/ViG).
 
-from typing import Any
+Features are channels-last throughout: (batch, rows, columns, channels).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from timm.layers.drop import DropPath
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
+from timm.models import register_model
 from torch import Tensor, nn
 
-from vigbench.models.backbone import Backbone, Pool, default_cfg
-from vigbench.models.layers import GatedLinearAttention2d, LayerNorm2d, RMSNorm, linear_head, swiglu, swiglu_dim
+from vigbench.models.backbone import (
+    POS_GRID,
+    PlainBackbone,
+    PlainConfig,
+    RMSNorm,
+    TokenMixer,
+    create,
+    linear_head,
+    resize_grid,
+    timm_cfgs,
+)
+from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
+from vigbench.ops.gla import bidirectional_gla_low_rank, selected_implementation
 
 RMS_EPS = 1e-6
-PATCH_SIZE = 16
-POS_GRID = 14  # tokens a side at 224
+GATE_LOGIT_NORMALIZER = 16.0
+GATE_RANK = 16
+RELEASED_GAIN = 2**-2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViGConfig(PlainConfig):
+    num_heads: int = 3
+    act: bool = False  # of the mixers
+
+
+class GatedLinearAttention2d(TokenMixer):
+    """ViG's mixer (arXiv 2405.18425, section 3): depthwise 3x3, bidirectional GLA on its result, the two gated.
+
+    Input and output are (batch, height, width, dim). `act` puts SiLU after the convolution and before the output
+    projection. `halve_in_eval` repeats a quirk of the released plain ViG, whose eval mode halves the output twice.
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, *, act: bool = False, halve_in_eval: bool = False, eps: float = RMS_EPS
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.eps = eps
+        self.key_dim = dim // 2
+        self.scale = (self.key_dim // num_heads) ** -0.5
+        self.halve_in_eval = halve_in_eval
+        self.in_proj = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.SiLU() if act else nn.Identity()
+        )
+        self.qkv_proj = nn.Linear(dim, 2 * self.key_dim + dim, bias=False)
+        self.gk_proj = nn.Sequential(nn.Linear(dim, GATE_RANK, bias=False), nn.Linear(GATE_RANK, 2 * self.key_dim))
+        self.g_proj = nn.Linear(dim, dim)
+        self.g_norm = RMSNorm(dim // num_heads, eps=eps)
+        self.l_norm = RMSNorm(dim // num_heads, eps=eps)
+        self.out_act = nn.SiLU() if act else nn.Identity()
+        self.o_proj = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        local = self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
+        q, k, v = self.qkv_proj(local).split((self.key_dim, self.key_dim, local.shape[-1]), dim=-1)
+        q, k, v = (self._heads(y) for y in (q, k, v))
+        low_rank, logits = cast("Iterable[nn.Linear]", self.gk_proj)
+        gates = (  # both directions' logits are computed where the implementation wants them
+            low_rank(local),
+            logits.weight.view(2, self.num_heads, -1, GATE_RANK),
+            logits.bias.view(2, self.num_heads, -1),
+        )
+        scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
+        implementation = selected_implementation(self.implementation, q, k, v, *gates)
+        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
+        o = gated_norm(
+            o,
+            self._heads(local),
+            self._heads(self.g_proj(local)),
+            self.g_norm.weight,
+            self.l_norm.weight,
+            self.eps,
+            act=isinstance(self.out_act, nn.SiLU),
+            fused=implementation in FUSED_WITH,
+        )
+        return self.o_proj(o.flatten(-2)).view(x.shape)  # type: ignore[no-any-return]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
+
+    def init_weights(self) -> None:
+        """The released initialisation."""
+        for layer in (self.qkv_proj, self.in_proj[0], self.g_proj, self.o_proj, *self.gk_proj):
+            nn.init.xavier_uniform_(layer.weight, gain=RELEASED_GAIN)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of a (batch, channels, height, width) tensor; leaves it channels-last in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """SiLU of the first half of the channels times the second half."""
+    gate, up = x.chunk(2, dim=-1)
+    return F.silu(gate).mul_(up)
+
+
+def swiglu_dim(dim: int, multiple: int) -> int:
+    """Hidden width of the SwiGLU MLPs: 8/3 dim, rounded up to a multiple."""
+    return -(-int(dim * 8 / 3) // multiple) * multiple
 
 
 class SwiGLU(nn.Module):
@@ -30,13 +131,14 @@ class SwiGLU(nn.Module):
 class Block(nn.Module):
     """(batch, rows, columns, dim) to the same."""
 
-    def __init__(self, dim: int, num_heads: int, act: bool, drop_path: float) -> None:
+    def __init__(self, config: ViGConfig, layer: int) -> None:
         super().__init__()
+        dim = config.embed_dim
         self.attn_norm = RMSNorm(dim, eps=RMS_EPS)
-        self.attn = GatedLinearAttention2d(dim, num_heads, act=act, halve_in_eval=True)
+        self.attn = GatedLinearAttention2d(dim, config.num_heads, act=config.act, halve_in_eval=True)
         self.mlp_norm = RMSNorm(dim, eps=RMS_EPS)
         self.mlp = SwiGLU(dim, swiglu_dim(dim, multiple=256))
-        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.drop_path = DropPath(config.drop_path(layer))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attn(self.attn_norm(x)))
@@ -46,10 +148,11 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """Two convolutions of total stride 16: (batch, in_chans, height, width) to (batch, rows, columns, dim)."""
 
-    def __init__(self, in_chans: int, dim: int) -> None:
+    def __init__(self, config: ViGConfig) -> None:
         super().__init__()
+        dim = config.embed_dim
         self.proj = nn.Sequential(
-            nn.Conv2d(in_chans, dim // 2, 9, stride=8, padding=1),
+            nn.Conv2d(config.in_chans, dim // 2, 9, stride=8, padding=1),
             LayerNorm2d(dim // 2),
             nn.SiLU(),
             nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
@@ -60,146 +163,61 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
 
-class ViG(Backbone):
+class ViG(PlainBackbone):
     """Any input size its stem accepts; position embeddings are resized to the grid of tokens."""
 
-    def __init__(
-        self,
-        embed_dim: int = 192,
-        num_heads: int = 3,
-        depth: int = 12,
-        act: bool = False,
-        num_classes: int = 1000,
-        in_chans: int = 3,
-        global_pool: Pool = "avg",
-        drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-    ) -> None:
-        super().__init__(embed_dim, num_classes, in_chans, global_pool)
-        self.embed_dim = embed_dim
-        self.feature_info = [
-            {"num_chs": embed_dim, "reduction": PATCH_SIZE, "module": f"blocks.{i}"} for i in range(depth)
-        ]
-        drop_paths = [drop_path_rate * i / max(1, depth - 1) for i in range(depth)]
-        self.pos_embed = nn.Parameter(torch.zeros(1, POS_GRID**2, embed_dim))
-        self.patch_embed = PatchEmbed(in_chans, embed_dim)
-        self.blocks = nn.ModuleList([Block(embed_dim, num_heads, act, rate) for rate in drop_paths])
-        self.norm = RMSNorm(embed_dim, eps=RMS_EPS)
-        self.head_drop = nn.Dropout(drop_rate)
-        self.head = linear_head(embed_dim, num_classes)
+    first_conv = "patch_embed.proj.0"
+    blocks_path = "blocks"
+    init_matrix = staticmethod(nn.init.normal_)
+
+    def __init__(self, config: ViGConfig) -> None:
+        super().__init__(config)
+        self.pos_embed = nn.Parameter(torch.zeros(1, POS_GRID**2, config.embed_dim))
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.depth))
+        self.norm = RMSNorm(config.embed_dim, eps=RMS_EPS)
+        self.head_drop = nn.Dropout(config.drop_rate)
+        self.head = linear_head(config.embed_dim, config.num_classes)
         self.init_weights()
 
     def init_weights(self) -> None:
         """The released initialisation."""
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        self.apply(_init_linear)
+        self.apply(self.init_linear)
         for module in self.modules():
             if isinstance(module, GatedLinearAttention2d):
                 module.init_weights()
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Normalised tokens in raster order, (batch, rows * columns, embed_dim)."""
-        x = self._embed(x)
-        for block in self.blocks:
-            x = self.run_block(block, x)
-        return self.norm(x).flatten(1, 2)  # type: ignore[no-any-return]
+    def embed(self, images: Tensor) -> Tensor:
+        """Tokens on their grid, (batch, rows, columns, embed_dim)."""
+        x = self.patch_embed(images)
+        return x + self.resized_pos_embed(x.shape[1], x.shape[2]).to(x.dtype)  # type: ignore[no-any-return]
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.head_drop(x.mean(dim=1) if self.global_pool == "avg" else x)
-        return x if pre_logits else self.head(x)
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Outputs of chosen blocks as NCHW or NLC, after the final tokens unless `intermediates_only`."""
-        if output_fmt not in ("NCHW", "NLC"):
-            raise ValueError(f"unknown output_fmt {output_fmt!r}: choose NCHW or NLC")
-        chosen, last = feature_take_indices(len(self.blocks), indices)
-        intermediates = []
-        x = self._embed(x)
-        for i, block in enumerate(self.blocks[: last + 1] if stop_early else self.blocks):
-            x = self.run_block(block, x)
-            if i in chosen:
-                y = self.norm(x) if norm else x
-                intermediates.append(y.permute(0, 3, 1, 2) if output_fmt == "NCHW" else y.flatten(1, 2))
-        return intermediates if intermediates_only else (self.norm(x).flatten(1, 2), intermediates)
-
-    def _embed(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(x)
-        return x + self._pos_embed(x.shape[1], x.shape[2]).to(x.dtype)
-
-    def _pos_embed(self, rows: int, columns: int) -> Tensor:
-        pos_embed = self.pos_embed.view(1, POS_GRID, POS_GRID, self.embed_dim)
-        if (rows, columns) == (POS_GRID, POS_GRID):
-            return pos_embed
-        pos_embed = pos_embed.permute(0, 3, 1, 2).float()
-        pos_embed = F.interpolate(pos_embed, (rows, columns), mode="bicubic", align_corners=False)
-        return pos_embed.permute(0, 2, 3, 1)
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: Pool | None = None) -> None:
-        """Replace the last layer; none for 0 classes."""
-        self.num_classes = num_classes
-        self.global_pool = self.global_pool if global_pool is None else global_pool
-        self.head = linear_head(self.embed_dim, num_classes, like=self.pos_embed)
-        self.head.apply(_init_linear)
-
-    def no_weight_decay(self) -> set[str]:
-        """Parameters an optimizer should not decay."""
-        return {"pos_embed"}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002  timm's signature
-        """Parameter groups by depth, for layer-wise learning rates."""
-        return {"stem": r"^pos_embed|^patch_embed", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))]}
+    def resized_pos_embed(self, rows: int, columns: int) -> Tensor:
+        return resize_grid(self.pos_embed, rows, columns, torch.float32)  # as released, whatever the precision
 
 
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "vig_tiny_patch16_224": {"embed_dim": 192, "num_heads": 3, "act": True},
-    "vig_small_patch16_224": {"embed_dim": 384, "num_heads": 6},
-    "vig_base_patch16_224": {"embed_dim": 768, "num_heads": 12},
+CONFIGS = {
+    "vig_tiny_patch16_224": ViGConfig(embed_dim=192, num_heads=3, act=True),
+    "vig_small_patch16_224": ViGConfig(embed_dim=384, num_heads=6),
+    "vig_base_patch16_224": ViGConfig(embed_dim=768, num_heads=12),
 }
-
-default_cfgs = generate_default_cfgs(
-    {name: default_cfg(first_conv="patch_embed.proj.0", classifier="head") for name in SETTINGS}
-)
-
-
-def _create(name: str, pretrained: bool, **kwargs: Any) -> ViG:
-    feature_cfg = {"out_indices": 4, "feature_cls": "getter"}
-    settings = {**SETTINGS[name], **kwargs}
-    model: ViG = build_model_with_cfg(ViG, name, pretrained, feature_cfg=feature_cfg, **settings)
-    return model
+default_cfgs = timm_cfgs(ViG, CONFIGS)
 
 
 @register_model
 def vig_tiny_patch16_224(pretrained: bool = False, **kwargs: Any) -> ViG:
     """ViG-T: 5.8 M parameters, 1.20 GMACs at 224."""
-    return _create("vig_tiny_patch16_224", pretrained, **kwargs)
+    return create(ViG, CONFIGS, "vig_tiny_patch16_224", pretrained, **kwargs)
 
 
 @register_model
 def vig_small_patch16_224(pretrained: bool = False, **kwargs: Any) -> ViG:
     """ViG-S: 22.6 M parameters."""
-    return _create("vig_small_patch16_224", pretrained, **kwargs)
+    return create(ViG, CONFIGS, "vig_small_patch16_224", pretrained, **kwargs)
 
 
 @register_model
 def vig_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> ViG:
     """ViG-B: 89.0 M parameters."""
-    return _create("vig_base_patch16_224", pretrained, **kwargs)
+    return create(ViG, CONFIGS, "vig_base_patch16_224", pretrained, **kwargs)

@@ -1,17 +1,28 @@
 """ViG-H: ViG in four stages of halving resolution (arXiv 2405.18425), as released (hustvl/ViG)."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from timm.layers.drop import DropPath
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
+from timm.models import register_model
 from torch import Tensor, nn
 
-from vigbench.models.backbone import Backbone, Pool, default_cfg
-from vigbench.models.layers import GatedLinearAttention2d, LayerNorm2d, linear_head, swiglu, swiglu_dim
+from vigbench.models.backbone import Backbone, Config, create, linear_head, timm_cfgs
+from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, swiglu, swiglu_dim
 
 HEAD_DIM = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViGHConfig(Config):
+    depths: tuple[int, ...] = (2, 2, 5, 2)
+    embed_dim: int = 96  # of the first stage; every further one doubles it
+
+    @property
+    def dims(self) -> list[int]:
+        return [self.embed_dim * 2**stage for stage in range(len(self.depths))]
 
 
 class SwiGLU(nn.Module):
@@ -33,7 +44,7 @@ class Block(nn.Module):
         self.op = GatedLinearAttention2d(dim, dim // HEAD_DIM)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = SwiGLU(dim, swiglu_dim(dim, multiple=32))
-        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.op(self.norm(x)))
@@ -62,29 +73,23 @@ class Classifier(nn.Module):
 class ViGH(Backbone):
     """Any input size. Between stages features are NCHW, channels-last in memory."""
 
-    def __init__(
-        self,
-        depths: tuple[int, ...] = (2, 2, 5, 2),
-        embed_dim: int = 96,
-        num_classes: int = 1000,
-        in_chans: int = 3,
-        global_pool: Pool = "avg",
-        drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-    ) -> None:
-        dims = [embed_dim * 2**i for i in range(len(depths))]
-        super().__init__(dims[-1], num_classes, in_chans, global_pool)
+    first_conv = "patch_embed.0"
+    last_layer = "classifier.head"
+    output_fmts = ("NCHW",)
+
+    def __init__(self, config: ViGHConfig) -> None:
+        dims = config.dims
+        super().__init__(config, num_features=dims[-1])
         self.feature_info = [
             {"num_chs": dim, "reduction": 4 * 2**i, "module": f"layers.{i}"} for i, dim in enumerate(dims)
         ]
-        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist()
-        starts = [sum(depths[:i]) for i in range(len(depths))]
-        self.patch_embed = _stem(in_chans, embed_dim)
+        rates = torch.linspace(0, config.drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
+        self.patch_embed = _stem(config.in_chans, config.embed_dim)
         self.layers = nn.ModuleList(
-            Stage(dim, out_dim, rates[start : start + depth])
-            for dim, out_dim, start, depth in zip(dims, [*dims[1:], None], starts, depths, strict=True)
+            Stage(dim, out_dim, drop_paths.tolist())
+            for dim, out_dim, drop_paths in zip(dims, [*dims[1:], None], rates, strict=True)
         )
-        self.classifier = Classifier(dims[-1], num_classes, drop_rate)
+        self.classifier = Classifier(dims[-1], config.num_classes, config.drop_rate)
         self.init_weights()
 
     @property
@@ -97,14 +102,28 @@ class ViGH(Backbone):
         for module in self.modules():
             if isinstance(module, GatedLinearAttention2d):
                 module.init_weights()
-        self.apply(_init_linear)
+        self.apply(self.init_linear)
 
-    def forward_features(self, x: Tensor) -> Tensor:
+    def forward_blocks(
+        self, images: Tensor, taken: Collection[int] = (), last: int | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        x, outputs = self.patch_embed(images), []
+        for i, stage in enumerate(self.stages):
+            x = self._run_blocks(stage, x)
+            if i in taken:
+                outputs.append(x)
+            x = stage.downsample(x)
+            if i == last:
+                break
+        return x, outputs
+
+    def final_features(self, x: Tensor) -> Tensor:
         """Normalised features, (batch, channels, height / 32, width / 32)."""
-        x = self.patch_embed(x)
-        for stage in self.stages:
-            x = stage.downsample(self._run_blocks(stage, x))
         return self.classifier.norm(x)  # type: ignore[no-any-return]
+
+    def feature_map(self, x: Tensor, images: Tensor, norm: bool) -> Tensor:  # noqa: ARG002  it is one already
+        """Output of a stage; the model's last norm fits the last stage only."""
+        return self.classifier.norm(x) if norm and x.shape[1] == self.num_features else x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         pooled = self.global_pool == "avg"
@@ -113,55 +132,13 @@ class ViGH(Backbone):
             return x
         return self.classifier.head(x if pooled else x.permute(0, 2, 3, 1))  # type: ignore[no-any-return]
 
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Outputs of chosen stages as NCHW, after the final features unless `intermediates_only`.
-
-        `norm` applies the model's last norm to the last stage's output, the only one it fits.
-        """
-        if output_fmt != "NCHW":
-            raise ValueError(f"unknown output_fmt {output_fmt!r}: ViG-H has NCHW only")
-        chosen, last = feature_take_indices(len(self.stages), indices)
-        intermediates = []
-        x = self.patch_embed(x)
-        for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
-            x = self._run_blocks(stage, x)
-            if i in chosen:
-                is_last = i == len(self.stages) - 1
-                intermediates.append(self.classifier.norm(x) if norm and is_last else x)
-            x = stage.downsample(x)
-        return intermediates if intermediates_only else (self.classifier.norm(x), intermediates)
-
     def _run_blocks(self, stage: Stage, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
         for block in stage.blocks:
             x = self.run_block(block, x)
         return x.permute(0, 3, 1, 2)
 
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.classifier.head
-
-    def reset_classifier(self, num_classes: int, global_pool: Pool | None = None) -> None:
-        """Replace the last layer; none for 0 classes."""
-        self.num_classes = num_classes
-        self.global_pool = self.global_pool if global_pool is None else global_pool
-        self.classifier.head = linear_head(self.num_features, num_classes, like=self.classifier.norm.weight)
-        self.classifier.head.apply(_init_linear)
-
-    def no_weight_decay(self) -> set[str]:
-        """Parameters an optimizer should not decay, beyond the norms and biases that all models leave out."""
-        return set()
-
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Parameter groups by depth, for layer-wise learning rates."""
         fine = [
             (r"^layers\.(\d+)\.blocks\.(\d+)", None),
             (r"^layers\.(\d+)\.downsample", (0,)),
@@ -190,44 +167,27 @@ def _downsample(dim: int, out_dim: int) -> nn.Sequential:
     )
 
 
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "vig_h_tiny_patch4_224": {"depths": (2, 2, 5, 2), "embed_dim": 96},
-    "vig_h_small_patch4_224": {"depths": (2, 2, 17, 2), "embed_dim": 96},
-    "vig_h_base_patch4_224": {"depths": (2, 2, 17, 2), "embed_dim": 128},
+CONFIGS = {
+    "vig_h_tiny_patch4_224": ViGHConfig(depths=(2, 2, 5, 2), embed_dim=96),
+    "vig_h_small_patch4_224": ViGHConfig(depths=(2, 2, 17, 2), embed_dim=96),
+    "vig_h_base_patch4_224": ViGHConfig(depths=(2, 2, 17, 2), embed_dim=128),
 }
-
-default_cfgs = generate_default_cfgs(
-    {name: default_cfg(pool_size=(7, 7), first_conv="patch_embed.0", classifier="classifier.head") for name in SETTINGS}
-)
-
-
-def _create(name: str, pretrained: bool, **kwargs: Any) -> ViGH:
-    feature_cfg = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
-    settings = {**SETTINGS[name], **kwargs}
-    model: ViGH = build_model_with_cfg(ViGH, name, pretrained, feature_cfg=feature_cfg, **settings)
-    return model
+default_cfgs = timm_cfgs(ViGH, CONFIGS, pool_size=(7, 7))
 
 
 @register_model
 def vig_h_tiny_patch4_224(pretrained: bool = False, **kwargs: Any) -> ViGH:
     """ViG-H-T: 28.6 M parameters, 4.54 GMACs at 224."""
-    return _create("vig_h_tiny_patch4_224", pretrained, **kwargs)
+    return create(ViGH, CONFIGS, "vig_h_tiny_patch4_224", pretrained, **kwargs)
 
 
 @register_model
 def vig_h_small_patch4_224(pretrained: bool = False, **kwargs: Any) -> ViGH:
     """ViG-H-S: 50.1 M parameters."""
-    return _create("vig_h_small_patch4_224", pretrained, **kwargs)
+    return create(ViGH, CONFIGS, "vig_h_small_patch4_224", pretrained, **kwargs)
 
 
 @register_model
 def vig_h_base_patch4_224(pretrained: bool = False, **kwargs: Any) -> ViGH:
     """ViG-H-B: 88.9 M parameters."""
-    return _create("vig_h_base_patch4_224", pretrained, **kwargs)
+    return create(ViGH, CONFIGS, "vig_h_base_patch4_224", pretrained, **kwargs)

@@ -13,7 +13,7 @@ from triton.runtime import driver
 
 from tests.ops.anywhere import allow_anywhere
 from tests.ops.gla.compiling import NoGpu
-from vigbench.models.layers import GatedLinearAttention2d
+from vigbench.models.vig import GatedLinearAttention2d
 from vigbench.ops import launch_plan
 from vigbench.ops.gated_norm import gated_norm
 from vigbench.subjects.catalog import fill_weights
