@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from vigbench.interrupt import StopRequest
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
@@ -187,12 +188,18 @@ def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, fl
         case=case,
         family="other" if is_own(case.subject) else family_of(case.subject),
         operator=measured.operator,
+        unit=unit_of(case),
         status=measured.status,
         reason=measured.reason,
         marks=measured.marks,
         started_at=started_at,
         metrics=Metrics.model_validate({**measured.metrics.model_dump(), **extra}),
     )
+
+
+def unit_of(case: Case) -> str:
+    """What one item of the case's batch is."""
+    return "sequence" if case.is_operator else "image"
 
 
 def _reason_to_prune(case: Case, done: Sequence[Record]) -> str:
