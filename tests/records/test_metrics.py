@@ -50,7 +50,6 @@ def test_the_ends_of_an_interval_are_columns_of_the_same_kind(name: str) -> None
     column = COLUMNS[name]
     for end in column.interval or ():
         assert (COLUMNS[end].unit, COLUMNS[end].combine) == (column.unit, column.combine)
-        assert COLUMNS[end].source == column.source
     low, high = column.interval or ("", "")
     assert with_interval(name, 2.0, 1.0, 3.0) == {name: 2.0, low: 1.0, high: 3.0}
 

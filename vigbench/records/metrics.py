@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -102,12 +103,8 @@ class Metrics(BaseModel):
         less="takes less kernel time than",
         source="kernel_time_source",
     )
-    kernel_low_ms: float | None = column(
-        "lower end of kernel_ms's 95% interval", Units.ms, Combine.middle, source="kernel_time_source"
-    )
-    kernel_high_ms: float | None = column(
-        "upper end of kernel_ms's 95% interval", Units.ms, Combine.middle, source="kernel_time_source"
-    )
+    kernel_low_ms: float | None = column("lower end of kernel_ms's 95% interval", Units.ms, Combine.middle)
+    kernel_high_ms: float | None = column("upper end of kernel_ms's 95% interval", Units.ms, Combine.middle)
     kernel_time_source: KernelTimeSource | None = column(
         "CUDA: `events`: from an event before the call to one after it, launches hidden; `profile`: the "
         "sum of kernel durations in the profiler, without the pauses between kernels; `profile_warm`: the same, L2 not "
@@ -374,13 +371,14 @@ def _declared() -> dict[str, Column]:
 
 COLUMNS = _declared()
 """What is declared of each metric, in order."""
-SOURCES = {name: declared.source for name, declared in COLUMNS.items() if declared.source}
+SOURCES = {name: column.source for name, column in COLUMNS.items() if column.source}
 """Metric -> the column that says where its value comes from; values of two sources do not compare."""
 
 
 def of_source(source: str) -> tuple[str, ...]:
-    """The columns that are filled or empty together with `source`, itself included."""
-    return (*(name for name, other in SOURCES.items() if other == source), source)
+    """The columns that are filled or empty together with `source`, itself last."""
+    found = [(name, *(column.interval or ())) for name, column in COLUMNS.items() if column.source == source]
+    return (*chain.from_iterable(found), source)
 
 
 def with_interval(name: str, middle: float, low: float, high: float) -> dict[str, float]:
