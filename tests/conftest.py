@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from vigbench.measure.environment import describe_environment
-from vigbench.records.schema import Metrics, Record
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.stats.order import median_interval
 from vigbench.suites.case import Case

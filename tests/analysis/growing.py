@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.curves import tokens_of
-from vigbench.records.schema import Metrics, Record, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, columns
 from vigbench.suites.case import Case
 
 PX = (224, 384, 512, 768, 1024)

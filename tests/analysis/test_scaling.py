@@ -105,7 +105,7 @@ def test_more_processes_make_a_value_better_known() -> None:
 @pytest.mark.parametrize(
     ("metric", "drop", "message"),
     [
-        ("throughput_img_per_s", None, "is a rate.*latency_ms"),
+        ("throughput_per_s", None, "is a rate.*latency_ms"),
         ("latncy_ms", None, "did you mean 'latency_ms'"),
         ("gmacs", None, "Choose latency_ms"),
         ("latency_ms", "batch_size", "lacks batch_size; pass one from vigbench.load_results"),

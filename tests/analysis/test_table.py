@@ -29,14 +29,18 @@ def test_the_table_has_the_regressions_first_and_the_counts_last(frame: pd.DataF
 
 def test_a_rate_is_shown_as_one_and_judged_as_time(write_run: WriteRun) -> None:
     """50 images a second instead of 100 take twice the time: the ratio is 2 and the verdict SLOWER."""
-    base = write_run("base", {"a": 10.0}, metrics={"throughput_img_per_s": 100.0})
-    head = write_run("head", {"a": 20.0}, metrics={"throughput_img_per_s": 50.0})
-    frame = vigbench.compare(base, head, metric="throughput_img_per_s")
+    base = write_run("base", {"a": 10.0}, metrics={"throughput_per_s": 100.0})
+    head = write_run("head", {"a": 20.0}, metrics={"throughput_per_s": 50.0})
+    frame = vigbench.compare(base, head, metric="throughput_per_s")
     assert frame["ratio"].item() == pytest.approx(2, rel=0.02)
     heads, row, *_ = as_table(frame, 0.03).splitlines()
     assert "time, head / base" in heads
-    assert "100 img/s" in row
+    assert "100 images/s" in row
     assert "SLOWER" in row
+    assert set(frame["unit"]) == {"image"}
+    operators = frame.assign(unit="sequence")
+    assert "100 sequences/s" in as_table(operators, 0.03)
+    assert "100 items/s" in as_table(frame.assign(unit=None), 0.03)
 
 
 def test_markdown_shows_the_regressions_and_folds_the_rest(frame: pd.DataFrame) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import vigbench
-from vigbench.records.schema import Metrics, Record
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.runner.executor import run_in_worker
 from vigbench.suites.case import Case

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from vigbench.records.schema import Metrics, Record, Status, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status, columns
 from vigbench.report import write_report
 from vigbench.suites.case import Case
 

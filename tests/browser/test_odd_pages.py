@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from vigbench.analysis.compare import compare
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.report import Versus, write_report
 from vigbench.suites.case import Case
 

@@ -53,6 +53,7 @@ def test_forms_and_files(
         (["--format", "markdwon"], "did you mean 'markdown'"),
         (["--margin", "a lot"], "for example 3% or 0.03"),
         (["--metric", "latency"], "did you mean 'latency_ms'"),
+        (["--metric", "throughput_img_per_s"], "did you mean 'throughput_per_s'"),
         (["--across", "tortch"], "did you mean 'torch'"),
         (["--out", "/proc/x/y"], "Choose another file"),
     ],

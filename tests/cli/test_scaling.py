@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from vigbench.cli.scaling import scaling
-from vigbench.records.schema import Metrics, Record
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 
@@ -97,7 +98,7 @@ def test_forms_and_files(run: Callable[..., Path], say: Callable[..., str], tmp_
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--metric", "throughput_img_per_s"], "is a rate"),
+        (["--metric", "throughput_per_s"], "is a rate"),
         (["--metric", "latency"], "did you mean 'latency_ms'"),
         (["--against", "swin"], "There are: deit@sdpa, vig"),
         (["--memory", "16"], "write for example 8GiB"),

@@ -3,7 +3,8 @@
 from typing import Any
 
 from vigbench.cli.stage_times import WORDS, time_spent
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.records.stages import STAGES
 from vigbench.suites.case import Case
 

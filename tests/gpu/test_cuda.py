@@ -55,9 +55,9 @@ def test_a_case_is_measured(subject: str, implementation: str, precision: str) -
     )
     outcome = run_in_worker(Job(case=case, budget_s=2.0), timeout_s=120, on_stage=lambda stage: None)
     assert outcome.status == "ok", outcome.reason
-    assert outcome.metrics.throughput_img_per_s is not None
+    assert outcome.metrics.throughput_per_s is not None
     assert outcome.metrics.latency_ms is not None
-    assert outcome.metrics.throughput_img_per_s >= 0.8 * 8e3 / outcome.metrics.latency_ms
+    assert outcome.metrics.throughput_per_s >= 0.8 * 8e3 / outcome.metrics.latency_ms
 
 
 @pytest.mark.alone

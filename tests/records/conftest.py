@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.records.schema import Metrics, Record
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 

@@ -9,7 +9,8 @@ import pytest
 import vigbench
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.load import RUN_COLUMNS
-from vigbench.records.schema import Metrics, Record, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 
@@ -34,7 +35,7 @@ def test_many_runs_make_one_tidy_frame(runs: Path) -> None:
     assert RUN_COLUMNS == ("run", "suite", "protocol", "device_name", "torch_version", "fingerprint")
     assert list(frame["run"]) == ["a", "a", "b[1]"]
     assert list(frame["latency_ms"]) == [6.4, 12.8, 6.4]
-    assert frame["throughput_img_per_s"].isna().all(), "what was not measured is missing, not zero"
+    assert frame["throughput_per_s"].isna().all(), "what was not measured is missing, not zero"
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -142,6 +143,28 @@ def test_columns_and_settings_that_came_later_are_empty_or_at_their_default(runs
     assert list(frame["latency_ms"].isna()) == list(frame["samples"].isna()) == [False, True]
     assert list(frame["cuda_graph"]) == [False, False]
     assert list(frame["marks"]) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("run", "unit"), [("resolution-scaling-cpu-20261121", "image"), ("kernels-gla-cpu-20261121", "sequence")]
+)
+def test_records_of_before_throughput_had_a_unit_still_load(tmp_path: Path, run: str, unit: str) -> None:
+    committed = Path(__file__).parents[2] / "results" / run / "journal.jsonl"
+    lines = committed.read_text().splitlines(keepends=True)[:3]
+    old = [json.loads(line)["metrics"] for line in lines]
+    assert all("throughput_img_per_s" in one for one in old), "as it was written then"
+    store = RunStore.create(tmp_path / "run", INFO)
+    store.journal.write_text("".join(lines))
+    frame = vigbench.load_results(store.folder)
+    assert set(frame["unit"]) == {unit}
+    for name in ("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s"):
+        assert list(frame[name]) == [one[name.replace("per_s", "img_per_s")] for one in old]
+    store.amend(store.records()[0])
+    last = json.loads(store.journal.read_text().splitlines()[-1])
+    assert last["metrics"]["throughput_per_s"] == old[0]["throughput_img_per_s"], "written by today's name"
+    assert "throughput_img_per_s" not in last["metrics"]
+    assert last["unit"] == unit
+    pd.testing.assert_frame_equal(vigbench.load_results(store.folder), frame)
 
 
 @pytest.mark.parametrize("line", [b"", b"null", b'{"case_id": "a', b"\xff\xfe"])

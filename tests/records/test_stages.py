@@ -1,6 +1,6 @@
 """Seconds by stage: they add up, whatever was reached."""
 
-from vigbench.records.schema import Metrics
+from vigbench.records.metrics import Metrics
 from vigbench.records.stages import FIRST, LAST, STAGES, seconds_of, stage_columns
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from vigbench.records.journal import drop_torn_line
-from vigbench.records.schema import Metrics, Record, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, columns
 from vigbench.records.store import RunStore
 
 MakeRecord = Callable[..., Record]
@@ -38,7 +39,7 @@ AWKWARD = [
     {},
     {"status": "error", "reason": 'he said "no", twice\nand\r\nagain\r, with \N{SNOWMAN}'},
     {"status": "error", "reason": "10%\r20%\r30%"},
-    {"metrics": Metrics(latency_ms=nan, throughput_img_per_s=inf, energy_source="a, b")},
+    {"metrics": Metrics(latency_ms=nan, throughput_per_s=inf, energy_source="a, b")},
     {"marks": ("contended", "not_converged")},
 ]
 

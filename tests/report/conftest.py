@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from vigbench.records.schema import Metrics, Record, Status, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status, columns
 from vigbench.suites.case import Case
 
 RESOLUTIONS = (224, 384, 512, 768, 1024)
@@ -46,9 +47,9 @@ def record(
             latency_ms=latency,
             latency_low_ms=latency * (1 - interval),
             latency_high_ms=latency * (1 + interval),
-            throughput_img_per_s=rate,
-            throughput_low_img_per_s=rate * (1 - interval),
-            throughput_high_img_per_s=rate * (1 + interval),
+            throughput_per_s=rate,
+            throughput_low_per_s=rate * (1 - interval),
+            throughput_high_per_s=rate * (1 + interval),
             activation_memory_mib=memory,
             peak_memory_mib=memory + 25,
             gmacs=gmacs,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from matplotlib.text import Text
 
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.report import write_report
 from vigbench.report.curves import Panel, panels
 from vigbench.report.finding import headline, metric_title
@@ -43,7 +44,7 @@ def operator_record(subject: str, implementation: str, length: int, heads: int =
         latency_ms=latency,
         latency_low_ms=0.99 * latency,
         latency_high_ms=1.01 * latency,
-        throughput_img_per_s=1e3 / latency,
+        throughput_per_s=1e3 / latency,
         activation_memory_mib=length / 100,
         peak_memory_mib=length / 50,
         achieved_gb_per_s=0.5 * length / work / SPEED[implementation],
@@ -166,7 +167,7 @@ def test_the_page_speaks_of_tokens_and_never_of_images(
     for part in ("tokens", "3 heads of 32/64", "A large copy reaches 40.0 GB/s", "0.100 TFLOP/s in float32"):
         assert part in spoken
     assert (tmp_path / "figures" / "achieved_gb_per_s.png").is_file()
-    assert not (tmp_path / "figures" / "throughput_img_per_s.png").exists()
+    assert not (tmp_path / "figures" / "throughput_per_s.png").exists()
 
 
 def test_the_table_has_length_and_shape(make_sweep: Any, make_frame: Any) -> None:

@@ -50,7 +50,7 @@ class Reader(HTMLParser):
 def test_the_page_and_its_figures(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
     path = write_report(make_frame(make_sweep()), run_info, tmp_path)
     assert path == tmp_path / "report.html"
-    names = ["activation_memory_mib", "gmacs", "latency_ms", "peak_memory_mib", "throughput_img_per_s"]
+    names = ["activation_memory_mib", "gmacs", "latency_ms", "peak_memory_mib", "throughput_per_s"]
     endings = ("pdf", "png", "svg")
     files = sorted(file.name for file in (tmp_path / "figures").iterdir())
     assert files == [f"{name}.{ending}" for name in names for ending in endings]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Status
 from vigbench.report.rows import to_rows
 from vigbench.report.threats import MARKS, threats
 

@@ -1,6 +1,6 @@
 import pytest
 
-from vigbench.records.schema import Metrics
+from vigbench.records.metrics import Metrics
 from vigbench.runner.achieved import achieved_columns
 from vigbench.suites.case import Case, Phase
 

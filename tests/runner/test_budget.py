@@ -1,6 +1,7 @@
 import pytest
 
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.runner.budget import LEAST_S, Budget
 from vigbench.suites.case import Case
 from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S

@@ -11,7 +11,8 @@ from rich.progress import Progress, TextColumn
 
 from vigbench.cli.progress import Bar
 from vigbench.records.files import StorageError
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Status
 from vigbench.records.store import RunStore
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.runner.repeat import Measured
@@ -146,7 +147,7 @@ def test_a_search_for_the_largest_batch_that_is_stopped_loses_no_timing(
     with pytest.raises(KeyboardInterrupt):
         continue_run(store, planned, batch_limits=BatchLimits(None, 1200))
     (record,) = store.records()
-    assert (record.metrics.latency_ms, record.metrics.largest_batch) == (5.0, None)
+    assert (record.metrics.latency_ms, record.metrics.largest_batch, record.unit) == (5.0, None, "image")
 
 
 def test_a_timeout_is_tried_again_only_with_more_time(

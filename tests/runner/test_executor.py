@@ -144,9 +144,9 @@ def test_memory_beyond_what_is_free_is_an_out_of_memory_record(measure: Measure,
 def test_a_subject_of_known_duration_and_memory_is_measured_right(measure: Measure) -> None:
     slow = measure("sleeps", budget_s=3.0).metrics
     assert slow.latency_ms is not None
-    assert slow.throughput_img_per_s is not None
+    assert slow.throughput_per_s is not None
     assert 100 <= slow.latency_ms < 200, "no sleep is shorter, and on a busy machine it is longer"
-    assert 5 < slow.throughput_img_per_s <= 10
+    assert 5 < slow.throughput_per_s <= 10
     large = measure("allocates").metrics
     assert large.activation_memory_mib == pytest.approx(256, rel=0.05)
     assert large.process_growth_mib is None or large.process_growth_mib == pytest.approx(256, rel=0.05)

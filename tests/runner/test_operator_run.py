@@ -85,7 +85,7 @@ def test_what_the_device_cannot_run_is_unsupported_with_the_reason(tmp_path: Pat
     run = vigbench.run("kernels-gla", out=tmp_path, device="cpu", overrides=overrides)
     (record,) = run.store.records()
     assert record.status == "unsupported"
-    assert record.operator == "gla"
+    assert (record.operator, record.unit) == ("gla", "sequence")
     assert "triton" in record.reason
 
 

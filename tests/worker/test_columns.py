@@ -8,7 +8,7 @@ from vigbench.measure.device_time import KernelTime
 from vigbench.measure.launch import DeviceWork
 from vigbench.measure.sampling import Samples
 from vigbench.records.kernel_time import KernelTimeSource
-from vigbench.records.schema import Metrics
+from vigbench.records.metrics import Metrics
 from vigbench.worker.columns import device_time, kernel_columns
 
 HIDDEN = KernelTime(Samples((2e-3, 2.1e-3, 2.2e-3), converged=True), launch_hidden=True)

@@ -10,14 +10,16 @@ import pandas as pd
 
 from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, open_side, require_comparable
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.records.kernel_time import KIND
+from vigbench.records.column import QuantityKind
+from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import FAULTS
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
 
 DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
 RESULT = (
-    "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted", "verdict"
+    "unit", "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted",
+    "verdict"
 )  # fmt: skip
 
 
@@ -29,16 +31,16 @@ def compare(
     Args:
         base, head: each a run's folder, a glob, several of those (their processes count together), a `vigbench.Run`,
             or a frame of `load_results` (which knows no raw samples, so that its recorded intervals have to do).
-        metric: latency_ms, throughput_img_per_s or kernel_ms.
+        metric: latency_ms, throughput_per_s or kernel_ms.
         margin: smallest difference that matters, as a share.
         across: fields of the fingerprint that may differ, because they are what is compared.
 
     Returns:
-        One row for each case on either side: its settings; `base_status`, `head_status`; `metric`: its name, and
-        `base`, `head`: its values; `ratio`: time of head / time of base, above 1 if head takes longer, with its 95%
-        interval `ratio_low`, `ratio_high`; `p_adjusted`: of a difference beyond the margin, after Holm; `verdict`:
-        FASTER, SLOWER, SAME or INCONCLUSIVE; `regression`: slower, no longer ok, or in error, crashed or wrong in head;
-        `note`.
+        One row for each case on either side: its settings; `unit`: what one item is; `base_status`, `head_status`;
+        `metric`: its name, and `base`, `head`: its values; `ratio`: time of head / time of base, above 1 if head takes
+        longer, with its 95% interval `ratio_low`, `ratio_high`; `p_adjusted`: of a difference beyond the margin, after
+        Holm; `verdict`: FASTER, SLOWER, SAME or INCONCLUSIVE; `regression`: slower, no longer ok, or in error, crashed
+        or wrong in head; `note`.
 
     Raises:
         ValueError: if nothing can be read, fingerprints differ, no case is in both, or the metric or margin is not
@@ -86,6 +88,7 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
         if side is not None:
             row[f"{name}_status"] = str(side.row["status"])
             row[name] = side.value(metric)
+            row["unit"] = side.row.get("unit")
     if base is None or head is None:
         row["note"] = f"only in {'head' if base is None else 'base'}"
         row["regression"] = head is not None and head.row["status"] in FAULTS
@@ -95,7 +98,7 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
         row["note"] = f"{row['base_status']} in base, {row['head_status']} in head"
         return None
     kinds = (base.kernel_time_source, head.kernel_time_source)
-    if metric in KIND and None not in kinds and kinds[0] != kinds[1]:
+    if metric in SOURCES and None not in kinds and kinds[0] != kinds[1]:
         row["note"] = f"{metric} is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
         return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
@@ -122,12 +125,12 @@ def _estimate(side: Measurement, quantity: str | None, calibrated: bool, metric:
             fixed = [group for group in side.samples["calibration_ms"] if group]
             logs = [[a - math.log(b) for a, b in zip(*pair, strict=True)] for pair in zip(logs, fixed, strict=True)]
         return estimate(logs, unseen)
-    stem = metric.removesuffix("_ms").removesuffix("_img_per_s")
-    unit = metric.removeprefix(stem)
-    value, low, high = (side.row.get(name) for name in (metric, f"{stem}_low{unit}", f"{stem}_high{unit}"))
+    column = COLUMNS[metric]
+    assert column.interval is not None
+    value, low, high = (side.row.get(name) for name in (metric, *column.interval))
     if value is None or pd.isna(value):
         return None
-    sign = -1 if metric.startswith("throughput") else 1  # time is what is compared
+    sign = -1 if column.kind is QuantityKind.rate else 1  # time is what is compared
     within = (math.log(high) - math.log(low)) / 2 / 1.96 if low and high and not pd.isna(low) else 0.0
     return Estimate(sign * math.log(value), math.hypot(within, unseen), math.inf)
 

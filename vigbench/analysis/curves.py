@@ -12,7 +12,8 @@ import pandas as pd
 
 from vigbench.analysis.sides import SETTINGS
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.records.kernel_time import KIND
+from vigbench.records.column import Combine, QuantityKind
+from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
 from vigbench.stats.hierarchical import UNSEEN_SPREAD
@@ -22,12 +23,7 @@ from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
 MEMORY_SPREAD = 0.005  # assumed relative standard error: an allocator's peak hardly varies
 LEAST_ERROR = 0.001  # no value is taken to be better known than this
-METRICS = {
-    "latency_ms": "takes less time than",
-    "kernel_ms": "takes less kernel time than",
-    "peak_memory_mib": "needs less memory than",
-    "activation_memory_mib": "needs less activation memory than",
-}
+METRICS = {name: column.less for name, column in COLUMNS.items() if column.less}
 ASPECT = "aspect"
 KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
@@ -110,7 +106,7 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
         ValueError: if the metric has no law, the frame lacks columns, or holds a case more than once.
     """
     _require(frame, metric)
-    keys, kind = keys_of(frame, metric), KIND.get(metric)
+    keys, kind = keys_of(frame, metric), SOURCES.get(metric)
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for raw in frame.to_dict("records"):
         row = {str(name): None if pd.isna(value) else value for name, value in raw.items()}
@@ -125,7 +121,7 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
 
 def keys_of(frame: pd.DataFrame, metric: str) -> list[str]:
     """The columns in which the points of a curve agree: run, settings but for the size, and the kind of value."""
-    kind = KIND.get(metric)
+    kind = SOURCES.get(metric)
     aspect = [ASPECT] * any(isinstance(one, str) for one in frame.get("resolution", ()))
     known = [name for name in ("run", *KEYS) if name in frame]
     return [*known, *aspect, *([kind] if kind is not None and kind in frame else [])]
@@ -168,20 +164,21 @@ def _has_value(row: Mapping[str, Any], metric: str) -> bool:
 
 def relative_error(row: Mapping[str, Any], metric: str) -> float:
     """The relative standard error of a record's value, see `curves_of`; what is missing may be None or NaN."""
-    if metric.endswith("_mib"):
+    column = COLUMNS[metric]
+    if column.kind is QuantityKind.memory:
         return MEMORY_SPREAD
-    stem = metric.removesuffix("_ms")
-    low, high = row.get(f"{stem}_low_ms"), row.get(f"{stem}_high_ms")
+    assert column.interval is not None
+    low, high = (row.get(name) for name in column.interval)
     within = math.log(high / low) / 2 / NORMAL_95 if low and high and 0 < low <= high < math.inf else 0.0
     recorded = row.get("processes")
     processes = recorded if recorded and recorded >= 1 else 1
-    seen = metric == "latency_ms" and processes > 1
+    seen = column.combine is Combine.estimate and processes > 1
     unseen = 0.0 if seen else UNSEEN_SPREAD[str(row["device"])] / math.sqrt(processes)
     return max(LEAST_ERROR, math.hypot(within, unseen))
 
 
 def _require(frame: pd.DataFrame, metric: str) -> None:
-    if metric.startswith("throughput"):
+    if metric in COLUMNS and COLUMNS[metric].kind is QuantityKind.rate:
         raise ValueError(f"{metric} is a rate: it falls where the time grows. Use latency_ms.")
     if metric not in METRICS:
         raise ValueError(f"There is no growth law for {metric!r}{did_you_mean(metric, METRICS)} "

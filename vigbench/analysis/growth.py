@@ -8,19 +8,12 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.table import case_label, escape_markdown
+from vigbench.records.metrics import COLUMNS
 from vigbench.records.schema import Status, names_in
 from vigbench.suites.case import Case
 
 UNCOUNTED = "uncounted_operators"
-DETERMINISTIC = {
-    "params": "parameters",
-    "gmacs": "10^9 multiply-adds",
-    "executed_gmacs": "10^9 executed multiply-adds",
-    "operator_calls": "operator calls",
-    "kernel_launches": "kernel launches",
-    "peak_memory_mib": "peak memory, MiB",
-    UNCOUNTED: "operators without a count of multiply-adds",
-}
+DETERMINISTIC = {name: column.deterministic for name, column in COLUMNS.items() if column.deterministic}
 ROUNDING = 1e-9  # decimal digits of a CSV file
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.records.column import QuantityKind
 from vigbench.records.files import matching
 from vigbench.records.fingerprint import FIELDS, differences, digest, fingerprint
-from vigbench.records.kernel_time import KERNEL_TIME, KernelTimeSource
+from vigbench.records.kernel_time import KernelTimeSource
+from vigbench.records.metrics import COLUMNS, of_source
 from vigbench.records.schema import Status, names_in
 from vigbench.records.store import RunStore
 from vigbench.stats.hierarchical import location
@@ -22,11 +24,7 @@ from vigbench.suites.case import Case
 
 SETTINGS = tuple(Case.model_fields)
 # metric -> the quantities of its raw samples, the first that is there
-METRICS = {
-    "latency_ms": ("latency_ms",),
-    "throughput_img_per_s": ("queued_call_ms", "latency_ms"),
-    "kernel_ms": ("kernel_ms",),
-}
+METRICS = {name: column.compared.samples for name, column in COLUMNS.items() if column.compared}
 FRAME_FINGERPRINT = ("protocol", "device_name", "torch_version", "fingerprint")  # what a frame knows of it
 
 
@@ -80,7 +78,7 @@ class Measurement:
         if self.runs == 1 or not groups:
             return recorded
         middle = math.exp(location([np.log(group) for group in groups]))
-        return 1e3 * self.row["batch_size"] / middle if metric.startswith("throughput") else middle
+        return 1e3 * self.row["batch_size"] / middle if COLUMNS[metric].kind is QuantityKind.rate else middle
 
     def pooled(self, other: Measurement) -> Measurement:
         """The same case of two runs: their processes together; if it failed in one of them, that failure."""
@@ -90,7 +88,7 @@ class Measurement:
         row = {**self.row, "marks": ";".join(sorted(self.marks | other.marks))}
         if self.kernel_time_source != other.kernel_time_source:
             samples.pop("kernel_ms", None)
-            row |= dict.fromkeys(KERNEL_TIME)
+            row |= dict.fromkeys(of_source("kernel_time_source"))
         return Measurement(row, samples, self.runs + other.runs)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.sides import SETTINGS
+from vigbench.records.metrics import COLUMNS
 from vigbench.stats.verdict import Verdict
 from vigbench.suites.case import Case
 
 HEADS = ("case", "base", "head", "time, head / base", "95% interval", "verdict", "note")
-UNITS = {"latency_ms": "ms", "throughput_img_per_s": "img/s", "kernel_ms": "ms of kernels"}
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]|~#!"})
 
 
@@ -92,8 +92,14 @@ def _ordered(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "" if pd.isna(row["ratio"]) else f"{row['ratio_low']:.3f} to {row['ratio_high']:.3f}"
     ratio = "" if pd.isna(row["ratio"]) else f"{row['ratio']:.3f}"
-    values = [_value(row[side], row[f"{side}_status"], UNITS[row["metric"]]) for side in ("base", "head")]
+    unit = value_unit(row["metric"], row["unit"])
+    values = [_value(row[side], row[f"{side}_status"], unit) for side in ("base", "head")]
     return (case_label(row), *values, ratio, interval, str(row["verdict"]), row["note"])
+
+
+def value_unit(metric: str, item: Any) -> str:
+    """What stands behind the values of a metric: `ms`, `images/s`; `item` may be missing."""
+    return COLUMNS[metric].compared_unit("item" if pd.isna(item) else str(item))
 
 
 def _value(value: Any, status: Any, unit: str) -> str:

@@ -12,7 +12,7 @@ from vigbench.cli import options
 RUNS = "a run's folder, or a quoted pattern such as 'results/base-*', whose runs count together."
 Base = Annotated[str, typer.Argument(metavar="BASE", help=f"What to compare with: {RUNS}")]
 Head = Annotated[str, typer.Argument(metavar="HEAD", help="What is compared: the same.")]
-Metric = Annotated[str, typer.Option(help="latency_ms, throughput_img_per_s or kernel_ms.")]
+Metric = Annotated[str, typer.Option(help="latency_ms, throughput_per_s or kernel_ms.")]
 Margin = Annotated[str, typer.Option(help="Smallest difference that matters, e.g. 3% or 0.03.")]
 Across = Annotated[str, typer.Option(help="Fields of the fingerprint that may differ, comma-separated.")]
 Format = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]

@@ -87,6 +87,6 @@ def summary(record: Record) -> str:
         share = "" if metrics.bandwidth_share is None else f" ({metrics.bandwidth_share:.1%} of a copy's)"
         return f"{label}: {metrics.latency_ms:.3g} ms, {metrics.achieved_gb_per_s:.3g} GB/s{share}{marks}"
     return (
-        f"{label}: {metrics.latency_ms:.1f} ms, {metrics.throughput_img_per_s:.1f} img/s, "
+        f"{label}: {metrics.latency_ms:.1f} ms, {metrics.throughput_per_s:.1f} {record.unit}s/s, "
         f"activations {metrics.activation_memory_mib:.0f} MiB{marks}"
     )

@@ -12,6 +12,7 @@ from vigbench.records.accuracy import TABLE_FILE, AccuracyRow, predictions_name
 from vigbench.records.duel import INFO as DUEL_INFO
 from vigbench.records.fingerprint import FIELDS
 from vigbench.records.load import RUN_COLUMNS
+from vigbench.records.metrics import COLUMNS
 from vigbench.records.profile import FILES
 from vigbench.records.schema import Status, columns
 
@@ -78,9 +79,12 @@ def document() -> str:
         "",
         "## Columns of `records.csv`",
         "",
-        "| column | meaning |",
-        "|---|---|",
-        *(f"| `{name}` | {meaning} |" for name, meaning in columns().items()),
+        "A case that several processes measured has one row: the fourth column says what their values make together. "
+        "Where they differ in what should be the same in each, the case is an `error`.",
+        "",
+        "| column | unit | meaning | of several processes |",
+        "|---|---|---|---|",
+        *(f"| `{name}` | {_unit(name)} | {meaning} | {_combine(name)} |" for name, meaning in columns().items()),
         "",
         "## Statuses",
         "",
@@ -90,6 +94,14 @@ def document() -> str:
         *_other_folders(),
     ]
     return "\n".join(lines)
+
+
+def _unit(name: str) -> str:
+    return COLUMNS[name].unit.of() if name in COLUMNS else ""
+
+
+def _combine(name: str) -> str:
+    return COLUMNS[name].combine if name in COLUMNS else ""
 
 
 def _other_folders() -> list[str]:

@@ -1,4 +1,4 @@
-"""The kernel time of a record is of one of several kinds, and two kinds do not compare."""
+"""Where the kernel time of a record comes from."""
 
 from __future__ import annotations
 
@@ -12,8 +12,3 @@ class KernelTimeSource(StrEnum):
     profile = "profile"
     profile_warm = "profile_warm"
     events_exposed = "events_exposed"
-
-
-SOURCE = "kernel_time_source"
-KERNEL_TIME = ("kernel_ms", "kernel_low_ms", "kernel_high_ms", SOURCE)  # columns that are filled or empty together
-KIND = {"kernel_ms": SOURCE}  # metric -> the column that tells values apart which do not compare

@@ -14,7 +14,8 @@ import pandas as pd
 from vigbench.records.files import matching
 from vigbench.records.fingerprint import digest, fingerprint
 from vigbench.records.journal import read_journal
-from vigbench.records.schema import Metrics, Record, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 

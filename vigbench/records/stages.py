@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from vigbench.records.schema import Metrics
+from vigbench.records.metrics import COLUMNS, Metrics
 
-STAGES = {
-    "start": "start_s",
-    "device": "device_s",
-    "build": "build_s",
-    "cost": "cost_s",
-    "check": "check_s",
-    "warm-up": "warmup_s",
-    "memory": "memory_s",
-    "timing": "timing_s",
-    "path": "path_s",
-    "end": "end_s",
-}
-FIRST, LAST = "start", "end"  # these two a worker cannot tell: before it can speak, and after its outcome
+STAGES = {column.stage: name for name, column in COLUMNS.items() if column.stage}
+FIRST, *_, LAST = STAGES  # these two a worker cannot tell: before it can speak, and after its outcome
 
 
 def seconds_of(several: Iterable[Metrics]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vigbench.records.kernel_time import KIND
+from vigbench.records.metrics import SOURCES
 from vigbench.report.metrics import METRICS, OPERATOR_METRICS, Metric
 from vigbench.report.names import labels, size_of
 from vigbench.report.rows import Row, Setting, brief_texts, by_setting
@@ -92,7 +92,7 @@ def _of_one_kind(group: Sequence[Row], metric: Metric) -> list[Row]:
 
 
 def _kind(row: Row, metric: Metric) -> object:
-    return row.get(KIND[metric.column]) if metric.column in KIND else None
+    return row.get(SOURCES[metric.column]) if metric.column in SOURCES else None
 
 
 def with_brief(found: Sequence[Panel]) -> list[Panel]:

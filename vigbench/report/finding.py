@@ -162,7 +162,7 @@ def _superlative(metric: Metric, several: bool) -> str:
     if metric.is_time:
         return f"{'are' if several else 'is'} the fastest"
     if metric is THROUGHPUT:
-        return f"process{'' if several else 'es'} the most images per second"
+        return f"process{'' if several else 'es'} the most {metric.quantity}"
     if metric.higher_is_better:
         return f"reach{'' if several else 'es'} the highest {metric.quantity}"
     return f"need{'' if several else 's'} the {'fewest' if metric is GMACS else 'least'} {metric.quantity}"

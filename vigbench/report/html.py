@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from vigbench.analysis.claims.sources import Sources
-from vigbench.analysis.table import UNITS
+from vigbench.analysis.table import value_unit
 from vigbench.report import summary
 from vigbench.report.answer import AnswerLine, memory_line, speed_line
 from vigbench.report.beside import beside_table
@@ -119,7 +119,7 @@ def _tables(rows: Sequence[Row], versus: Versus | None) -> dict[str, Any]:
         "most_failures": MOST_FAILURES,
         "versus": versus,
         "versus_rows": versus_rows(versus) if versus else [],
-        "versus_unit": UNITS[str(versus.frame["metric"].iloc[0])] if versus else "",
+        "versus_unit": value_unit(*versus.frame[["metric", "unit"]].iloc[0]) if versus else "",
     }
 
 

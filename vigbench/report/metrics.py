@@ -1,80 +1,93 @@
-"""The metrics that get a plot, and how their numbers are written."""
+"""The metrics that the report shows, as `records/metrics.py` declares them, and how their numbers are written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vigbench.records.column import Column, QuantityKind, Shown
+from vigbench.records.metrics import COLUMNS
 from vigbench.report.rows import Setting
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One plotted column of the records."""
+    """One column of the records that is shown, for cases whose items are `item`: images, sequences."""
 
     column: str
-    name: str
-    unit: str
-    quantity: str  # as in "needs 93% less <quantity>"
-    low: str | None = None
-    high: str | None = None
-    higher_is_better: bool = False
-    counted: bool = False  # counted from the model, not measured: valid for a case that failed later
-    is_time: bool = False
-    across: bool = True  # whether two operators compare in it, not only implementations of one
+    item: str = "image"
+
+    def of(self, item: str) -> Metric:
+        """The same for other items."""
+        return replace(self, item=item)
+
+    @property
+    def declared(self) -> Column:
+        return COLUMNS[self.column]
+
+    @property
+    def shown(self) -> Shown:
+        shown = self.declared.shown
+        assert shown is not None
+        return shown
+
+    @property
+    def name(self) -> str:
+        return self.shown.name.format(item=self.item)
+
+    @property
+    def quantity(self) -> str:
+        """As in "needs 93% less <quantity>"."""
+        return self.shown.quantity.format(item=self.item)
+
+    @property
+    def unit(self) -> str:
+        return self.declared.unit.of(self.item)
+
+    @property
+    def low(self) -> str | None:
+        """The column of the lower end of its interval."""
+        return self.declared.interval[0] if self.declared.interval else None
+
+    @property
+    def high(self) -> str | None:
+        return self.declared.interval[1] if self.declared.interval else None
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.shown.higher_is_better
+
+    @property
+    def across(self) -> bool:
+        """Whether two operators compare in it, not only implementations of one."""
+        return self.shown.across
+
+    @property
+    def counted(self) -> bool:
+        """Counted from the model, not measured: valid for a case that failed later."""
+        return self.declared.kind is QuantityKind.cost
+
+    @property
+    def is_time(self) -> bool:
+        return self.declared.kind is QuantityKind.time
 
     def name_in(self, setting: Setting) -> str:
         """Its name among the cases of a setting: an operator works on sequences."""
-        return self.name.replace("image", "sequence") if setting.shape else self.name
+        return self.of("sequence").name if setting.shape else self.name
 
 
-LATENCY = Metric("latency_ms", "Latency", "ms", "time", "latency_low_ms", "latency_high_ms", is_time=True)
-THROUGHPUT = Metric(
-    "throughput_img_per_s",
-    "Throughput",
-    "images/s",
-    "images per second",
-    "throughput_low_img_per_s",
-    "throughput_high_img_per_s",
-    higher_is_better=True,
-)
-ACTIVATIONS = Metric("activation_memory_mib", "Activation memory", "MiB", "activation memory")
-PEAK = Metric("peak_memory_mib", "Peak memory", "MiB", "peak memory")
-GMACS = Metric("gmacs", "Multiply-adds per image", "GMACs", "multiply-adds", counted=True)
-METRICS = (LATENCY, THROUGHPUT, ACTIVATIONS, PEAK, GMACS)
+_SHOWN = {name: Metric(name) for name, column in COLUMNS.items() if column.shown}
+METRICS = tuple(metric for metric in _SHOWN.values() if metric.shown.models)
 """Those of models that get a plot."""
-KERNEL = Metric("kernel_ms", "Kernel time", "ms", "device time", "kernel_low_ms", "kernel_high_ms", is_time=True)
-BANDWIDTH = Metric("achieved_gb_per_s", "Achieved bandwidth", "GB/s", "bandwidth", higher_is_better=True, across=False)
-COMPUTE = Metric(
-    "achieved_tflop_per_s", "Achieved arithmetic", "TFLOP/s", "arithmetic rate", higher_is_better=True, across=False
-)
-EXTRA_MEMORY = Metric("extra_memory_share", "Extra memory", "of inputs and output", "extra memory")
-OPERATOR_METRICS = (LATENCY, KERNEL, BANDWIDTH, COMPUTE, EXTRA_MEMORY, PEAK, GMACS)
+OPERATOR_METRICS = tuple(metric for metric in _SHOWN.values() if metric.shown.operators)
 """Those of operators that get a plot."""
-PLOTTED = (LATENCY, KERNEL, THROUGHPUT, BANDWIDTH, COMPUTE, ACTIVATIONS, EXTRA_MEMORY, PEAK, GMACS)
-BANDWIDTH_SHARE = Metric("bandwidth_share", "Bandwidth, share of a copy's", "", "bandwidth", higher_is_better=True)
-COMPUTE_SHARE = Metric("compute_share", "Arithmetic, share of a matrix product's", "", "rate", higher_is_better=True)
-SAVED = Metric("saved_for_backward_mib", "Saved for backward", "MiB", "memory kept for the backward pass")
-SLACK = Metric("allocator_slack_mib", "Allocator slack", "MiB", "cached memory")
-FORWARD = Metric("forward_ms", "Forward", "ms", "time", "forward_low_ms", "forward_high_ms")
-BACKWARD = Metric("backward_ms", "Backward", "ms", "time", "backward_low_ms", "backward_high_ms")
-OPTIMIZER = Metric("optimizer_ms", "Optimiser", "ms", "time", "optimizer_low_ms", "optimizer_high_ms")
-STATE = Metric("optimizer_state_mib", "Optimiser state", "MiB", "memory of the optimiser")
-GRADIENTS = Metric("gradients_mib", "Gradients", "MiB", "memory of gradients")
-GRAPH_BREAKS = Metric("graph_breaks", "Graph breaks", "", "graph breaks")
-LARGEST_BATCH = Metric("largest_batch", "Largest batch", "images", "images", higher_is_better=True)
-ENERGY = Metric("energy_j_per_img", "Energy per image", "J", "energy")
-TRAINING = (FORWARD, BACKWARD, OPTIMIZER, SAVED, GRADIENTS, STATE)
-TABLE_METRICS = (
-    *PLOTTED,
-    BANDWIDTH_SHARE,
-    COMPUTE_SHARE,
-    *TRAINING,
-    SLACK,
-    LARGEST_BATCH,
-    ENERGY,
-    GRAPH_BREAKS,
-)
+PLOTTED = tuple(metric for metric in _SHOWN.values() if metric in (*METRICS, *OPERATOR_METRICS))
+TABLE_METRICS = (*PLOTTED, *(metric for metric in _SHOWN.values() if metric not in PLOTTED))
 """Those that get a column in the table of all cases, where they were measured."""
+LATENCY, THROUGHPUT, KERNEL = _SHOWN["latency_ms"], _SHOWN["throughput_per_s"], _SHOWN["kernel_ms"]
+ACTIVATIONS, PEAK, EXTRA_MEMORY = (
+    _SHOWN[name] for name in ("activation_memory_mib", "peak_memory_mib", "extra_memory_share")
+)
+GMACS, BANDWIDTH, COMPUTE = (_SHOWN[name] for name in ("gmacs", "achieved_gb_per_s", "achieved_tflop_per_s"))
 
 
 def number(value: float | None) -> str:

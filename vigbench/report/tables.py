@@ -47,8 +47,8 @@ class Layout:
         heads += [(_head(name), "", name in NUMERIC) for name in self.settings]
         heads += [("Status", "", False)]
         for metric in self.metrics:
-            unit = metric.unit if models else metric.unit.replace("images", "sequences")
-            heads.append((metric.name.replace(" per image", ""), unit, True))
+            shown = metric if models else metric.of("sequence")
+            heads.append((shown.name.removesuffix(f" per {shown.item}"), shown.unit, True))
         return heads + [("Marks", "", False)] * self.marked
 
 

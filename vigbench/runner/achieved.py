@@ -7,7 +7,7 @@ from typing import Any
 
 from vigbench.measure.memory import MIB
 from vigbench.records.kernel_time import KernelTimeSource
-from vigbench.records.schema import Metrics
+from vigbench.records.metrics import Metrics
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case
 from vigbench.worker.describe import ceiling_name

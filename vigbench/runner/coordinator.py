@@ -9,13 +9,15 @@ from time import monotonic
 from typing import Any, Protocol
 
 from vigbench.interrupt import StopRequest
-from vigbench.records.schema import Metrics, Record, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status
 from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.subjects.catalog import task_of
 from vigbench.subjects.family import family_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case
@@ -187,6 +189,7 @@ def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, fl
         case=case,
         family="other" if is_own(case.subject) else family_of(case.subject),
         operator=measured.operator,
+        unit=task_of(case.subject).unit,
         status=measured.status,
         reason=measured.reason,
         marks=measured.marks,

@@ -6,40 +6,37 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import itemgetter
 from statistics import median
+from typing import Any
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
-from vigbench.records.kernel_time import KERNEL_TIME
-from vigbench.records.schema import Metrics, Status
-from vigbench.records.stages import STAGES, seconds_of, stage_columns
+from vigbench.records.column import Combine
+from vigbench.records.metrics import COLUMNS, SOURCES, Metrics, of_source, with_interval
+from vigbench.records.schema import Status
+from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.runner.executor import run_in_worker
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
+from vigbench.suites.resolution import mean_side
 from vigbench.worker.messages import Job, Outcome
 
-LARGEST_OF_ALL = (
-    "peak_memory_mib", "activation_memory_mib", "gradients_at_peak_mib", "loss_drift", "reserved_memory_mib",
-    "allocator_slack_mib", "process_peak_memory_mib",
-    "process_growth_mib", "temperature_c", "other_load", "other_load_after", "rate_drop",
-    "gpu_others",
-)  # fmt: skip
-SUM_OF_ALL = (
-    "samples",
-    "effective_samples",
-    "outliers",
-    "warmup_iterations",
-    "compile_s",
-    "kernel_compile_s",
-    "reference_s",
-    *STAGES.values(),
-)
-MIDDLE_OF_ALL = (
-    "calibrated_latency", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "kernel_ms", "kernel_low_ms",
-    "kernel_high_ms", "forward_ms", "forward_low_ms", "forward_high_ms", "backward_ms", "backward_low_ms",
-    "backward_high_ms", "optimizer_ms", "optimizer_low_ms", "optimizer_high_ms", "device_busy_share",
-    "energy_j_per_img", "power_w", "sm_clock_mhz",
-)  # fmt: skip
+
+def _joined(several: Sequence[str]) -> str:
+    return ";".join(dict.fromkeys(part for one in several for part in one.split(";") if part))
+
+
+COMBINED: dict[Combine, Callable[[list[Any]], Any]] = {
+    Combine.same: itemgetter(0),
+    Combine.largest: max,
+    Combine.smallest: partial(min, key=mean_side),
+    Combine.total: sum,
+    Combine.middle: median,
+    Combine.joined: _joined,
+}
+"""How columns are combined one by one; estimates need the raw samples."""
 
 
 @dataclass(frozen=True)
@@ -94,72 +91,86 @@ def measure_in_processes(
             on_stage(stage + where)
 
         outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
-        if outcome.status is not Status.ok:
-            reason = f"{outcome.reason} (process {number} of {planned.processes})" if where else ""
-            spent = stage_columns(seconds_of(one.metrics for one in (*outcomes, outcome)))
-            failed = _of([outcome], case.device, reason)
-            return replace(failed, metrics=failed.metrics.model_copy(update=spent))
         outcomes.append(outcome)
-    return _of(outcomes, case.device)
+        if outcome.status is not Status.ok:
+            reason = f"{outcome.reason} (process {number} of {planned.processes})" if where else outcome.reason
+            return _failed(outcomes, replace(_alone(outcome), reason=reason))
+    return _together(outcomes, case)
 
 
-def _of(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
-    outcomes = _with_one_kernel_time(outcomes)
-    first = outcomes[0]
-    samples = tuple(outcome.samples for outcome in outcomes)
-    metrics = first.metrics.model_dump()
-    if len(outcomes) > 1:
-        metrics |= _together([outcome.metrics for outcome in outcomes])
-        metrics |= _timing([one["latency_ms"] for one in samples], _queued(samples), first.metrics, device)
-    if first.status is Status.ok:
-        metrics["processes"] = len(outcomes)
+def _alone(outcome: Outcome) -> Measured:
     return Measured(
-        status=first.status,
-        reason=reason or first.reason,
-        operator=first.operator,
-        marks=tuple(dict.fromkeys(mark for outcome in outcomes for mark in outcome.marks)),
-        metrics=Metrics.model_validate(metrics),
-        samples=samples,
-        operators=first.operators,
-        kernels=first.kernels,
+        status=outcome.status,
+        reason=outcome.reason,
+        operator=outcome.operator,
+        marks=outcome.marks,
+        metrics=outcome.metrics,
+        samples=(outcome.samples,),
+        operators=outcome.operators,
+        kernels=outcome.kernels,
     )
 
 
-def _with_one_kernel_time(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Without the kernel times of processes that found theirs in another way than most did."""
-    sources = Counter(one.metrics.kernel_time_source for one in outcomes if one.metrics.kernel_time_source)
-    kept = sources.most_common(1)[0][0] if sources else None
-    without = dict.fromkeys(KERNEL_TIME)
+def _failed(outcomes: Sequence[Outcome], failure: Measured) -> Measured:
+    """The failure, with the seconds of all processes."""
+    spent = stage_columns(seconds_of(one.metrics for one in outcomes))
+    return replace(failure, metrics=failure.metrics.model_copy(update=spent))
+
+
+def _together(outcomes: Sequence[Outcome], case: Case) -> Measured:
+    """What processes that measured one case make together; where they measured different things it is an error."""
+    if len(outcomes) == 1:
+        alone = _alone(outcomes[0])
+        return replace(alone, metrics=alone.metrics.model_copy(update={"processes": 1}))
+    for source in dict.fromkeys(SOURCES.values()):
+        outcomes = _with_one(source, outcomes)
+    known = {name: [value for one in outcomes if (value := getattr(one.metrics, name)) is not None] for name in COLUMNS}
+    if differing := _differing(known):
+        reason = f"The processes differ in {differing}; build the subject the same way in each, e.g. from a fixed seed."
+        return _failed(outcomes, Measured.failed(Status.error, reason))
+    combined = {
+        name: COMBINED[column.combine](known[name])
+        for name, column in COLUMNS.items()
+        if column.combine in COMBINED and known[name]
+    }
+    samples = tuple(one.samples for one in outcomes)
+    return Measured(
+        status=Status.ok,
+        operator=outcomes[0].operator,
+        marks=tuple(dict.fromkeys(mark for one in outcomes for mark in one.marks)),
+        metrics=Metrics.model_validate({**combined, **_estimates(samples, case), "processes": len(outcomes)}),
+        samples=samples,
+        operators=max((one.operators for one in outcomes), key=_calls),  # as the columns that count them say
+        kernels=max((one.kernels for one in outcomes), key=_calls),
+    )
+
+
+def _differing(known: Mapping[str, Sequence[Any]]) -> str:
+    """What follows from the case alone and yet differs: `params (5 and 6)`; empty where nothing does."""
+    found = {name: dict.fromkeys(values) for name, values in known.items() if COLUMNS[name].combine is Combine.same}
+    return ", ".join(f"{name} ({' and '.join(map(str, values))})" for name, values in found.items() if len(values) > 1)
+
+
+def _calls(by_name: Mapping[str, int]) -> int:
+    return sum(by_name.values())
+
+
+def _with_one(source: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Without the values of processes that found theirs in another way than most did."""
+    kinds = Counter(kind for one in outcomes if (kind := getattr(one.metrics, source)) is not None)
+    kept = kinds.most_common(1)[0][0] if kinds else None
+    names = of_source(source)
     return [
         one
-        if one.metrics.kernel_time_source == kept
+        if getattr(one.metrics, source) == kept
         else one.model_copy(
             update={
-                "metrics": one.metrics.model_copy(update=without),
-                "samples": {name: values for name, values in one.samples.items() if name != "kernel_ms"},
+                "metrics": one.metrics.model_copy(update=dict.fromkeys(names)),
+                "samples": {name: values for name, values in one.samples.items() if name not in names},
             }
         )
         for one in outcomes
     ]
-
-
-def _together(several: Sequence[Metrics]) -> dict[str, float | str]:
-    """One value for each metric that is not the same in every process; what follows from the case alone is."""
-    combine: dict[str, Callable[[list[float]], float]] = {
-        **dict.fromkeys(LARGEST_OF_ALL, max),
-        **dict.fromkeys(SUM_OF_ALL, sum),
-        **dict.fromkeys(MIDDLE_OF_ALL, median),
-    }
-    found = {name: [value for one in several if (value := getattr(one, name)) is not None] for name in combine}
-    together: dict[str, float | str] = {name: combine[name](values) for name, values in found.items() if values}
-    if sources := [one.kernel_time_source for one in several if one.kernel_time_source]:
-        together["kernel_time_source"] = sources[0]
-    seen = [one.throttle_reasons for one in several if one.throttle_reasons is not None]
-    if seen:
-        together["throttle_reasons"] = ";".join(
-            dict.fromkeys(reason for one in seen for reason in one.split(";") if one)
-        )
-    return together
 
 
 def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[float]]:
@@ -167,26 +178,15 @@ def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[f
     return [one.get("queued_call_ms", one["latency_ms"]) for one in samples]
 
 
-def _timing(
-    latency_ms: Sequence[Sequence[float]], queued_ms: Sequence[Sequence[float]], first: Metrics, device: str
-) -> dict[str, float]:
+def _estimates(samples: Sequence[Mapping[str, Sequence[float]]], case: Case) -> dict[str, float]:
     """Geometric mean of the processes' medians, with an interval that holds the spread between processes.
 
     Two processes do not show that spread; for them it is the one that a comparison assumes too.
     """
-    assert first.latency_ms is not None
-    assert first.throughput_img_per_s is not None
-    middle, low, high = _log_interval(latency_ms, device)
-    queued, queued_low, queued_high = _log_interval(queued_ms, device)
-    batch = first.throughput_img_per_s * median(queued_ms[0]) / 1e3  # images of one call
-    return {
-        "latency_ms": middle,
-        "latency_low_ms": low,
-        "latency_high_ms": high,
-        "throughput_img_per_s": 1e3 * batch / queued,
-        "throughput_low_img_per_s": 1e3 * batch / queued_high,
-        "throughput_high_img_per_s": 1e3 * batch / queued_low,
-    }
+    latency = _log_interval([one["latency_ms"] for one in samples], case.device)
+    queued, queued_low, queued_high = _log_interval(_queued(samples), case.device)
+    rates = (1e3 * case.batch_size / one_ms for one_ms in (queued, queued_high, queued_low))
+    return {**with_interval("latency_ms", *latency), **with_interval("throughput_per_s", *rates)}
 
 
 def _log_interval(groups_ms: Sequence[Sequence[float]], device: str) -> tuple[float, float, float]:

@@ -13,25 +13,22 @@ from vigbench.measure.memory import MIB, Memory
 from vigbench.measure.path import ExecutedPath
 from vigbench.measure.sampling import robust_interval
 from vigbench.records.kernel_time import KernelTimeSource
+from vigbench.records.metrics import with_interval
 from vigbench.stats.order import MedianInterval, count_outliers, percentile
 from vigbench.stats.series import effective_size
 from vigbench.worker.observe import CallTiming
 
 
 def interval_columns(name: str, interval: MedianInterval) -> dict[str, float]:
-    """Seconds as `<name>_ms`, and the ends of their 95% interval."""
-    return {
-        f"{name}_ms": 1e3 * interval.median,
-        f"{name}_low_ms": 1e3 * interval.low,
-        f"{name}_high_ms": 1e3 * interval.high,
-    }
+    """Seconds as a metric in milliseconds, and the ends of their 95% interval."""
+    return with_interval(name, 1e3 * interval.median, 1e3 * interval.low, 1e3 * interval.high)
 
 
 def latency_columns(timing: Timing) -> dict[str, float | int | None]:
     """Median, interval and what else the samples can bear."""
     samples_ms = [1e3 * one for one in timing.latency.durations_s]
     return {
-        **interval_columns("latency", timing.latency.interval()),
+        **interval_columns("latency_ms", timing.latency.interval()),
         "latency_p90_ms": percentile(samples_ms, 90),
         "latency_p95_ms": percentile(samples_ms, 95),
         "latency_p99_ms": percentile(samples_ms, 99),
@@ -50,13 +47,10 @@ def calibrated_latency(timing: Timing) -> float | None:
 
 
 def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
-    """Images per second, from the calls of one block each."""
+    """Items per second, from the calls of one block each."""
     interval = timing.throughput.interval()
-    return {
-        "throughput_img_per_s": batch_size / interval.median,
-        "throughput_low_img_per_s": batch_size / interval.high,
-        "throughput_high_img_per_s": batch_size / interval.low,
-    }
+    rates = (batch_size / duration_s for duration_s in (interval.median, interval.high, interval.low))
+    return with_interval("throughput_per_s", *rates)
 
 
 def memory_columns(
@@ -85,7 +79,7 @@ def memory_columns(
 
 
 def cost_columns(cost: Cost, operator: str | None, closed_form_macs: int | None) -> dict[str, float | int | str | None]:
-    """Multiply-adds of one image in units of 10^9, by both counters, and what they cover."""
+    """Multiply-adds of one item in units of 10^9, by both counters, and what they cover."""
     return {
         "params": cost.params,
         "gmacs": cost.macs / 1e9,
@@ -112,7 +106,7 @@ def kernel_columns(kernel: KernelTime | None, work: DeviceWork | None) -> dict[s
     source, durations_s = device_time(kernel, work)
     if source is None:
         return {**share}
-    return {**share, **interval_columns("kernel", robust_interval(durations_s)), "kernel_time_source": source}
+    return {**share, **interval_columns("kernel_ms", robust_interval(durations_s)), "kernel_time_source": source}
 
 
 def device_time(

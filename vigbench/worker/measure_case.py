@@ -12,7 +12,8 @@ from vigbench.measure.latency import measure_parts
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
 from vigbench.measure.sampling import robust_interval
 from vigbench.records.kernel_time import KernelTimeSource
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 from vigbench.worker.check_call import finite_loss
 from vigbench.worker.columns import (
@@ -142,7 +143,7 @@ def _step_parts(prepared: Prepared, budget_s: float) -> _StepParts:
     taken = measure_parts(parts, prepared.synchronize, prepared.criterion, budget_s)
     columns: dict[str, float | str] = {}
     for name, series in taken.by_name.items():
-        columns |= interval_columns(name, robust_interval(series))
+        columns |= interval_columns(f"{name}_ms", robust_interval(series))
     return _StepParts(
         columns=columns,
         samples={f"{name}_ms": tuple(1e3 * one for one in series) for name, series in taken.by_name.items()},

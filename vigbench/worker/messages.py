@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from vigbench.records.schema import Metrics, Status
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Status
 from vigbench.suites.case import Case
 
 

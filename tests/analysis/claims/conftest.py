@@ -10,7 +10,8 @@ import pandas as pd
 from vigbench.analysis.claims.schema import Claim
 from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
-from vigbench.records.schema import Metrics, Record, Status, columns
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record, Status, columns
 from vigbench.suites.case import Case
 
 PAPER = {"name": "P", "title": "A paper", "url": "https://example.org"}

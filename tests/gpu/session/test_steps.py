@@ -17,7 +17,8 @@ from tests.gpu.session.__main__ import run
 from tests.gpu.session.page import Status
 from tests.gpu.session.steps import Step, limit_s, run_steps
 from tests.gpu.session.summary import Summary, failure_line, faults_of_check
-from vigbench.records.schema import Metrics, Record
+from vigbench.records.metrics import Metrics
+from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
 
