@@ -13,6 +13,7 @@ import typer
 
 from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.evaluation.folder import EvaluationFolder
@@ -162,14 +163,20 @@ def _again(folder: Path) -> str:
 
 def table(rows: Sequence[AccuracyRow]) -> str:
     """The result for people."""
-    lines = [f"{'resolution':>10}  {'top-1 (95% interval)':>27}  {'top-5':>8}  {'images':>9}"]
-    for row in rows:
-        top1 = f"{row.top1_percent:.2f}% ({row.top1_low_percent:.2f} to {row.top1_high_percent:.2f})"
-        top5 = "" if row.top5_percent is None else f"{row.top5_percent:.2f}%"
-        lines.append(f"{f'{row.resolution} px':>10}  {top1:>27}  {top5:>8}  {row.images:>9}")
-        if row.not_finite_images:
-            lines.append(
-                f"{'':>10}  {row.not_finite_images} of them have logits that are not finite and count as wrong; try "
-                "--precision float32."
-            )
-    return "\n".join(lines)
+    heads = ("resolution", "top-1 (95% interval)", "top-5", "images")
+    cells = [
+        (
+            f"{row.resolution} px",
+            f"{row.top1_percent:.2f}% ({row.top1_low_percent:.2f} to {row.top1_high_percent:.2f})",
+            "" if row.top5_percent is None else f"{row.top5_percent:.2f}%",
+            str(row.images),
+        )
+        for row in rows
+    ]
+    notes = [
+        f"{row.not_finite_images} of the images of {row.resolution} px have logits that are not finite and count as "
+        "wrong; try --precision float32."
+        for row in rows
+        if row.not_finite_images
+    ]
+    return "\n".join([aligned([heads, *cells], right=range(4)), *notes])

@@ -54,7 +54,7 @@ def gate(
     3 a timing is inconclusive (with --fail-on-inconclusive); 130 interrupted.
     """
     share = options.share("--margin", margin)
-    fields = [name.strip() for name in across.split(",") if name.strip()]
+    fields = options.listed("--across", across) if across else []
     from vigbench.analysis.growth import as_markdown as growth_markdown
     from vigbench.analysis.growth import as_text as growth_text
     from vigbench.analysis.growth import find_growth

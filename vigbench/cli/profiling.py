@@ -11,6 +11,7 @@ import typer
 
 from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.profile import ProfileRecord
@@ -21,6 +22,7 @@ OnePhase = Annotated[str, typer.Option(help="inference or training (forward and 
 Iterations = Annotated[int, typer.Option(help="Profiled iterations.", min=1, max=100)]
 Out = Annotated[Path, typer.Option(help="Folder in which the profile's folder is made.")]
 ROWS = 10
+HEADS = ("module", "share", "ms", "with inner ms", "peak MiB")
 
 
 def profile(
@@ -73,16 +75,17 @@ def summary(record: ProfileRecord, folder: Path) -> list[str]:
     from vigbench.report.profile.text import disturbance, module_name, uncounted
 
     groups = largest_groups(record.modules)[:ROWS]
-    width = max(len(module_name(one.group)) for one in groups)
-    lines = [
-        f"{record.info['label']} on {record.info['device_name']}",
-        f"{'module':{width}}  share      ms  with inner ms  peak MiB",
-    ]
-    lines += [
-        f"{module_name(one.group):{width}}  {one.share:5.1%}  {one.self_ms:6.2f}  {one.total_ms:13.2f}  "
-        f"{one.peak_growth_mib:8.2f}"
+    rows = [
+        (
+            module_name(one.group),
+            f"{one.share:.1%}",
+            f"{one.self_ms:.2f}",
+            f"{one.total_ms:.2f}",
+            f"{one.peak_growth_mib:.2f}",
+        )
         for one in groups
     ]
+    lines = [f"{record.info['label']} on {record.info['device_name']}", aligned([HEADS, *rows], right=range(1, 5))]
     words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]
     return [*lines, "", *disturbance(record.info), *uncounted(record.info), "", *words, "", f"Profile: {folder}"]
 

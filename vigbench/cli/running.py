@@ -12,6 +12,7 @@ import typer
 from vigbench.cli import options
 from vigbench.cli.measuring import command_line, measure
 from vigbench.cli.stage_times import time_spent
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
@@ -139,8 +140,8 @@ def print_largest_batches(records: Sequence[Record]) -> None:
     }
     sides = sorted({side for _, side in found})
     unit = "tokens" if any(record.case.is_operator for record in records) else "px"
-    width = max((len(label) for label, _ in found), default=0)
+    heads = ("", *(f"{side} {unit}" for side in sides))
+    labels = dict.fromkeys(label for label, _ in found)
+    rows = [(label, *(str(found.get((label, side), "")) for side in sides)) for label in labels]
     print("Largest batch that fits")
-    print(" " * width + "".join(f"{f'{side} {unit}':>14}" for side in sides))
-    for label in dict.fromkeys(label for label, _ in found):
-        print(f"{label:{width}}" + "".join(f"{found.get((label, side), ''):>14}" for side in sides))
+    print(aligned([heads, *rows], right=range(1, len(heads))))
