@@ -13,7 +13,7 @@ from typing import Any, get_args
 import vigbench
 from vigbench.records.schema import Metrics, Record
 from vigbench.records.store import RunStore
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job
 

@@ -7,8 +7,9 @@ import pytest
 
 from vigbench.records.schema import Metrics, Status
 from vigbench.records.stages import seconds_of
-from vigbench.runner import repeat
-from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.runner import coordinator
+from vigbench.runner.coordinator import measure_in_processes
+from vigbench.runner.repeat import Measured
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
 from vigbench.worker.messages import Outcome
@@ -28,7 +29,7 @@ def together(monkeypatch: pytest.MonkeyPatch, medians_ms: Sequence[float], **mor
         )
         for at, middle in enumerate(medians_ms)
     )
-    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    monkeypatch.setattr(coordinator, "run_in_worker", lambda *_, **__: next(outcomes))
     planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=len(medians_ms))
     return measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
 
@@ -72,7 +73,7 @@ def test_a_failure_keeps_the_seconds_of_the_processes_before_it(monkeypatch: pyt
     )
     failed = Outcome(status=Status.crashed, reason="gone", metrics=Metrics(start_s=0.25, check_s=3.0, end_s=0.5))
     outcomes = iter([fine, failed])
-    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    monkeypatch.setattr(coordinator, "run_in_worker", lambda *_, **__: next(outcomes))
     planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=2)
     measured = measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
     assert measured.status is Status.crashed

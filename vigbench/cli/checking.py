@@ -46,8 +46,9 @@ def check(
     from vigbench.records.schema import Status
     from vigbench.runner.check import carrier, units
     from vigbench.runner.check import check as run_checks
-    from vigbench.runner.machine import choose_device, describe_machine
+    from vigbench.runner.machine import describe_machine
     from vigbench.suites.schema import PRECISION_ALIASES
+    from vigbench.worker.describe import choose_device
 
     one_of_names("--format", format_, ("table", "json"))
     where = choose_device(device)

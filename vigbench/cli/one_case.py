@@ -35,20 +35,10 @@ def make_case(subject: str, implementation: str, device: str, settings: dict[str
     Raises:
         ValueError: for a subject, implementation, device or setting that is none, with advice.
     """
-    from vigbench.runner.machine import choose_device
-    from vigbench.subjects.catalog import require_its_kind, resolve_implementations
-    from vigbench.subjects.own import require_buildable
-    from vigbench.suites.case import Case
+    from vigbench.runner.case import create_case
 
-    chosen = choose_device(device)
-    require_its_kind(subject, as_operator="length" in settings)
-    if isinstance(resolution := settings.get("resolution"), int):
-        require_buildable(subject, [resolution])
-    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     checked = {
         "precision": options.precision_name("--precision", str(settings["precision"])),
         "phase": options.phase_name("--phase", str(settings["phase"])),
     }
-    return Case.model_validate(
-        {**settings, **checked, "subject": subject, "implementation": resolved, "device": chosen}
-    )
+    return create_case(subject, implementation=implementation, device=device, **{**settings, **checked})

@@ -55,18 +55,18 @@ def profile(
         "threads": threads,
     }
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
-    from vigbench.worker.profile_case import profile_case
+    from vigbench.worker.profile_case import profile_subject
 
     case = one_case.make_case(subject, implementation or "", device, settings)
-    folder, record = profile_case(
+    found = profile_subject(
         case, iterations=iterations, out=out, command_line=command_line(), on_stage=_say_on_terminal
     )
     _say_on_terminal("pictures")
-    from vigbench.report.profile import write_figures
+    from vigbench.report.profile import plot_profile
 
-    write_figures(record, folder)
+    plot_profile(found.folder)
     _clear_line()
-    print("\n".join(summary(record, folder)))
+    print("\n".join(summary(found.record, found.folder)))
 
 
 def summary(record: ProfileRecord, folder: Path) -> list[str]:

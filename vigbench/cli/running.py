@@ -121,9 +121,9 @@ def run(
         print(spent)
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:
-        from vigbench.cli.reporting import report_on
+        from vigbench.report.of_runs import write_report
 
-        print(f"Report:  {report_on(store.folder)}")
+        print(f"Report:  {write_report(store.folder)}")
     return 1 if any(record.status in FAULTS for record in store.records()) else 0
 
 

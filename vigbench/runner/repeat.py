@@ -1,22 +1,19 @@
-"""One case in one or several fresh processes, and the one result that they make together."""
+"""The one result that the processes of a case make together."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.records.kernel_time import KERNEL_TIME
 from vigbench.records.schema import Metrics, Status
-from vigbench.records.stages import STAGES, seconds_of, stage_columns
-from vigbench.runner.executor import run_in_worker
+from vigbench.records.stages import STAGES
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
-from vigbench.suites.case import Case
-from vigbench.suites.planner import Plan
-from vigbench.worker.messages import Job, Outcome
+from vigbench.worker.messages import Outcome
 
 LARGEST_OF_ALL = (
     "peak_memory_mib", "activation_memory_mib", "gradients_at_peak_mib", "loss_drift", "reserved_memory_mib",
@@ -73,37 +70,14 @@ class Measured:
         return float(failed), float(contended), float(metrics.gpu_others or 0), max(load, drop)
 
 
-def measure_in_processes(
-    case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None], references: str | None = None
-) -> Measured:
-    """Measure a case as often as the plan says, each time in a fresh process; the first failure is the result.
+def combined(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
+    """What the processes of a case make together.
 
     Args:
-        case: what to measure.
-        planned: processes, calibration and timeout.
-        sampling_s: seconds of warm-up and sampling in each process.
-        on_stage: told what happens now.
-        references: folder in which the run keeps what references computed; None: nowhere.
+        outcomes: at least one; several are all ok.
+        device: cpu or cuda.
+        reason: instead of the first outcome's own.
     """
-    job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate, references=references)
-    outcomes: list[Outcome] = []
-    for number in range(1, planned.processes + 1):
-        where = f" ({number}/{planned.processes})" if planned.processes > 1 else ""
-
-        def tell(stage: str, where: str = where) -> None:
-            on_stage(stage + where)
-
-        outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
-        if outcome.status is not Status.ok:
-            reason = f"{outcome.reason} (process {number} of {planned.processes})" if where else ""
-            spent = stage_columns(seconds_of(one.metrics for one in (*outcomes, outcome)))
-            failed = _of([outcome], case.device, reason)
-            return replace(failed, metrics=failed.metrics.model_copy(update=spent))
-        outcomes.append(outcome)
-    return _of(outcomes, case.device)
-
-
-def _of(outcomes: Sequence[Outcome], device: str, reason: str = "") -> Measured:
     outcomes = _with_one_kernel_time(outcomes)
     first = outcomes[0]
     samples = tuple(outcome.samples for outcome in outcomes)

@@ -2,6 +2,6 @@
 
 from vigbench.analysis.claims.judged import Judged, Verdict
 from vigbench.analysis.claims.judging import judge_claims
-from vigbench.analysis.claims.schema import Claim, load_claims
+from vigbench.analysis.claims.schema import Claim, choose_claims, load_claims
 
-__all__ = ["Claim", "Judged", "Verdict", "judge_claims", "load_claims"]
+__all__ = ["Claim", "Judged", "Verdict", "choose_claims", "judge_claims", "load_claims"]
