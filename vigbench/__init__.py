@@ -15,53 +15,86 @@ if TYPE_CHECKING:
     from vigbench.analysis.compare import compare
     from vigbench.analysis.crossovers import crossovers
     from vigbench.analysis.scaling import fit_scaling
+    from vigbench.evaluation.run import evaluate
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.records.load import load_results
+    from vigbench.report.of_runs import write_report
     from vigbench.report.plotting import plot_curves, plot_scatter, published_values
+    from vigbench.report.profile import plot_profile
+    from vigbench.runner.case import create_case
+    from vigbench.runner.claims import count_claimed_models, measure_claims
+    from vigbench.runner.duel import Effort
+    from vigbench.runner.duel_result import DuelResult, duel
+    from vigbench.runner.gate import GateResult, gate
     from vigbench.runner.run import Run, run
     from vigbench.subjects.catalog import create_model, list_subjects
     from vigbench.suites.loader import list_suites, load_suite
+    from vigbench.worker.profile_case import profile_subject
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Cost": "vigbench.measure.cost",
+    "DuelResult": "vigbench.runner.duel_result",
+    "Effort": "vigbench.runner.duel",
+    "GateResult": "vigbench.runner.gate",
     "Run": "vigbench.runner.run",
     "check_claims": "vigbench.analysis.claims",
     "compare": "vigbench.analysis.compare",
+    "count_claimed_models": "vigbench.runner.claims",
     "count_cost": "vigbench.measure.cost",
+    "create_case": "vigbench.runner.case",
     "create_model": "vigbench.subjects.catalog",
     "crossovers": "vigbench.analysis.crossovers",
+    "duel": "vigbench.runner.duel_result",
+    "evaluate": "vigbench.evaluation.run",
     "fit_scaling": "vigbench.analysis.scaling",
+    "gate": "vigbench.runner.gate",
     "largest_resolution": "vigbench.analysis.capacity",
     "list_subjects": "vigbench.subjects.catalog",
     "list_suites": "vigbench.suites.loader",
     "load_results": "vigbench.records.load",
     "load_suite": "vigbench.suites.loader",
+    "measure_claims": "vigbench.runner.claims",
     "plot_curves": "vigbench.report.plotting",
+    "plot_profile": "vigbench.report.profile",
     "plot_scatter": "vigbench.report.plotting",
+    "profile_subject": "vigbench.worker.profile_case",
     "published_values": "vigbench.report.plotting",
     "run": "vigbench.runner.run",
+    "write_report": "vigbench.report.of_runs",
 }
 
 __all__ = [
     "Cost",
+    "DuelResult",
+    "Effort",
+    "GateResult",
     "Run",
     "check_claims",
     "compare",
+    "count_claimed_models",
     "count_cost",
+    "create_case",
     "create_model",
     "crossovers",
+    "duel",
+    "evaluate",
     "fit_scaling",
+    "gate",
     "largest_resolution",
     "list_subjects",
     "list_suites",
     "load_results",
     "load_suite",
+    "measure_claims",
     "plot_curves",
+    "plot_profile",
     "plot_scatter",
+    "profile_subject",
     "published_values",
     "run",
+    "write_report",
 ]
 
 register_with_timm()

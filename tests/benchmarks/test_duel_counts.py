@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vigbench.runner.duel import Contestant, Effort, run_duel
-from vigbench.runner.duel_result import Result
+from vigbench.runner.duel_result import DuelResult
 from vigbench.stats.verdict import DEFAULT_MARGIN
 from vigbench.suites.case import Case
 
@@ -51,7 +51,7 @@ def test_verdicts(head: str, right: set[str], least: float, tmp_path: Path, monk
     )
     found: Counter[str] = Counter()
     for seed in range(COUNTS[head]):
-        result = Result.of(list(run_duel(base, other, Effort(seed=seed))), "cpu", DEFAULT_MARGIN)
+        result = DuelResult.of(list(run_duel(base, other, Effort(seed=seed))), "cpu", DEFAULT_MARGIN)
         found[result.verdict] += 1
         print(f"{head} {seed}: {result.ratio:.3f} ({result.low:.3f} to {result.high:.3f}) {result.verdict}", flush=True)
     print(f"{head}: {dict(found)}", flush=True)

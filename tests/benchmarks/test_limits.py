@@ -14,7 +14,7 @@ import vigbench
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from vigbench.report import write_report
+from vigbench.report import write_page
 
 WRITE_S = 10.0
 
@@ -29,7 +29,7 @@ def test_ten_thousand_records_are_written_in_ten_seconds(tmp_path: Path) -> None
     durations = []
     for _ in range(3):
         begin = time.perf_counter()
-        path = write_report(frame, {"run": "many", "device_name": "Demo CPU"}, tmp_path)
+        path = write_page(frame, {"run": "many", "device_name": "Demo CPU"}, tmp_path)
         durations.append(time.perf_counter() - begin)
     print(f"fastest of {len(durations)}: {min(durations):.1f} s, {path.stat().st_size / 1e6:.1f} MB")
     assert min(durations) <= WRITE_S

@@ -11,7 +11,7 @@ import pytest
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status, columns
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.suites.case import Case
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -74,7 +74,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     info = {"run": HOSTILE[0], "suite": HOSTILE[1], "question": HOSTILE[1], "planned_cases": 40, "device_name": "CPU"}
     info |= {"command_line": ["vigbench", "run", "x" * 300], "environment": {"long": "y" * 300, HOSTILE[0]: HOSTILE[1]}}
-    return write_report(table(records), info, tmp_path_factory.mktemp("report"))
+    return write_page(table(records), info, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture

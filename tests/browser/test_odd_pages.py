@@ -13,7 +13,7 @@ import pytest
 from vigbench.analysis.compare import compare
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
-from vigbench.report import Versus, write_report
+from vigbench.report import Versus, write_page
 from vigbench.suites.case import Case
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -58,14 +58,14 @@ def every_choice(driver: Any) -> list[Any]:
 
 def test_nothing_ended_well(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
     records = [made.record("resnet50", "cnn", px, status=Status.error, reason="no", gmacs=None) for px in (224, 384)]
-    driver = open_page(write_report(made.frame(records), {"run": "r"}, tmp_path))
+    driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
     assert driver.get_log("browser") == []
     assert driver.find_elements("id", "explorer") == []
     assert driver.find_element("id", "count").text == "2 cases."
 
 
 def test_a_run_without_a_case(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
-    driver = open_page(write_report(made.frame([]), {"run": "r"}, tmp_path))
+    driver = open_page(write_page(made.frame([]), {"run": "r"}, tmp_path))
     assert driver.get_log("browser") == []
     assert driver.find_elements("tag name", "script") == []
     assert "No case of this run has ended yet" in driver.find_element("tag name", "h1").text
@@ -79,7 +79,7 @@ def test_every_choice_works(kind: str, open_page: Open, made: ModuleType, tmp_pa
         "both kinds": lambda: [*operators(), *made.sweep((224, 512))],
         "many settings": lambda: [one for batch in range(1, 8) for one in made.sweep((224, 384), batch_size=batch)],
     }[kind]()
-    driver = open_page(write_report(made.frame(records), {"run": "r"}, tmp_path))
+    driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
     assert every_choice(driver) == []
     assert driver.find_element("id", "beside-label").is_displayed() is (kind == "many settings")
     assert driver.find_elements("css selector", "#plot .panel")
@@ -92,7 +92,7 @@ def test_base_stands_behind_head_until_it_is_switched_off(open_page: Open, made:
     versus = Versus("base", "head", compare(base, head), 0.03)
     infos = [{"run": "base"}, {"run": "head"}]
     frame = pd.concat([base, head], ignore_index=True)
-    driver = open_page(write_report(frame, infos, tmp_path, versus=versus))
+    driver = open_page(write_page(frame, infos, tmp_path, versus=versus))
     thin = "#plot [aria-label='line'][stroke='var(--muted)']"
     assert len(driver.find_elements("css selector", thin)) == 7
     driver.find_element("id", "behind").click()

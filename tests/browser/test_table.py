@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vigbench.report import write_report
+from vigbench.report import write_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Any]
@@ -126,7 +126,7 @@ def long_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec.loader
     records = module_from_spec(spec)
     spec.loader.exec_module(records)
-    return write_report(records.frame(records.many(450)), {"run": "long"}, tmp_path_factory.mktemp("long"))
+    return write_page(records.frame(records.many(450)), {"run": "long"}, tmp_path_factory.mktemp("long"))
 
 
 def test_a_long_table_has_pages(open_page: Open, long_page: Path) -> None:

@@ -11,6 +11,7 @@ import vigbench
 from vigbench.cli import main
 from vigbench.records.fingerprint import code_hash
 from vigbench.runner.duel import Contestant, ContestantFailedError
+from vigbench.suites.case import Case
 
 WriteRun = Callable[..., Path]
 BOTH = {"resnet18": 10.0, "resnet50": 30.0}
@@ -90,14 +91,15 @@ def test_another_build_than_the_baseline_s_is_refused_before_anything_is_measure
 def test_a_build_that_cannot_take_part_does_not_pass(
     write_run: WriteRun, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vigbench.cli.gating._require_baseline", lambda *_: None)
+    monkeypatch.setattr("vigbench.runner.gate.require_baseline", lambda *_: None)
     base, head = write_run("base", BOTH, **DONE), write_run("head", BOTH, **DONE)
     for side, expected in (("base", 2), ("head", 1)):
 
-        def fail(base: Contestant, head: Contestant, *_: object, side: str = side) -> None:
-            raise ContestantFailedError({"base": base, "head": head}[side], "crashed: SIGSEGV")
+        def fail(base: Case, head: Case, *, base_python: Path, side: str = side, **_: object) -> None:
+            sides = {"base": Contestant(base, str(base_python)), "head": Contestant(head)}
+            raise ContestantFailedError(sides[side], "crashed: SIGSEGV")
 
-        monkeypatch.setattr("vigbench.cli.dueling.run_and_keep", fail)
+        monkeypatch.setattr("vigbench.runner.gate.duel", fail)
         code, said = gate("--baseline", base, "--head", head, "--baseline-python", sys.executable)
         assert code == expected, said
         assert "crashed: SIGSEGV" in said

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 from vigbench.evaluation.folder import EvaluationFolder
-from vigbench.evaluation.run import Evaluation, EvaluationSettings, evaluate
+from vigbench.evaluation.prepare import Evaluation, EvaluationSettings
+from vigbench.evaluation.run import EvaluationProgress, compute_missing
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import AccuracyRow
 
@@ -33,22 +34,9 @@ def make_half():  # logits of 1e6 are infinite in half precision
 """
 
 
-class Silent:
-    """No progress."""
-
-    def resolution_started(self, resolution: int, done: int, images: int) -> None:
-        pass
-
-    def images_done(self, done: int) -> None:
-        pass
-
-    def resolution_ended(self, row: AccuracyRow) -> None:
-        pass
-
-
 def compute(evaluation: Evaluation, folder: EvaluationFolder, batch_size: int = 4) -> Sequence[AccuracyRow] | None:
-    return evaluate(
-        evaluation, folder, Silent(), StopRequest(), batch_size=batch_size, workers=0, command_line=["test"]
+    return compute_missing(
+        evaluation, folder, EvaluationProgress(), StopRequest(), batch_size=batch_size, workers=0, command_line=["test"]
     )
 
 

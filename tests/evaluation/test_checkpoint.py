@@ -17,7 +17,7 @@ from tests.evaluation.pictures import (
 )
 from vigbench.evaluation.checkpoint import load_checkpoint, read_checkpoint
 from vigbench.evaluation.model import build_for_evaluation
-from vigbench.evaluation.run import prepare_evaluation
+from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.subjects.catalog import create_model
 from vigbench.suites.case import Case
 

@@ -13,7 +13,7 @@ from tests.evaluation.pictures import (
     write_image,
 )
 from vigbench.evaluation.data import read_image_folder
-from vigbench.evaluation.run import prepare_evaluation
+from vigbench.evaluation.prepare import prepare_evaluation
 
 
 def test_a_class_map_gives_the_labels_of_a_folder_that_lacks_classes(tmp_path: Path, data: Path) -> None:

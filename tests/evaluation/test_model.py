@@ -17,7 +17,7 @@ from tests.evaluation.pictures import CLASSES, MODEL, compute, from_timm, save_m
 from vigbench.evaluation.checkpoint import read_checkpoint
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.model import build_for_evaluation, logits_of
-from vigbench.evaluation.run import prepare_evaluation
+from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.subjects.catalog import create_model
 from vigbench.suites.case import Case, Precision

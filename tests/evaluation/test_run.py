@@ -10,10 +10,11 @@ from torch import Tensor, nn
 import vigbench.evaluation.folder as folder_module
 import vigbench.evaluation.loading as loading_module
 import vigbench.evaluation.run as run_module
-from tests.evaluation.pictures import Silent, compute, settings
+from tests.evaluation.pictures import compute, settings
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.model import logits_of
-from vigbench.evaluation.run import evaluate, prepare_evaluation
+from vigbench.evaluation.prepare import prepare_evaluation
+from vigbench.evaluation.run import EvaluationProgress, compute_missing
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.records.lock import lock
@@ -32,7 +33,9 @@ def test_an_unreadable_image_is_named_and_a_good_copy_completes_the_same_files(
     spoilt.write_bytes(good[: len(good) // 2])
     folder = EvaluationFolder.create(tmp_path / "results", evaluation.info)
     with pytest.raises(ValueError, match=r"cat/1.png cannot be read: OSError.*continue with --resume") as refused:
-        evaluate(evaluation, folder, Silent(), StopRequest(), batch_size=4, workers=workers, command_line=[])
+        compute_missing(
+            evaluation, folder, EvaluationProgress(), StopRequest(), batch_size=4, workers=workers, command_line=[]
+        )
     assert "\n" not in str(refused.value)
     assert len(read_predictions(folder.folder, 160)) == 4
     spoilt.write_bytes(good)
@@ -49,7 +52,9 @@ def test_a_reading_process_that_ends_is_one_line(
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
     monkeypatch.setattr(loading_module, "_leave_interrupts", lambda worker: os._exit(7))
     with pytest.raises(ValueError, match=r"One of 1 processes that read images ended.*use --workers 0\. What was"):
-        evaluate(evaluation, folder, Silent(), StopRequest(), batch_size=4, workers=1, command_line=[])
+        compute_missing(
+            evaluation, folder, EvaluationProgress(), StopRequest(), batch_size=4, workers=1, command_line=[]
+        )
 
 
 def test_what_does_not_fit_into_memory_can_be_continued_with_smaller_batches(

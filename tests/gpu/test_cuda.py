@@ -10,7 +10,7 @@ import vigbench
 from vigbench.measure.memory import MIB, measure_memory
 from vigbench.ops.gla import bidirectional_gla
 from vigbench.records.stages import seconds_of
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.worker.messages import Job

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vigbench
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.worker.messages import Job

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vigbench.measure.contention import CONTENDED_LOAD, load_of_others, workload_rate
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job
 

@@ -9,7 +9,7 @@ import pytest
 
 from vigbench.records.duel import read_duel
 from vigbench.runner.duel import Contestant, Effort, Pair
-from vigbench.runner.duel_result import DuelFolder, Result
+from vigbench.runner.duel_result import DuelFolder, DuelResult
 from vigbench.suites.case import Case
 
 BASE, HEAD = (Case(subject="deit_tiny_patch16_224", implementation=one, resolution=32) for one in ("eager", "sdpa"))
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> DuelFolder:
 
 
 def test_what_was_written_is_read(folder: DuelFolder) -> None:
-    result = Result.of([PAIR], "cpu", 0.03)
+    result = DuelResult.of([PAIR], "cpu", 0.03)
     folder.finish(result)
     found = read_duel(folder.folder)
     assert found is not None

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -112,11 +114,23 @@ def test_an_error_inside_lets_go_and_leaves_no_file_open(store: RunStore) -> Non
     assert open_files() == before
 
 
-def test_a_system_without_file_locks_says_so_and_goes_on(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    with store.lock() as problem:
-        assert "no fcntl file locks" in problem
-        assert "start only one" in problem
+def test_a_file_system_without_locks_says_so_and_goes_on(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for _ in range(2):
+        with store.lock() as problem:
+            assert "no file locks (No locks available)" in problem
+            assert "start only one" in problem
+    assert not (store.folder / "run.lock").exists()
+
+
+def test_who_is_refused_leaves_the_holder_s_number(store: RunStore) -> None:
+    with store.lock():
+        for _ in range(2):
+            with pytest.raises(ValueError, match=rf"process {os.getpid()}\)"), store.lock():
+                pass
 
 
 def test_a_lock_file_that_cannot_be_made_is_explained(store: RunStore) -> None:

@@ -67,7 +67,7 @@ def record(
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The frame that `write_report` takes."""
+    """The frame that `write_page` takes."""
     rows = [{**FRONT, "torch_version": "2.9.0", **one.row()} for one in records]
     return pd.DataFrame(rows, columns=[*FRONT, "torch_version", *columns()])
 

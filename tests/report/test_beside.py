@@ -10,7 +10,7 @@ import pytest
 from vigbench.measure.closed_form import closed_form_macs
 from vigbench.published import all_published, published
 from vigbench.records.schema import Record, Status
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.report.beside import BesideTable, beside_table, difference
 from vigbench.report.rows import to_rows
 from vigbench.suites.case import Case
@@ -132,7 +132,7 @@ def test_there_is_no_table_without_a_row(
     frame = make_frame([operator, make_record("package.module:factory", "other", 224), *make_sweep((384,))])
     assert beside_table(to_rows(frame)) is None
     assert beside_table([]) is None
-    page = write_report(frame, run_info, tmp_path).read_text(encoding="utf-8")
+    page = write_page(frame, run_info, tmp_path).read_text(encoding="utf-8")
     assert "Beside the published values" not in page
     assert "<dt>Published values</dt>" not in page
 
@@ -142,7 +142,7 @@ def test_the_page_has_the_table_its_notes_and_how_to_read_it(
 ) -> None:
     reason = '"><img src=x onerror=alert(1)>'
     failed = make_record("regnety_040", "cnn", 224, status=Status.error, reason=reason)
-    page = write_report(make_frame([*make_sweep(), failed]), run_info, tmp_path).read_text(encoding="utf-8")
+    page = write_page(make_frame([*make_sweep(), failed]), run_info, tmp_path).read_text(encoding="utf-8")
     start = page.index('<section aria-labelledby="published">')
     section = page[start : page.index("</section>", start)]
     assert start < page.index('<h2 id="cases"')

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vigbench.cli.reporting import report, report_on
+from vigbench import write_report
+from vigbench.cli.reporting import report
 from vigbench.records.store import RunStore
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ def make_run(make_sweep: Any, run_info: dict[str, Any], tmp_path: Path) -> MakeR
 
 def test_one_run_writes_into_its_own_folder(make_run: MakeRun) -> None:
     run = make_run("alone")
-    assert report_on(run) == run / "report.html"
+    assert write_report(run) == run / "report.html"
     assert (run / "figures" / "latency_ms.pdf").read_bytes().startswith(b"%PDF")
 
 

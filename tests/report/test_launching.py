@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vigbench.records.schema import Status
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.report.curves import Point, panels
 from vigbench.report.launching import launching_lines, share_of_launching
 from vigbench.report.metrics import LATENCY, PLOTTED
@@ -118,7 +118,7 @@ def test_curves_with_and_without_graphs_are_apart_on_the_page(
     drawn = panels(to_rows(frame), LATENCY)
     assert len({panel.title for panel in drawn}) == len({panel.brief for panel in drawn}) == 2
     assert sum("CUDA graph" in panel.title for panel in drawn) == 1
-    page = write_report(frame, {**run_info, "device": "cuda"}, tmp_path).read_text("utf-8")
+    page = write_page(frame, {**run_info, "device": "cuda"}, tmp_path).read_text("utf-8")
     assert "Bound by launching" in page
     assert "75% of its latency at 224 px is launching" in page
     assert "bfloat16, batch 1, inference, CUDA graph" in page

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.report.curves import Panel, panels
 from vigbench.report.finding import headline, metric_title
 from vigbench.report.metrics import BANDWIDTH, GMACS, KERNEL, LATENCY, METRICS, OPERATOR_METRICS, THROUGHPUT
@@ -160,7 +160,7 @@ def test_the_page_speaks_of_tokens_and_never_of_images(
     lengths: tuple[int, ...], make_frame: Any, info: dict[str, Any], tmp_path: Path
 ) -> None:
     records = [record for record in every() if record.case.length in lengths]
-    text = write_report(make_frame(records), info, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(records), info, tmp_path).read_text(encoding="utf-8")
     shown = re.sub(r"<style>.*?</style>|<script.*?</script>|<[^>]*>", " ", text, flags=re.DOTALL)
     spoken = shown + " ".join(re.findall(r'aria-label="([^"]*)"', text))
     assert not re.search(r"\b(px|images?|resolutions?|models?)\b", spoken, flags=re.IGNORECASE)

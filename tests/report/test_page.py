@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from vigbench.records.schema import Status
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.report.page import LIBRARIES, asset
 
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "$x^2$"]
@@ -48,7 +48,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_and_its_figures(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
-    path = write_report(make_frame(make_sweep()), run_info, tmp_path)
+    path = write_page(make_frame(make_sweep()), run_info, tmp_path)
     assert path == tmp_path / "report.html"
     names = ["activation_memory_mib", "gmacs", "latency_ms", "peak_memory_mib", "throughput_per_s"]
     endings = ("pdf", "png", "svg")
@@ -74,7 +74,7 @@ def test_the_page_and_its_figures(make_sweep: Any, make_frame: Any, run_info: di
 
 
 def test_the_page_loads_nothing(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
-    text = write_report(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8")
     page = Reader(text)
     links = [*page.all("src"), *page.all("href"), *page.all("xlink:href"), *page.all("srcset")]
     assert links
@@ -96,7 +96,7 @@ def test_the_page_loads_nothing(make_sweep: Any, make_frame: Any, run_info: dict
 def test_ids_are_unique_and_every_reference_leads_to_one(
     make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:
-    page = Reader(write_report(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8"))
+    page = Reader(write_page(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8"))
     ids = page.all("id")
     assert len(ids) == len(set(ids))
     references = {link[1:] for link in page.all("xlink:href")} | set(page.all("aria-labelledby"))
@@ -112,7 +112,7 @@ def test_every_failure_is_there_with_its_reason(
         make_record("resnet50", "cnn", 256 + 32 * i, status=status, reason=f"reason {i}: do this")
         for i, status in enumerate(failing)
     ]
-    text = Reader(write_report(make_frame(records), run_info, tmp_path).read_text(encoding="utf-8")).text
+    text = Reader(write_page(make_frame(records), run_info, tmp_path).read_text(encoding="utf-8")).text
     failures = text[text.index("Cases without a result") : text.index("How to read this")]
     for i, status in enumerate(failing):
         setting = f"{256 + 32 * i} px, float32, batch 1, inference"
@@ -122,18 +122,18 @@ def test_every_failure_is_there_with_its_reason(
 @pytest.mark.slow
 def test_an_incomplete_run_says_so(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
     running = {**run_info, "finished_at": None, "planned_cases": 40}
-    text = write_report(make_frame(make_sweep()), running, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(make_sweep()), running, tmp_path).read_text(encoding="utf-8")
     assert "This run is not finished: 35 of 40 planned cases are recorded so far." in text
     ended = {**run_info, "planned_cases": 40}
-    text = write_report(make_frame(make_sweep()), ended, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(make_sweep()), ended, tmp_path).read_text(encoding="utf-8")
     assert "This run ended early: 35 of 40 planned cases are recorded." in text
 
 
 def test_an_empty_run_removes_the_pictures_of_an_earlier_report(
     make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:
-    write_report(make_frame(make_sweep((224,))), run_info, tmp_path)
-    path = write_report(make_frame([]), {**run_info, "finished_at": None}, tmp_path)
+    write_page(make_frame(make_sweep((224,))), run_info, tmp_path)
+    path = write_page(make_frame([]), {**run_info, "finished_at": None}, tmp_path)
     text = Reader(path.read_text(encoding="utf-8")).text
     assert "No case of this run has ended yet" in text
     assert "0 of 35 planned cases" in text
@@ -146,14 +146,14 @@ def test_a_run_in_which_everything_failed(
     records = [
         make_record("resnet50", "cnn", px, status=Status.error, reason="no kernel", gmacs=None) for px in (224, 384)
     ]
-    page = Reader(write_report(make_frame(records), run_info, tmp_path).read_text(encoding="utf-8"))
+    page = Reader(write_page(make_frame(records), run_info, tmp_path).read_text(encoding="utf-8"))
     assert "None of 2 cases gave a number: 2 error" in page.text
     assert page.text.count("no kernel") == 2
     assert "svg" not in {tag for tag, _ in page.tags}
 
 
 def test_the_smallest_run_info_is_enough(make_sweep: Any, make_frame: Any, tmp_path: Path) -> None:
-    text = write_report(make_frame(make_sweep((224,))), {"run": "only-a-name"}, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(make_sweep((224,))), {"run": "only-a-name"}, tmp_path).read_text(encoding="utf-8")
     assert "run only-a-name" in text
 
 
@@ -163,7 +163,7 @@ def test_hostile_names_stay_text(make_record: Any, make_frame: Any, run_info: di
     bad = HOSTILE[1]
     info = {**run_info, "run": bad, "suite": bad, "question": bad, "note": bad, "device_name": bad, "started_at": bad}
     info |= {"command_line": ["vigbench", bad], "environment": {bad: {bad: bad}}, "protocol": bad}
-    page = Reader(write_report(make_frame(records), info, tmp_path).read_text(encoding="utf-8"))
+    page = Reader(write_page(make_frame(records), info, tmp_path).read_text(encoding="utf-8"))
     assert [tag for tag, _ in page.tags].count("script") == 1 + len(LIBRARIES) + 1
     assert "img" not in {tag for tag, _ in page.tags}
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
@@ -176,8 +176,8 @@ def test_the_same_input_gives_the_same_page(
     make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:
     frame = make_frame([*make_sweep(), *make_sweep((224, 384), precision="bfloat16")])
-    first = write_report(frame, run_info, tmp_path / "a").read_bytes()
-    assert write_report(frame, run_info, tmp_path / "b").read_bytes() == first
+    first = write_page(frame, run_info, tmp_path / "a").read_bytes()
+    assert write_page(frame, run_info, tmp_path / "b").read_bytes() == first
 
 
 @pytest.mark.slow
@@ -188,13 +188,13 @@ def test_a_frame_read_back_from_csv_gives_the_same_page(
 
     frame = make_frame(make_sweep((224, 1024)))
     frame.to_csv(tmp_path / "records.csv", index=False)
-    first = write_report(frame, run_info, tmp_path / "a").read_bytes()
-    assert write_report(pd.read_csv(tmp_path / "records.csv"), run_info, tmp_path / "b").read_bytes() == first
+    first = write_page(frame, run_info, tmp_path / "a").read_bytes()
+    assert write_page(pd.read_csv(tmp_path / "records.csv"), run_info, tmp_path / "b").read_bytes() == first
 
 
 @pytest.mark.slow
 def test_ten_thousand_rows(make_many: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
-    text = write_report(make_frame(make_many()), run_info, tmp_path).read_text(encoding="utf-8")
+    text = write_page(make_frame(make_many()), run_info, tmp_path).read_text(encoding="utf-8")
     assert text.count("<tr>") < 500, "the rest is data, from which the page makes what is looked at"
     (block,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
     assert len(json.loads(block)["cases"]) == 10_000

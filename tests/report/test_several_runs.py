@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from vigbench.analysis.compare import compare
-from vigbench.report import Versus, write_report
+from vigbench.report import Versus, write_page
 from vigbench.report.infos import source, states, when
 from vigbench.report.rows import brief_texts, setting_of, to_rows
 from vigbench.report.versus import changed_lines, versus_headline, versus_rows
@@ -37,7 +37,7 @@ def two(make_sweep: Any, make_frame: Any, device: str = "Big CPU") -> pd.DataFra
 def test_devices_stand_side_by_side_each_with_its_name_and_environment(
     make_sweep: Any, make_frame: Any, infos: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    path = write_report(two(make_sweep, make_frame), infos, tmp_path)
+    path = write_page(two(make_sweep, make_frame), infos, tmp_path)
     text = text_of(path)
     assert "Demo CPU (2 threads) · run one; Big CPU · run two" in text
     assert "Fastest Big CPU: DeiT-T (sdpa)" in text
@@ -110,7 +110,7 @@ def test_the_page_of_a_comparison_answers_for_head(
     head = make_frame([one for one in make_sweep((224, 512)) if one.case.subject != "resnet50"]).assign(run="head")
     frame = pd.concat([slow, head], ignore_index=True)
     pair = [{**infos[0], "run": "base"}, {**infos[0], "run": "head"}]
-    path = write_report(frame, pair, tmp_path, versus=versus)
+    path = write_page(frame, pair, tmp_path, versus=versus)
     text = text_of(path)
     assert versus_headline(versus) in text
     assert "cases ended well 12 of 12" in text

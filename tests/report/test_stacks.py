@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from vigbench.records.schema import Record, Status
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.report.bars import draw_stacks
 from vigbench.report.figures import NARROW, PAPER, WIDE
 from vigbench.report.rows import to_rows
@@ -120,14 +120,14 @@ def test_bars_are_as_long_as_their_values(steps: list[Record], make_frame: Any) 
 def test_the_page_has_both_pictures_and_says_how_to_read_them(
     steps: list[Record], make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
 ) -> None:
-    page = write_report(make_frame(steps), run_info, tmp_path).read_text(encoding="utf-8")
+    page = write_page(make_frame(steps), run_info, tmp_path).read_text(encoding="utf-8")
     assert "At 224 px (float32, batch 4, training step) the backward pass takes 58% to 65%" in page
     assert "<dt>Training step</dt>" in page
     for head in ("Forward", "Backward", "Optimiser", "Gradients", "Optimiser state"):
         assert f">{head} <small>" in page
     files = {file.name for file in (tmp_path / "figures").iterdir()}
     assert {"training_step_ms.png", "training_step_ms.svg", "training_step_mib.png", "training_step_mib.svg"} <= files
-    page = write_report(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8")
+    page = write_page(make_frame(make_sweep()), run_info, tmp_path).read_text(encoding="utf-8")
     assert "Training step" not in page
     assert not [file for file in (tmp_path / "figures").iterdir() if file.name.startswith("training_step")]
 
@@ -142,7 +142,7 @@ def test_one_page_holds_training_steps_and_operators(
     operator = one.model_copy(update={"case_id": case.case_id, "case": case, "metrics": metrics})
     frame = make_frame([*steps, operator])
     assert [len(panel.bars) for panel in stack_panels(to_rows(frame), STEP_TIME)] == [4, 4]
-    page = write_report(frame, run_info, tmp_path).read_text(encoding="utf-8")
+    page = write_page(frame, run_info, tmp_path).read_text(encoding="utf-8")
     for found in (
         "<dt>Training step</dt>",
         "<dt>Achieved bandwidth</dt>",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job, Outcome
 

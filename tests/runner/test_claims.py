@@ -8,7 +8,7 @@ from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.evidence import on_each_device
 from vigbench.measure.environment import device_name
 from vigbench.records.duel import Duel
-from vigbench.runner.claims import count_models, missing
+from vigbench.runner.claims import count_claimed_models, missing
 from vigbench.runner.run import plan_suite
 from vigbench.suites.case import Device
 
@@ -52,7 +52,7 @@ def test_a_comparison_of_memory_is_a_run_of_its_two_cases() -> None:
 
 @pytest.mark.parametrize("name", ["vig-t-flops-1024", "vig-s-parameters"])
 def test_models_are_counted_without_a_run(name: str) -> None:
-    counts = count_models([CLAIMS[name], SPEED])
+    counts = count_claimed_models([CLAIMS[name], SPEED])
     sides = {CLAIMS[name].ours.subject, CLAIMS[name].theirs.subject}  # type: ignore[union-attr]
     assert {subject for subject, _ in counts} == sides
     known = {

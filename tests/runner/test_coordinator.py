@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from vigbench.cli.progress import Bar
+from vigbench.cli.progress import RunBar
 from vigbench.records.files import StorageError
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Status
@@ -93,7 +93,7 @@ def test_workers_share_a_folder_for_references_that_is_gone_after_the_run(
         folders.append(job.references)
         return Outcome(status=Status.error, reason="no")
 
-    monkeypatch.setattr("vigbench.runner.repeat.run_in_worker", run)
+    monkeypatch.setattr("vigbench.runner.coordinator.run_in_worker", run)
     store, planned = start_run(suite, out=tmp_path, device="cpu")
     continue_run(store, planned)
     assert len(folders) == 3
@@ -218,7 +218,7 @@ def test_that_search_is_shown_on_a_terminal_too(suite: Path, tmp_path: Path, mon
     continue_run(store, planned)
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     with Progress(TextColumn("{task.description}"), TextColumn("{task.fields[left]}"), console=console) as bar:
-        assert continue_run(store, planned, Bar(bar), batch_limits=BatchLimits(None, 1200))
+        assert continue_run(store, planned, RunBar(bar), batch_limits=BatchLimits(None, 1200))
         assert "64px" in bar.tasks[0].description
         assert "batch 1?" in bar.tasks[0].description
 

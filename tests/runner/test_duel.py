@@ -12,7 +12,7 @@ import pytest
 import vigbench
 from vigbench.cli import main
 from vigbench.runner.duel import Contestant, ContestantFailedError, Effort, Pair, run_duel
-from vigbench.runner.duel_result import Result
+from vigbench.runner.duel_result import DuelResult
 from vigbench.runner.noise import noise_report, smallest_difference
 from vigbench.stats.hierarchical import Estimate
 from vigbench.suites.case import Case
@@ -29,12 +29,12 @@ def test_a_known_ratio_is_found(subjects: Path) -> None:
     # 0.1 s against 0.2 s of sleep: no load of the machine makes the one as long as the other
     pairs = list(run_duel(contestant("sleeps"), contestant("sleeps_longer"), QUICK))
     assert [len(pair.base) for pair in pairs] == [4, 4, 4]
-    result = Result.of(pairs, "cpu", 0.03)
+    result = DuelResult.of(pairs, "cpu", 0.03)
     assert result.ratio == pytest.approx(2.0, rel=0.25)
     assert result.low <= result.ratio <= result.high
     assert result.verdict == "SLOWER"
-    assert Result.of([Pair(pair.head, pair.base) for pair in pairs], "cpu", 0.03).verdict == "FASTER"
-    same = Result.of(list(run_duel(contestant("sleeps"), contestant("sleeps"), QUICK)), "cpu", 0.5)
+    assert DuelResult.of([Pair(pair.head, pair.base) for pair in pairs], "cpu", 0.03).verdict == "FASTER"
+    same = DuelResult.of(list(run_duel(contestant("sleeps"), contestant("sleeps"), QUICK)), "cpu", 0.5)
     assert same.verdict == "SAME"
 
 
@@ -100,7 +100,7 @@ def test_two_builds_duel_each_with_its_own_code(subjects: Path, other_build: Pat
     case = contestant("sleeps").case
     effort = replace(QUICK, processes=2)  # each imports torch anew, on both sides
     pairs = list(run_duel(Contestant(case), Contestant(case, str(other_build)), effort))
-    assert Result.of(pairs, "cpu", 0.03).ratio == pytest.approx(1.5, rel=0.2)
+    assert DuelResult.of(pairs, "cpu", 0.03).ratio == pytest.approx(1.5, rel=0.2)
     with pytest.raises(ValueError, match="Name the Python of an environment"):
         list(run_duel(Contestant(case), Contestant(case, "/no/such/python"), QUICK))
 

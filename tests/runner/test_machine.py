@@ -7,8 +7,8 @@ import pytest
 import vigbench
 from vigbench.measure.environment import device_name
 from vigbench.records.fingerprint import code_hash
-from vigbench.runner.executor import run_in_worker
 from vigbench.runner.machine import describe_machine
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case, Device
 from vigbench.worker.messages import Errand, Job
 

@@ -7,7 +7,7 @@ import pytest
 
 import vigbench
 from vigbench.records.fingerprint import fingerprint
-from vigbench.report import write_report
+from vigbench.report import write_page
 from vigbench.runner.run import plan_suite, resume_plan, start_run
 from vigbench.suites.planner import Overrides
 
@@ -73,7 +73,7 @@ def test_the_run_compares_with_itself_and_as_a_frame(run: vigbench.Run, frame: p
 
 @pytest.mark.slow
 def test_its_report_speaks_of_tokens(run: vigbench.Run, frame: pd.DataFrame, tmp_path: Path) -> None:
-    page = write_report(frame, run.store.info(), tmp_path).read_text(encoding="utf-8")
+    page = write_page(frame, run.store.info(), tmp_path).read_text(encoding="utf-8")
     assert "At 32 tokens" in page
     assert "A large copy reaches" in page
 

@@ -10,7 +10,7 @@ import torch
 import vigbench
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import Contestant, Effort, run_duel
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.runner.run import resume_plan
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides

@@ -9,8 +9,9 @@ from vigbench.records.column import Combine, QuantityKind
 from vigbench.records.metrics import COLUMNS, Metrics
 from vigbench.records.schema import Status
 from vigbench.records.stages import seconds_of
-from vigbench.runner import repeat
-from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.runner import coordinator, repeat
+from vigbench.runner.coordinator import measure_in_processes
+from vigbench.runner.repeat import Measured
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Plan
 from vigbench.worker.messages import Outcome
@@ -30,7 +31,7 @@ def together(monkeypatch: pytest.MonkeyPatch, medians_ms: Sequence[float], **mor
         )
         for at, middle in enumerate(medians_ms)
     )
-    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    monkeypatch.setattr(coordinator, "run_in_worker", lambda *_, **__: next(outcomes))
     planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=len(medians_ms))
     return measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
 
@@ -74,7 +75,7 @@ def test_a_failure_keeps_the_seconds_of_the_processes_before_it(monkeypatch: pyt
     )
     failed = Outcome(status=Status.crashed, reason="gone", metrics=Metrics(start_s=0.25, check_s=3.0, end_s=0.5))
     outcomes = iter([fine, failed])
-    monkeypatch.setattr(repeat, "run_in_worker", lambda *_, **__: next(outcomes))
+    monkeypatch.setattr(coordinator, "run_in_worker", lambda *_, **__: next(outcomes))
     planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=2)
     measured = measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
     assert measured.status is Status.crashed
@@ -139,7 +140,7 @@ def test_the_calls_on_the_disk_are_those_that_the_columns_count(monkeypatch: pyt
             kernels={"gemm": count},
         )
 
-    monkeypatch.setattr(repeat, "run_in_worker", run)
+    monkeypatch.setattr(coordinator, "run_in_worker", run)
     planned = Plan((CASE,), budget_s=1.0, case_timeout_s=1.0, processes=2)
     measured = measure_in_processes(CASE, planned, sampling_s=1.0, on_stage=lambda stage: None)
     assert (measured.operators, measured.kernels) == ({"aten::mm": 5}, {"gemm": 5})

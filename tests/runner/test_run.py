@@ -15,8 +15,9 @@ import pytest
 import vigbench
 from vigbench.records.schema import Status
 from vigbench.records.store import RunStore
-from vigbench.runner.repeat import Measured, measure_in_processes
-from vigbench.runner.run import choose_device, continue_run, resume_plan, start_run
+from vigbench.runner.coordinator import measure_in_processes
+from vigbench.runner.repeat import Measured
+from vigbench.runner.run import continue_run, resume_plan, start_run
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides, Plan
 
@@ -130,17 +131,6 @@ def test_a_plan_measures_nothing_and_touches_nothing(suite: Path, tmp_path: Path
     planned = plan_suite(suite, "cpu")
     assert len(planned.cases) == 3
     assert not (tmp_path / "results").exists()
-
-
-def test_choose_device_refuses_what_is_not_there() -> None:
-    import torch
-
-    with pytest.raises(ValueError, match="choose auto, cpu or cuda"):
-        choose_device("tpu")
-    if not torch.cuda.is_available():
-        assert choose_device("auto") == "cpu"
-        with pytest.raises(ValueError, match="no CUDA device"):
-            choose_device("cuda")
 
 
 def test_a_run_of_another_version_is_refused_in_words(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vigbench.records.profile import ProfileRecord
 from vigbench.subjects.catalog import build_subject
 from vigbench.suites.case import Case
 from vigbench.worker import profile_case as profiling
-from vigbench.worker.profile_case import profile_case
+from vigbench.worker.profile_case import profile_subject
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,8 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def profiled(case: Case, out: Path, iterations: int = 1) -> tuple[Path, ProfileRecord]:
-    return profile_case(case, iterations=iterations, out=out, command_line=["vigbench", "profile"])
+    found = profile_subject(case, iterations=iterations, out=out, command_line=["vigbench", "profile"])
+    return found.folder, found.record
 
 
 def test_a_folder_has_everything_and_its_numbers_agree(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_an_interrupted_profile_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(profiling, "profile_subject", interrupted)
+    monkeypatch.setattr(profiling, "capture_profile", interrupted)
     case = Case(subject="deit_tiny_patch16_224", implementation="eager", resolution=32, threads=1)
     with pytest.raises(KeyboardInterrupt):
         profiled(case, tmp_path)

@@ -14,6 +14,7 @@ from vigbench.analysis.curves import curve_name
 from vigbench.analysis.scaling import coefficient_columns
 from vigbench.analysis.table import escape_markdown, printable
 from vigbench.stats.crossover import Kind
+from vigbench.tabulate import aligned, markdown
 
 LAW_HEADS = ("curve", "exponent at the largest size", "between the last two", "constant", "per token",
              "per token^2", "law fits", "next", "predicted there", "note")  # fmt: skip
@@ -174,16 +175,8 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    table = [heads, *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    if not rows:
-        return ""
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join(lines)
+    return aligned([heads, *([printable(cell) for cell in row] for row in rows)]) if rows else ""
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(map(escape_markdown, row)) + " |" for row in rows)])
+    return markdown(heads, [[escape_markdown(cell) for cell in row] for row in rows]) if rows else ""

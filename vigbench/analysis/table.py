@@ -14,8 +14,10 @@ from vigbench.analysis.sides import SETTINGS
 from vigbench.records.metrics import COLUMNS
 from vigbench.stats.verdict import Verdict
 from vigbench.suites.case import Case
+from vigbench.tabulate import aligned, markdown
 
 HEADS = ("case", "base", "head", "time, head / base", "95% interval", "verdict", "note")
+NUMBERS = (1, 2, 3)  # of these columns
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]|~#!"})
 
 
@@ -35,10 +37,7 @@ def summary(frame: pd.DataFrame, margin: float) -> str:
 
 def as_table(frame: pd.DataFrame, margin: float) -> str:
     """Aligned columns for a terminal, the regressions first, and the summary last."""
-    rows = [HEADS, *(_cells(row) for row in _ordered(frame))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, summary(frame, margin)])
+    return f"{aligned([HEADS, *map(_cells, _ordered(frame))])}\n{summary(frame, margin)}"
 
 
 def as_markdown(frame: pd.DataFrame, margin: float) -> str:
@@ -109,6 +108,4 @@ def _value(value: Any, status: Any, unit: str) -> str:
 
 
 def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| " + " | ".join(HEADS) + " |", "|---|--:|--:|--:|---|---|---|"]
-    lines += ["| " + " | ".join(map(escape_markdown, _cells(row))) + " |" for row in rows]
-    return "\n".join(lines)
+    return markdown(HEADS, [[escape_markdown(cell) for cell in _cells(row)] for row in rows], NUMBERS)

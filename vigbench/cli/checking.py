@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigbench.cli.options import Device
+from vigbench.cli.options import Device, listed
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.runner.check import Row
 
 Operators = Annotated[str | None, typer.Option("--operator", help="Only these operators, comma-separated.")]
 Implementations = Annotated[str | None, typer.Option("--implementation", help="Only these implementations.")]
-Precisions = Annotated[str | None, typer.Option("--precision", help="float32, bfloat16, float16, float64.")]
+Precisions = Annotated[
+    str | None, typer.Option("--precision", help="float32, bfloat16, float16 (or fp32, bf16, fp16), float64.")
+]
 Format = Annotated[str, typer.Option("--format", help="table or json.")]
 Jobs = Annotated[int, typer.Option(help="Processes side by side; 0 = as many as the cores allow.", min=0)]
+HEADS = ("operator", "implementation", "precision", "", "error", "allowed", "where")
+NUMBERS = (4, 5)  # of these columns
 MOST_JOBS = 12  # share one GPU's memory
 
 
@@ -41,11 +46,18 @@ def check(
     from vigbench.records.schema import Status
     from vigbench.runner.check import carrier, units
     from vigbench.runner.check import check as run_checks
-    from vigbench.runner.machine import choose_device, describe_machine
+    from vigbench.runner.machine import describe_machine
+    from vigbench.suites.axes import PRECISION_ALIASES
+    from vigbench.worker.describe import choose_device
 
     one_of_names("--format", format_, ("table", "json"))
     where = choose_device(device)
-    wanted = units(*(_names(one) for one in (operator, implementation, precision)))
+    precisions = _listed("--precision", precision)
+    wanted = units(
+        _listed("--operator", operator),
+        _listed("--implementation", implementation),
+        precisions and [PRECISION_ALIASES.get(one, one) for one in precisions],
+    )
     machine = describe_machine(carrier(where))
     here = checked_here(machine["device_name"], machine["environment"])
     rows: list[Row] = []
@@ -65,8 +77,8 @@ def check(
         raise typer.Exit(1)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [one.strip() for one in text.split(",")]
+def _listed(option: str, text: str | None) -> list[str] | None:
+    return None if text is None else listed(option, text)
 
 
 def _line(row: Row) -> str:
@@ -78,18 +90,17 @@ def _line(row: Row) -> str:
 
 
 def _table(rows: list[Row]) -> str:
-    lines = [f"{'operator':12} {'implementation':17} {'precision':9} {'':12} {'error':>10} {'allowed':>8}  where"]
-    for same in _alike(rows):
-        row = same[0]
-        precision = "all" if len(same) > 1 else row.precision
-        verdict = "pass" if row.status == "ok" else row.status.value
-        if row.allowed is None:
-            numbers, text = f"{'':>10} {'':>8}", row.reason
-        else:
-            numbers = f"{row.error_text:>10} {row.allowed:>8.0e}"
-            text = "; ".join(filter(None, (row.where, row.reason)))
-        lines.append(f"{row.operator:12} {row.implementation:17} {precision:9} {verdict:12} {numbers}  {text}")
-    return "\n".join(lines)
+    return aligned([HEADS, *map(_cells, _alike(rows))], right=NUMBERS)
+
+
+def _cells(same: list[Row]) -> tuple[str, ...]:
+    row = same[0]
+    precision = "all" if len(same) > 1 else row.precision
+    verdict = "pass" if row.status == "ok" else row.status.value
+    if row.allowed is None:
+        return row.operator, row.implementation, precision, verdict, "", "", row.reason
+    where = "; ".join(filter(None, (row.where, row.reason)))
+    return row.operator, row.implementation, precision, verdict, row.error_text, f"{row.allowed:.0e}", where
 
 
 def _alike(rows: list[Row]) -> list[list[Row]]:

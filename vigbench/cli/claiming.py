@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vigbench.cli import options
-
-if TYPE_CHECKING:
-    from vigbench.analysis.claims.evidence import Evidence
-    from vigbench.analysis.claims.schema import Claim
-    from vigbench.runner.claims import Comparison
 
 SuiteRun = Annotated[
     list[str] | None,
@@ -54,104 +48,58 @@ def claims(
     budget_s = options.duration_s("--budget", budget)
     if out is not None and not measure:
         raise ValueError("--out belongs to --measure; add that, or send the text to a file with > FILE.")
-    chosen = _chosen(claim)
-
-    from vigbench.analysis.claims import judge_claims
-    from vigbench.analysis.claims.evidence import on_each_device, rows_of
+    from vigbench.analysis.claims import choose_claims, judge_claims
     from vigbench.analysis.claims.sources import read_sources
     from vigbench.analysis.claims.text import FORMATS
-    from vigbench.runner.claims import count_models
+    from vigbench.runner.claims import count_claimed_models, measured_in
 
-    patterns = list(suite_run or [])
+    wanted = options.listed("--claim", claim)
+    chosen = choose_claims(wanted)
+    evidence = list(suite_run or [])
     if measure:
         out = out or _new_folder(device)
-        patterns += [f"{out}/*"] if any(out.glob("*/*.json")) else []
-    found = read_sources(patterns)
-    if measure and out is not None:
-        evidence = on_each_device(rows_of(found.frame), found.duels)
-        if not _measure(chosen, evidence, (device, threads or 0), budget_s, out, quiet):
+        if not _measure(wanted, evidence, device, threads or 0, budget_s, out, quiet):
             again = f"vigbench claims --measure --claim {quote(claim)} --out {quote(str(out))}"
             print(f"Interrupted; nothing measured is lost. Continue with: {again}", file=sys.stderr)
             return 130
-        found = read_sources([*(suite_run or []), f"{out}/*"] if any(out.glob("*/*.json")) else patterns)
-    judged = judge_claims(
-        found.frame, duels=found.duels, accuracies=found.accuracies, counts=count_models(chosen), claims=chosen
-    )
+        evidence += measured_in(out)
+    found = read_sources(evidence)
+    counts = count_claimed_models(chosen)
+    judged = judge_claims(found.frame, duels=found.duels, accuracies=found.accuracies, counts=counts, claims=chosen)
     print(FORMATS[render](judged))
     return 0
-
-
-def _chosen(patterns: str) -> list[Claim]:
-    from vigbench.analysis.claims import load_claims
-    from vigbench.nearest import did_you_mean
-
-    wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
-    ids = [one.id for one in load_claims()]
-    for pattern in wanted:
-        if not any(fnmatchcase(one, pattern) for one in ids):
-            raise ValueError(
-                f"--claim: no claim is called {pattern!r}{did_you_mean(pattern, ids)} Ids: {', '.join(ids)}."
-            )
-    return [one for one in load_claims() if any(fnmatchcase(one.id, pattern) for pattern in wanted)]
 
 
 def _new_folder(device: str) -> Path:
     from datetime import UTC, datetime
 
     from vigbench.records.files import new_folder, starting_in
-    from vigbench.runner.machine import choose_device
+    from vigbench.worker.describe import choose_device
 
     with starting_in(Path("results")):
         return new_folder(Path("results"), f"claims-{choose_device(device)}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
 
 
 def _measure(
-    claims: list[Claim], evidence: list[Evidence], where: tuple[str, int], budget_s: float, out: Path, quiet: bool
+    claims: list[str], evidence: list[str], device: str, threads: int, budget_s: float, out: Path, quiet: bool
 ) -> bool:
-    """Measure what is missing, the quickest first, while there is time; returns whether nobody interrupted."""
-    from time import monotonic
+    """True unless interrupted."""
+    from vigbench.cli.duel_progress import ClaimsLines
+    from vigbench.cli.measuring import command_line
+    from vigbench.cli.measuring import measure as measure_run
+    from vigbench.runner.claims import measure_claims
 
-    from vigbench.runner.claims import missing
-    from vigbench.runner.machine import choose_device
-    from vigbench.suites.duration import format_duration
-
-    begin = monotonic()
-    device, threads = where
-    todo = sorted(missing(claims, evidence, choose_device(device), threads), key=lambda one: one.estimated_s())
-    print(f"{len(todo)} comparisons to measure, into {out}", file=sys.stderr)
-    for number, one in enumerate(todo):
-        if (left := budget_s - (monotonic() - begin)) < one.estimated_s():
-            rest = format_duration(max(0.0, left))
-            print(
-                f"vigbench: {len(todo) - number} comparisons are left out: of the budget {rest} are left, and the next "
-                f"may take {format_duration(one.estimated_s())}. Give more with --budget.",
-                file=sys.stderr,
-            )
-            break
-        print(f"[{number + 1}/{len(todo)}] {one.ours.label()} beside {one.theirs.label()}", file=sys.stderr, flush=True)
-        if not _compare(one, left, out, quiet):
-            return False
-    return True
-
-
-def _compare(one: Comparison, budget_s: float, out: Path, quiet: bool) -> bool:
-    from vigbench.cli.dueling import run_and_keep
-    from vigbench.cli.measuring import command_line, measure
-    from vigbench.runner.claims import EFFORT
-    from vigbench.runner.duel import Contestant, ContestantFailedError
-    from vigbench.runner.run import start_run
-    from vigbench.stats.verdict import DEFAULT_MARGIN
-
-    if not one.is_duel:
-        changes = one.overrides(budget_s)
-        store, planned = start_run(
-            None, out=out, device=one.ours.device, overrides=changes, command_line=command_line()
-        )
-        return measure(store, planned, quiet)
     try:
-        run_and_keep(Contestant(one.ours), Contestant(one.theirs), EFFORT[one.ours.device], DEFAULT_MARGIN, out, quiet)
-    except ContestantFailedError as error:
-        print(f"vigbench: {error}", file=sys.stderr)
+        return measure_claims(
+            claims,
+            evidence,
+            out=out,
+            device=device,
+            threads=threads,
+            budget_s=budget_s,
+            command_line=command_line(),
+            progress=ClaimsLines(quiet),
+            measure=lambda store, planned: measure_run(store, planned, quiet),
+        )
     except KeyboardInterrupt:
         return False
-    return True

@@ -37,7 +37,7 @@ def compare(
     """
     share = options.share("--margin", margin)
     render = options.one_of_names("--format", form, ("table", "markdown", "csv", "json"))
-    fields = [name.strip() for name in across.split(",") if name.strip()]
+    fields = options.listed("--across", across) if across else []
 
     from vigbench.analysis.compare import compare as compare_runs
     from vigbench.analysis.table import FORMATS

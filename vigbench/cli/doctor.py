@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
+
+from vigbench.tabulate import aligned
 
 OPTIONAL_PACKAGES = {
     "triton": ("Triton kernels", "pip install triton"),
@@ -38,16 +42,24 @@ def doctor(noise: Noise = False, threads: Threads = 0) -> None:
     print(f"Python {environment['python']}, torch {environment['torch']}, {environment['platform']}")
     _print_devices(environment)
     print("\nMetrics")
-    for name, reason in _metrics(device):
-        print(f"  {name:16}  {reason}")
+    print(_table(_metrics(device)))
     print("\nImplementations")
-    for name, text in implementation_rows():
-        print(f"  {name:24}  {text}")
+    print(_table(implementation_rows()))
     print("\nChecks")
-    print(f"  {checked_text(device, environment)}")
+    print(indent(checked_text(device, environment), "  "))
     print("\nOptional packages")
-    for name, (purpose, command) in OPTIONAL_PACKAGES.items():
-        print(f"  {name:24}  {_installed(name) or f'missing: {command}'} ({purpose})")
+    print(
+        _table(
+            [
+                (name, f"{_installed(name) or f'missing: {command}'} ({purpose})")
+                for name, (purpose, command) in OPTIONAL_PACKAGES.items()
+            ]
+        )
+    )
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return indent(aligned(rows), "  ")
 
 
 def _measure_noise(threads: int) -> None:
@@ -81,7 +93,7 @@ def implementation_rows() -> list[tuple[str, str]]:
 
 
 def checked_text(device: str, environment: dict[str, Any]) -> str:
-    """What has passed `vigbench check` with this device and these versions, in a line."""
+    """What has passed `vigbench check` with this device and these versions, a line for each implementation."""
     from vigbench.measure.environment import device_name
     from vigbench.records.checks import checked_here, passed
 
@@ -92,7 +104,7 @@ def checked_text(device: str, environment: dict[str, Any]) -> str:
     for name in sorted(good):
         operator, implementation, precision = name.split("/")
         by_name.setdefault(f"{operator}/{implementation}", []).append(precision)
-    return "\n  ".join(f"{name:24}  passed in {', '.join(precisions)}" for name, precisions in by_name.items())
+    return aligned([(name, f"passed in {', '.join(precisions)}") for name, precisions in by_name.items()])
 
 
 def _print_devices(environment: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +13,6 @@ from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
 
 if TYPE_CHECKING:
-    from vigbench.runner.duel import Contestant, Effort
-    from vigbench.runner.duel_result import Result
-    from vigbench.stats.hierarchical import Estimate
     from vigbench.suites.case import Case
 
 Base = Annotated[str, typer.Argument(metavar="A", help="Subject, or subject@implementation.")]
@@ -55,46 +51,29 @@ def duel(
     Exit codes: 0 done; 2 wrong input, or a contestant that cannot be timed; 130 interrupted.
     """
     share = options.share("--margin", margin)
+    from vigbench.cli.duel_progress import DuelLines
     from vigbench.runner.duel import Contestant, Effort
+    from vigbench.runner.duel_result import duel as run_duel
 
-    base = Contestant(_contestant(a, device, axes or {}, threads), None if base_python is None else str(base_python))
-    head = Contestant(_contestant(b, device, axes or {}, threads))
+    base, head = (_case(text, device, axes or {}, threads) for text in (a, b))
     effort = Effort(processes, blocks, over_s=0.0 if over is None else options.duration_s("--over", over))
-    result, _ = run_and_keep(base, head, effort, share, out, quiet)
-    print(result.sentence(base.label(), head.label()))
+    result = run_duel(
+        base,
+        head,
+        base_python=base_python,
+        effort=effort,
+        margin=share,
+        out=out,
+        command_line=command_line(),
+        progress=DuelLines(quiet),
+    )
+    there = None if base_python is None else str(base_python)
+    print(result.sentence(Contestant(base, there).label(), head.label()))
     return 0
 
 
-def run_and_keep(
-    base: Contestant, head: Contestant, effort: Effort, margin: float, out: Path, quiet: bool
-) -> tuple[Result, Estimate]:
-    """Run a duel with a line of progress for each pair, and keep every timed call on the disk.
+def _case(text: str, device: str, axes: Mapping[str, Any], threads: int) -> Case:
+    from vigbench.runner.case import create_case
 
-    Returns:
-        The result, and the logarithm of its ratio.
-    """
-    from vigbench.runner.duel import run_duel
-    from vigbench.runner.duel_result import DuelFolder, Result, log_ratio_of
-
-    folder = DuelFolder(out, base, head, effort, command_line())
-    for name, (there, here) in folder.differences.items():
-        print(
-            f"vigbench: the two environments differ in {name}: {there or 'none'} and {here or 'none'}", file=sys.stderr
-        )
-    pairs = []
-    for pair in run_duel(base, head, effort):
-        folder.keep(pair)
-        pairs.append(pair)
-        if not quiet:
-            so_far = Result.of(pairs, base.case.device, margin)
-            print(f"[{len(pairs)}/{effort.processes}] ratio {so_far.ratio:.3f} ({so_far.low:.3f} to {so_far.high:.3f})")
-    result = Result.of(pairs, base.case.device, margin)
-    folder.finish(result)
-    if not quiet:
-        print(f"Calls: {folder.folder / 'blocks.csv'}")
-    return result, log_ratio_of(pairs, base.case.device)
-
-
-def _contestant(text: str, device: str, axes: Mapping[str, Any], threads: int) -> Case:
     subject, _, implementation = text.partition("@")
-    return one_case.make_case(subject, implementation, device, axes, threads)
+    return create_case(subject, implementation=implementation, device=device, threads=threads, **axes)

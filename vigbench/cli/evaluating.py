@@ -13,10 +13,9 @@ import typer
 
 from vigbench.cli import one_case, options
 from vigbench.cli.measuring import command_line
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
-    from vigbench.evaluation.folder import EvaluationFolder
-    from vigbench.evaluation.run import Evaluation
     from vigbench.records.accuracy import AccuracyRow
 
 Subject = Annotated[str, typer.Option(help="A model's name, or package.module:factory.")]
@@ -70,82 +69,53 @@ def evaluate(
 
     Exit codes: 0 done; 2 wrong input; 130 interrupted.
     """
-    resolutions = tuple(options.whole_number("--resolution", part.strip()) for part in resolution.split(","))
+    resolutions = [options.whole_number("--resolution", one) for one in options.listed("--resolution", resolution)]
     precision = options.precision_name("--precision", precision)
 
-    from vigbench.evaluation.folder import EvaluationFolder
-    from vigbench.evaluation.run import EvaluationSettings, prepare_evaluation
-    from vigbench.runner.machine import choose_device
-    from vigbench.suites.case import Precision
-
-    chosen = choose_device(device)
-    settings = EvaluationSettings(
-        subject=subject,
-        resolutions=resolutions,
-        implementation=implementation,
-        device=chosen,
-        precision=Precision(precision),
-        tf32=tf32,
-        threads=threads,
-        crop_pct=crop_pct,
-        interpolation=interpolation,
-        ema=ema,
-    )
-    evaluation = prepare_evaluation(settings, checkpoint, data, class_map)
-    folder = (
-        EvaluationFolder.create(out, evaluation.info)
-        if resume is None
-        else EvaluationFolder.reopen(resume, evaluation.info)
-    )
-    for line in _what_is_used(evaluation):
-        print(f"vigbench: {line}", file=sys.stderr)
-    read_ahead = (4 if chosen == "cuda" else 0) if workers is None else workers
-    rows = _run(evaluation, folder, batch_size, read_ahead, quiet)
-    if rows is None:
-        print(f"Interrupted; nothing computed is lost. Continue with: {_again(folder.folder)}", file=sys.stderr)
-        return 130
-    print(table(rows))
-    print(f"Accuracy: {folder.folder / 'accuracy.csv'}")
-    return 0
-
-
-def _run(
-    evaluation: Evaluation, folder: EvaluationFolder, batch_size: int, workers: int, quiet: bool
-) -> Sequence[AccuracyRow] | None:
-    from vigbench.cli.evaluation_progress import make_progress
+    from vigbench.cli.progress import show_evaluation
     from vigbench.evaluation.run import evaluate as compute
     from vigbench.interrupt import StopRequest
 
-    # not print(): the signal may have come in the middle of one
-    with StopRequest(lambda: void(os.write(2, NOTICE))) as stop, make_progress(quiet) as progress:
+    with show_evaluation(quiet) as progress:
         try:
-            return compute(
-                evaluation,
-                folder,
-                progress,
-                stop,
+            found = compute(
+                subject,
+                checkpoint,
+                data,
+                resolutions=resolutions,
+                implementation=implementation,
+                device=device,
+                precision=precision,
+                tf32=tf32,
+                threads=threads,
+                crop_pct=crop_pct,
+                interpolation=interpolation,
+                class_map=class_map,
+                ema=ema,
                 batch_size=batch_size,
                 workers=workers,
+                out=out,
+                resume=resume,
                 command_line=command_line(),
+                progress=progress,
+                stop=StopRequest(_notice),
             )
+            finished = found.finished
         except KeyboardInterrupt:
-            return None
+            if progress.folder is None:
+                raise
+            finished = False
+    if not finished:
+        assert progress.folder is not None
+        print(f"Interrupted; nothing computed is lost. Continue with: {_again(progress.folder)}", file=sys.stderr)
+        return 130
+    print(table(found.rows))
+    print(f"Accuracy: {found.folder / 'accuracy.csv'}")
+    return 0
 
 
-def void(_: object) -> None:
-    """A result that nobody needs."""
-
-
-def _what_is_used(evaluation: Evaluation) -> list[str]:
-    """What decides the numbers and was not necessarily asked for."""
-    first = evaluation.info["transforms"][str(evaluation.settings.resolutions[0])]
-    lines = [
-        f"at every resolution the crop's side is {first['crop_pct']:g} of the resized image's "
-        f"({first['interpolation']}, {first['crop_mode']})"
-    ]
-    if weights := evaluation.checkpoint.weights:
-        lines.append(f"the weights are the checkpoint's {weights!r}")
-    return [*lines, *evaluation.info["notes"]]
+def _notice() -> None:
+    os.write(2, NOTICE)  # not print(): the signal may have come in the middle of one
 
 
 def _again(folder: Path) -> str:
@@ -162,14 +132,20 @@ def _again(folder: Path) -> str:
 
 def table(rows: Sequence[AccuracyRow]) -> str:
     """The result for people."""
-    lines = [f"{'resolution':>10}  {'top-1 (95% interval)':>27}  {'top-5':>8}  {'images':>9}"]
-    for row in rows:
-        top1 = f"{row.top1_percent:.2f}% ({row.top1_low_percent:.2f} to {row.top1_high_percent:.2f})"
-        top5 = "" if row.top5_percent is None else f"{row.top5_percent:.2f}%"
-        lines.append(f"{f'{row.resolution} px':>10}  {top1:>27}  {top5:>8}  {row.images:>9}")
-        if row.not_finite_images:
-            lines.append(
-                f"{'':>10}  {row.not_finite_images} of them have logits that are not finite and count as wrong; try "
-                "--precision float32."
-            )
-    return "\n".join(lines)
+    heads = ("resolution", "top-1 (95% interval)", "top-5", "images")
+    cells = [
+        (
+            f"{row.resolution} px",
+            f"{row.top1_percent:.2f}% ({row.top1_low_percent:.2f} to {row.top1_high_percent:.2f})",
+            "" if row.top5_percent is None else f"{row.top5_percent:.2f}%",
+            str(row.images),
+        )
+        for row in rows
+    ]
+    notes = [
+        f"{row.not_finite_images} of the images of {row.resolution} px have logits that are not finite and count as "
+        "wrong; try --precision float32."
+        for row in rows
+        if row.not_finite_images
+    ]
+    return "\n".join([aligned([heads, *cells], right=range(4)), *notes])

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vigbench.cli import dueling, options
 from vigbench.cli.measuring import command_line, measure
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from vigbench.records.store import RunStore
-    from vigbench.runner.duel import Effort
 
 Baseline = Annotated[Path, typer.Option(help="Run of the same suite by the baseline build.")]
 BaselinePython = Annotated[
@@ -54,135 +48,45 @@ def gate(
     3 a timing is inconclusive (with --fail-on-inconclusive); 130 interrupted.
     """
     share = options.share("--margin", margin)
-    fields = [name.strip() for name in across.split(",") if name.strip()]
+    fields = options.listed("--across", across) if across else []
     from vigbench.analysis.growth import as_markdown as growth_markdown
-    from vigbench.analysis.growth import as_text as growth_text
-    from vigbench.analysis.growth import find_growth
     from vigbench.analysis.table import as_markdown, as_table
-    from vigbench.records.load import load_results
-    from vigbench.records.store import RunStore
+    from vigbench.cli.duel_progress import GateLines
     from vigbench.runner.duel import Effort
-    from vigbench.stats.verdict import Verdict
+    from vigbench.runner.gate import gate as judge
+    from vigbench.runner.gate import require_baseline
 
-    base_store = RunStore.open(baseline)
-    _require_finished(base_store)
-    if baseline_python is not None:
-        _require_baseline(base_store, str(baseline_python), fields)
-    head_store = _finished(head, base_store) if head is not None else _measure(base_store, suite, out, fields, quiet)
-    if head_store is None:
-        return 130
-    timings = _timings(base_store, head_store, share, fields)
-    growth = find_growth(load_results(base_store.folder), load_results(head_store.folder))
-    print(growth_text(growth), flush=True)
-    if baseline_python is not None:
-        effort = Effort(processes, blocks)
-        timings = _duels(timings, str(baseline_python), effort, share, head_store.folder, quiet)
-    print(as_table(timings, share))
+    if head is None:
+        if baseline_python is not None:
+            require_baseline(baseline, baseline_python, fields)
+        head = _measure(baseline, suite, out, fields, quiet)
+        if head is None:
+            return 130
+    result = judge(
+        baseline,
+        head,
+        baseline_python=baseline_python,
+        effort=Effort(processes, blocks),
+        margin=share,
+        across=fields,
+        command_line=command_line(),
+        progress=GateLines(quiet),
+    )
+    print(as_table(result.timings, share))
     if markdown is not None:
-        parts = ["### vigbench gate", growth_markdown(growth), as_markdown(timings, share)]
+        parts = ["### vigbench gate", growth_markdown(result.growth), as_markdown(result.timings, share)]
         options.write_or_print("--markdown", markdown, "\n\n".join(parts))
-    if growth["grown"].any() or timings["regression"].any():
+    if not result.passed:
         return 1
-    return 3 if fail_on_inconclusive and (timings["verdict"] == Verdict.INCONCLUSIVE).any() else 0
+    return 3 if fail_on_inconclusive and result.inconclusive else 0
 
 
-def _require_finished(store: RunStore) -> None:
-    if not store.info().get("finished_at"):
-        raise ValueError(
-            f"{store.folder} is not finished; continue it with: vigbench run --resume {quote(str(store.folder))}"
-        )
-
-
-def _finished(head: Path, base: RunStore) -> RunStore:
-    """The run to judge, if it can be judged against that baseline."""
-    from vigbench.records.store import RunStore
-
-    store = RunStore.open(head)
-    _require_finished(store)
-    if (suite := store.info()["suite"]) != (other := base.info()["suite"]):
-        raise ValueError(f"{head} is a run of suite {suite}, and {base.folder} one of {other}; name runs of one suite.")
-    return store
-
-
-def _require_baseline(base: RunStore, python: str, across: list[str]) -> None:
-    """Raise ValueError unless that Python has the build and the software with which the baseline run was made."""
-    from vigbench.analysis.sides import require_comparable
-    from vigbench.records.fingerprint import fingerprint
-    from vigbench.runner.machine import describe_machine
-    from vigbench.suites.case import Case
-
-    info = base.info()
-    there = describe_machine(Case.model_validate(info["cases"][0]), python)
-    if info.get("code") and there["code"] != info["code"]:
-        raise ValueError(
-            f"{python} has build {there['code']} of vigbench, and {base.folder} was made by build {info['code']}: make "
-            "the baseline run with that Python, or name the one that made it."
-        )
-    require_comparable(str(base.folder), fingerprint(info), python, fingerprint(there), across)
-
-
-def _measure(base: RunStore, suite: str, out: Path, across: list[str], quiet: bool) -> RunStore | None:
+def _measure(baseline: Path, suite: str, out: Path, across: list[str], quiet: bool) -> Path | None:
     """A run of this build; None if it was interrupted. Refused before anything is measured if it could not compare."""
-    from vigbench.analysis.sides import require_comparable
-    from vigbench.records.fingerprint import fingerprint
-    from vigbench.runner.run import describe_run, plan_for, start_run
+    from vigbench.runner.gate import require_same_suite
+    from vigbench.runner.run import start_run
 
-    info = base.info()
-    planned_suite, planned = plan_for(suite, info["device"])
-    if planned_suite.name != info["suite"]:
-        raise ValueError(
-            f"{base.folder} is a run of suite {info['suite']}, not of {planned_suite.name}; name that suite or another "
-            "baseline."
-        )
-    now = fingerprint(describe_run(planned_suite, planned, []))
-    require_comparable(str(base.folder), fingerprint(info), "this machine", now, across)
-    store, planned = start_run(suite, out=out, device=info["device"], command_line=command_line())
-    then = f"vigbench gate --baseline {quote(str(base.folder))} --head {quote(str(store.folder))}"
-    return store if measure(store, planned, quiet, then=then) else None
-
-
-def _timings(base: RunStore, head: RunStore, margin: float, across: list[str]) -> pd.DataFrame:
-    """The comparison of two runs, of which only calibrated ratios count: another moment says nothing about the code."""
-    from vigbench.analysis.compare import compare
-    from vigbench.stats.verdict import Verdict
-
-    timings = compare(base.folder, head.folder, margin=margin, across=across)
-    lost = timings["base_status"].notna() & timings["head_status"].isna()
-    timings.loc[lost, "regression"] = True
-    timings.loc[lost, "note"] = "no longer measured"
-    bare = timings["ratio"].notna() & ~timings["note"].str.contains("calibrated")
-    timings.loc[bare, "verdict"] = Verdict.INCONCLUSIVE.value
-    timings.loc[bare, "regression"] = False
-    timings.loc[bare, "note"] = "not calibrated: use calibrate: true in the suite, or --baseline-python"
-    return timings
-
-
-def _duels(timings: pd.DataFrame, python: str, effort: Effort, margin: float, out: Path, quiet: bool) -> pd.DataFrame:
-    """The same frame with every ratio from a duel of the two builds."""
-    from vigbench.analysis.compare import empty_row, judged_frame
-    from vigbench.analysis.sides import SETTINGS
-    from vigbench.cli.dueling import run_and_keep
-    from vigbench.runner.duel import Contestant, ContestantFailedError
-    from vigbench.suites.case import Case
-
-    rows: list[Any] = []
-    for found in timings.to_dict("records"):
-        row = empty_row({name: found[name] for name in SETTINGS})
-        row |= {name: found[name] for name in ("base_status", "head_status", "note")}
-        rows.append((row, None))
-        if found["base_status"] != "ok" or found["head_status"] != "ok":
-            row["regression"] = found["regression"]
-            continue
-        case = Case.model_validate({name: found[name] for name in SETTINGS})
-        try:
-            result, log_ratio = run_and_keep(
-                Contestant(case, python), Contestant(case), effort, margin, out / "duels", quiet
-            )
-        except ContestantFailedError as error:
-            if error.contestant.python is not None:
-                raise  # without the baseline there is nothing to judge by
-            row |= {"regression": True, "note": str(error)}
-            continue
-        row |= {"base": result.base_ms, "head": result.head_ms, "note": "interleaved with the baseline build"}
-        rows[-1] = (row, log_ratio)
-    return judged_frame(rows, margin)
+    device = require_same_suite(baseline, suite, across)
+    store, planned = start_run(suite, out=out, device=device, command_line=command_line())
+    then = f"vigbench gate --baseline {quote(str(baseline))} --head {quote(str(store.folder))}"
+    return store.folder if measure(store, planned, quiet, then=then) else None

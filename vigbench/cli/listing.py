@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from vigbench.tabulate import aligned
+
 KINDS = ("suites", "subjects", "implementations")
 Kind = Annotated[str, typer.Argument(metavar="[suites|subjects|implementations]", help="What to list.")]
 Pattern = Annotated[str, typer.Argument(help="A glob, e.g. 'vig*'; for subjects it also searches timm.")]
@@ -31,9 +33,7 @@ def list_(kind: Kind, pattern: Pattern = "*") -> None:
         raise ValueError(f"list {kind!r}: choose {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     if not rows:
         raise ValueError(f"No {kind} match {pattern!r}.")
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        print(f"{name:{width}}  {text}")
+    print(aligned(rows))
 
 
 def _subject_rows(pattern: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def measure(
     store: RunStore, planned: Plan, quiet: bool, *, limits: BatchLimits | None = None, options: str = "", then: str = ""
 ) -> bool:
-    """Measure what a run lacks, and say how far it is; returns whether it is finished.
+    """Measure what a run lacks, and say how far it is; True unless interrupted.
 
     Args:
         store: the run.
@@ -25,12 +25,12 @@ def measure(
         options: of `vigbench run --resume`, for whoever interrupts.
         then: a command that comes after that.
     """
-    from vigbench.cli.progress import make_progress
+    from vigbench.cli.progress import show_run
     from vigbench.interrupt import StopRequest
     from vigbench.runner.run import continue_run
 
     try:
-        with StopRequest() as stop, make_progress(quiet) as progress:
+        with StopRequest() as stop, show_run(quiet) as progress:
             finished = continue_run(store, planned, progress, stop=stop, batch_limits=limits)
     except KeyboardInterrupt:
         finished = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -127,11 +126,24 @@ def write_or_print(option: str, path: Path | None, text: str) -> None:
 
 
 def memory_mib(option: str, text: str) -> float:
-    """MiB in a size such as 8GiB or 512MiB. ValueError, naming the option, for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MiB|GiB)", text.strip(), re.IGNORECASE)
-    if match is None or not float(match[1]) > 0:
+    """MiB in a size such as 8GiB, 512MiB or 16GB. ValueError, naming the option, for anything else."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        size = TypeAdapter(ByteSize).validate_python(text.strip())
+    except ValidationError:
+        size = ByteSize(0)
+    if size <= 0 or text.strip()[-1].isdigit():  # bytes without a unit are a slip
         raise ValueError(f"{option}: {text!r} is not a size; write for example 8GiB or 512MiB.")
-    return float(match[1]) * (1024 if match[2].lower() == "gib" else 1)
+    return size / 2**20
+
+
+def listed(option: str, text: str) -> list[str]:
+    """The names in a text, between commas. ValueError, naming the option, if there are none."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        raise ValueError(f"{option}: {text!r} names nothing; write names with commas between them.")
+    return found
 
 
 def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] | None:

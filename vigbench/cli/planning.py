@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vigbench.cli import options
 from vigbench.cli.axes import AxisValues, several_values
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.suites.planner import Plan
@@ -46,12 +47,16 @@ def print_plan(planned: Plan) -> None:
     from vigbench.runner.estimate import estimated_s
     from vigbench.suites.duration import format_duration
 
-    total = 0.0
-    width = max(len(case.label()) for case in planned.cases)
-    for case in planned.cases:
-        seconds = estimated_s(case, planned.processes)
-        total += seconds
-        print(f"{case.case_id}  {case.label():{width}}  about {format_duration(seconds)}")
+    seconds = [estimated_s(case, planned.processes) for case in planned.cases]
+    total = sum(seconds)
+    print(
+        aligned(
+            [
+                (case.case_id, case.label(), f"about {format_duration(one)}")
+                for case, one in zip(planned.cases, seconds, strict=True)
+            ]
+        )
+    )
     print(
         f"{len(planned.cases)} cases on {planned.cases[0].device}, estimated {format_duration(total)} "
         f"(give or take a factor of two), budget {format_duration(planned.budget_s)}. Nothing was measured."

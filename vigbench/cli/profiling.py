@@ -12,6 +12,7 @@ import typer
 from vigbench.cli import one_case, options
 from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.profile import ProfileRecord
@@ -21,6 +22,7 @@ Implementation = Annotated[str | None, typer.Option(help="Which code computes it
 Iterations = Annotated[int, typer.Option(help="Profiled iterations.", min=1, max=100)]
 Out = Annotated[Path, typer.Option(help="Folder in which the profile's folder is made.")]
 ROWS = 10
+HEADS = ("module", "share", "ms", "with inner ms", "peak MiB")
 
 
 @one_value("compile", "cuda_graph")
@@ -38,18 +40,19 @@ def profile(
     Exit codes: 0 done; 2 wrong input, or a subject that cannot be profiled; 130 interrupted.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
-    from vigbench.worker.profile_case import profile_case
+    from vigbench.runner.case import create_case
+    from vigbench.worker.profile_case import profile_subject
 
-    case = one_case.make_case(subject, implementation or "", device, axes or {}, threads)
-    folder, record = profile_case(
+    case = create_case(subject, implementation=implementation or "", device=device, threads=threads, **(axes or {}))
+    found = profile_subject(
         case, iterations=iterations, out=out, command_line=command_line(), on_stage=_say_on_terminal
     )
     _say_on_terminal("pictures")
-    from vigbench.report.profile import write_figures
+    from vigbench.report.profile import plot_profile
 
-    write_figures(record, folder)
+    plot_profile(found.folder)
     _clear_line()
-    print("\n".join(summary(record, folder)))
+    print("\n".join(summary(found.record, found.folder)))
 
 
 def summary(record: ProfileRecord, folder: Path) -> list[str]:
@@ -58,16 +61,17 @@ def summary(record: ProfileRecord, folder: Path) -> list[str]:
     from vigbench.report.profile.text import disturbance, module_name, uncounted
 
     groups = largest_groups(record.modules)[:ROWS]
-    width = max(len(module_name(one.group)) for one in groups)
-    lines = [
-        f"{record.info['label']} on {record.info['device_name']}",
-        f"{'module':{width}}  share      ms  with inner ms  peak MiB",
-    ]
-    lines += [
-        f"{module_name(one.group):{width}}  {one.share:5.1%}  {one.self_ms:6.2f}  {one.total_ms:13.2f}  "
-        f"{one.peak_growth_mib:8.2f}"
+    rows = [
+        (
+            module_name(one.group),
+            f"{one.share:.1%}",
+            f"{one.self_ms:.2f}",
+            f"{one.total_ms:.2f}",
+            f"{one.peak_growth_mib:.2f}",
+        )
         for one in groups
     ]
+    lines = [f"{record.info['label']} on {record.info['device_name']}", aligned([HEADS, *rows], right=range(1, 5))]
     words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]
     return [*lines, "", *disturbance(record.info), *uncounted(record.info), "", *words, "", f"Profile: {folder}"]
 

@@ -13,6 +13,7 @@ from vigbench.cli import options
 from vigbench.cli.axes import AxisValues, several_values
 from vigbench.cli.measuring import command_line, measure
 from vigbench.cli.stage_times import time_spent
+from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
@@ -104,9 +105,9 @@ def run(
         print(spent)
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:
-        from vigbench.cli.reporting import report_on
+        from vigbench.report.of_runs import write_report
 
-        print(f"Report:  {report_on(store.folder)}")
+        print(f"Report:  {write_report(store.folder)}")
     return 1 if any(record.status in FAULTS for record in store.records()) else 0
 
 
@@ -117,15 +118,17 @@ def _again(max_batch: bool, memory_limit: str | None) -> str:
 def print_largest_batches(records: Sequence[Record]) -> None:
     """The table of the largest batches that fit: a line for each series, a column for each size."""
     found = {
-        (record.case.label_without_size(), record.case.extent_text): record.metrics.largest_batch
+        (_label(record), record.case.extent_text): record.metrics.largest_batch
         for record in sorted(records, key=lambda record: record.case.extent)
         if record.metrics.largest_batch is not None
     }
     sizes = list(dict.fromkeys(size for _, size in found))
-    labels = dict.fromkeys(record.case.label_without_size() for record in records)
-    labels = {label: None for label in labels if any((label, size) in found for size in sizes)}
-    width = max(map(len, labels), default=0)
+    heads = ("", *sizes)
+    labels = dict.fromkeys(label for label in map(_label, records) if any((label, size) in found for size in sizes))
+    rows = [(label, *(str(found.get((label, size), "")) for size in sizes)) for label in labels]
     print("Largest batch that fits")
-    print(" " * width + "".join(f"{size:>14}" for size in sizes))
-    for label in labels:
-        print(f"{label:{width}}" + "".join(f"{found.get((label, size), ''):>14}" for size in sizes))
+    print(aligned([heads, *rows], right=range(1, len(heads))))
+
+
+def _label(record: Record) -> str:
+    return record.case.label_without_size()

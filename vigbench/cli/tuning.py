@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigbench.cli.options import head_shape, one_of_names, precision_name, whole_number
+from vigbench.cli.options import head_shape, listed, one_of_names, precision_name, whole_number
 
 if TYPE_CHECKING:
     from vigbench.runner.tune import Found
@@ -86,13 +86,9 @@ def _workloads(shape: str, length: str, precision: str, passes: str, batch_size:
     from vigbench.worker.workload import Workload
 
     found = product(
-        [head_shape("--shape", one) for one in _parts(shape)],
-        [precision_name("--precision", one) for one in _parts(precision)],
-        [whole_number("--length", one) for one in _parts(length)],
-        [one_of_names("--pass", one, ("forward", "backward")) for one in _parts(passes)],
+        [head_shape("--shape", one) for one in listed("--shape", shape)],
+        [precision_name("--precision", one) for one in listed("--precision", precision)],
+        [whole_number("--length", one) for one in listed("--length", length)],
+        [one_of_names("--pass", one, ("forward", "backward")) for one in listed("--pass", passes)],
     )
     return [Workload(one, *dims, n, batch_size, pass_) for dims, one, n, pass_ in found]  # type: ignore[arg-type]
-
-
-def _parts(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",")]

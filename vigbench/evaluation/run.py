@@ -1,82 +1,32 @@
-"""An evaluation from its settings to its tables; whatever is computed is kept, batch by batch."""
+"""An evaluation from a checkpoint to its tables; whatever is computed is kept, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
 
-from torch import nn
-
-from vigbench.evaluation.checkpoint import Checkpoint, read_checkpoint
-from vigbench.evaluation.data import ImageFolder, read_image_folder
+from vigbench.evaluation.data import ImageFolder
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.loading import ReadingError, Transform, batches
-from vigbench.evaluation.model import (
-    Preprocessing,
-    build_for_evaluation,
-    crop_note,
-    logits_of,
-    out_of_memory,
-    preprocessing,
-    require_runnable,
-)
+from vigbench.evaluation.model import build_for_evaluation, logits_of, out_of_memory, preprocessing
+from vigbench.evaluation.prepare import Evaluation, EvaluationSettings, prepare_evaluation
 from vigbench.interrupt import StopRequest
 from vigbench.measure.accuracy import RANKS, Score, ranked_classes, score
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.measure.settings import apply_settings
-from vigbench.records.accuracy import AccuracyRow, Prediction
-from vigbench.subjects.catalog import describe, require_supported, resolve_implementations, task_of
-from vigbench.subjects.own import require_buildable
-from vigbench.subjects.task import DTYPES
+from vigbench.records.accuracy import Accuracy, AccuracyRow, Prediction, read_accuracy
+from vigbench.suites.axes import PRECISION_ALIASES
 from vigbench.suites.case import Case, Device, Precision
-from vigbench.worker.describe import describe_here
+from vigbench.worker.describe import choose_device
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """All that decides a prediction, beside checkpoint and images.
-
-    Attributes:
-        resolutions: sides of the images in px.
-        implementation: of the subject's operator; empty: the one that users get by default.
-        threads: CPU threads; 0 = one per physical core.
-        crop_pct: side of the crop over the shorter side of the resized image; None: the model's own.
-        interpolation: of the resizing; None: the model's own.
-        ema: prefer the moving average of the weights where the checkpoint has one.
-    """
-
-    subject: str
-    resolutions: tuple[int, ...]
-    implementation: str = ""
-    device: Device = Device.cpu
-    precision: Precision = Precision.float32
-    tf32: bool = False
-    threads: int = 0
-    crop_pct: float | None = None
-    interpolation: str | None = None
-    ema: bool = True
-
-    def case(self, resolution: int, batch_size: int = 1) -> Case:
-        """The same at one resolution, as a case of a suite."""
-        return Case(
-            subject=self.subject,
-            implementation=self.implementation,
-            resolution=resolution,
-            batch_size=batch_size,
-            precision=self.precision,
-            device=self.device,
-            tf32=self.tf32,
-            threads=self.threads,
-        )
+WORKERS = {Device.cpu: 0, Device.cuda: 4}  # processes that read images, by default
 
 
-class EvaluationProgress(Protocol):
-    """Told how it goes on."""
+class EvaluationProgress:
+    """Told how an evaluation goes on; by itself it says nothing."""
+
+    def evaluation_started(self, folder: Path, used: Sequence[str]) -> None:
+        """The folder is there; `used` is what decides the numbers and was not necessarily asked for, in words."""
 
     def resolution_started(self, resolution: int, done: int, images: int) -> None:
         """That many images of a resolution are there already."""
@@ -88,80 +38,102 @@ class EvaluationProgress(Protocol):
         """A resolution is complete."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What is to be evaluated; it was tried with one image at each resolution.
+def evaluate(
+    subject: str,
+    checkpoint: str | Path,
+    data: str | Path,
+    *,
+    resolutions: Sequence[int] = (224,),
+    implementation: str = "",
+    device: str = "auto",
+    precision: str = "float32",
+    tf32: bool = False,
+    threads: int = 0,
+    crop_pct: float | None = None,
+    interpolation: str | None = None,
+    class_map: str | Path | None = None,
+    ema: bool = True,
+    batch_size: int = 64,
+    workers: int | None = None,
+    out: str | Path = "results",
+    resume: str | Path | None = None,
+    command_line: Sequence[str] = (),
+    progress: EvaluationProgress | None = None,
+    stop: StopRequest | None = None,
+) -> Accuracy:
+    """Top-1 and top-5 accuracy of a checkpoint on a folder of images, over resolutions, with timm's transforms.
 
-    Attributes:
-        info: what `accuracy.json` says of it.
-    """
+    It computes in this process, whose threads, TF32 and seed it sets.
 
-    settings: EvaluationSettings
-    checkpoint: Checkpoint
-    data: ImageFolder
-    info: dict[str, Any] = field(repr=False)
+    Args:
+        subject: a model's name, or `package.module:factory`.
+        checkpoint: its weights: a PyTorch checkpoint of plain tensors, or .safetensors.
+        data: folder with a folder of images for each class, as ImageNet's val.
+        resolutions: sides of the images in px.
+        implementation: of the subject's operator; empty: the one that users get by default.
+        device: auto, cpu or cuda.
+        precision: float32, bfloat16 or float16.
+        tf32: allow TF32 for float32 matrix products on CUDA.
+        threads: CPU threads; 0 = one per physical core.
+        crop_pct: side of the crop over the shorter side of the resized image; None: the model's own.
+        interpolation: of the resizing; None: the model's own.
+        class_map: text file with a class name a line, in the order of the model's outputs.
+        ema: prefer the moving average of the weights where the checkpoint has one.
+        batch_size: images that the model is given at once.
+        workers: processes that read images ahead; None: 4 on CUDA, else none.
+        out: gets the folder `accuracy-<subject>-<device>-<time>`.
+        resume: continue this folder instead, with otherwise the same settings; batch size and workers may differ.
+        command_line: for the record, what was typed.
+        progress: told how it goes on.
+        stop: entered while it computes; a stop that is requested ends it after the current batch.
 
-
-def prepare_evaluation(
-    settings: EvaluationSettings, checkpoint: Path, data: Path, class_map: Path | None = None
-) -> Evaluation:
-    """Read checkpoint and folder, and try the model at each resolution, before anything is written.
+    Returns:
+        What the folder holds; `finished` unless a stop was requested.
 
     Raises:
-        ValueError: if anything is wrong; the message says what, and what to do.
+        ValueError: if anything is wrong; the message says what, and what to do. All batches before are kept.
     """
-    settings = _checked(settings)
-    images = read_image_folder(data, class_map)
-    weights = read_checkpoint(checkpoint, ema=settings.ema)
-    apply_settings(threads=settings.threads, tf32=settings.tf32)
-    transforms: dict[str, Any] = {}
-    for resolution in settings.resolutions:
-        model = build_for_evaluation(settings.case(resolution), weights)
-        require_runnable(model, settings.case(resolution), images, data)
-        used = _preprocessing(model, resolution, settings)
-        transforms[str(resolution)] = {**used.config, "steps": used.words}
-    note = crop_note(model, used.config["crop_pct"]) if settings.crop_pct is None else ""
-    info = {
-        "settings": {**asdict(settings), "resolutions": list(settings.resolutions)},
-        "checkpoint": {"file": weights.file, "sha256": weights.sha256, "weights": weights.weights},
-        "data": {
-            "folder": data.resolve().name,
-            "images": len(images.images),
-            "classes": len(images.classes),
-            "paths_sha256": images.paths_sha256,
-            "classes_sha256": images.classes_sha256,
-        },
-        "transforms": transforms,
-        "notes": [one for one in (*images.notes, note) if one],
-        **describe_here(settings.case(settings.resolutions[0])),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return Evaluation(settings, weights, images, info)
-
-
-def _checked(settings: EvaluationSettings) -> EvaluationSettings:
-    """The settings with the implementation resolved; ValueError for what is unknown or cannot run here."""
-    task_of(settings.subject).require_axes(settings.subject, ("resolution",))
-    require_buildable(settings.subject, settings.resolutions)
-    if settings.crop_pct is not None and not 0 < settings.crop_pct <= 1:
-        raise ValueError(f"--crop-pct {settings.crop_pct:g} is not above 0 and at most 1; write for example 0.875.")
-    if settings.interpolation is not None and settings.interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"--interpolation {settings.interpolation!r} is unknown; choose from {', '.join(INTERPOLATIONS)}."
-        )
-    requested = [settings.implementation] if settings.implementation else []
-    (implementation,) = resolve_implementations(settings.subject, requested, settings.device)
-    require_supported(
-        describe(settings.subject), implementation, settings.device, training=False, dtype=DTYPES[settings.precision]
+    name = PRECISION_ALIASES.get(precision, precision)
+    if name not in Precision.__members__:
+        raise ValueError(f"Precision {precision!r} is not allowed; choose from {', '.join(Precision)}.")
+    if not resolutions:
+        raise ValueError("Name at least one resolution, for example 224.")
+    settings = EvaluationSettings(
+        subject=subject,
+        resolutions=tuple(resolutions),
+        implementation=implementation,
+        device=choose_device(device),
+        precision=Precision(name),
+        tf32=tf32,
+        threads=threads,
+        crop_pct=crop_pct,
+        interpolation=interpolation,
+        ema=ema,
     )
-    return replace(settings, implementation=implementation, resolutions=tuple(sorted(set(settings.resolutions))))
+    evaluation = prepare_evaluation(
+        settings, Path(checkpoint), Path(data), None if class_map is None else Path(class_map)
+    )
+    folder = (
+        EvaluationFolder.create(Path(out), evaluation.info)
+        if resume is None
+        else EvaluationFolder.reopen(Path(resume), evaluation.info)
+    )
+    progress = progress or EvaluationProgress()
+    progress.evaluation_started(folder.folder, evaluation.what_is_used())
+    with stop or nullcontext():
+        compute_missing(
+            evaluation,
+            folder,
+            progress,
+            stop or StopRequest(),
+            batch_size=batch_size,
+            workers=WORKERS[settings.device] if workers is None else workers,
+            command_line=command_line,
+        )
+    return read_accuracy(folder.folder)
 
 
-def _preprocessing(model: nn.Module, resolution: int, settings: EvaluationSettings) -> Preprocessing:
-    return preprocessing(model, resolution, settings.crop_pct, settings.interpolation)
-
-
-def evaluate(
+def compute_missing(
     evaluation: Evaluation,
     folder: EvaluationFolder,
     progress: EvaluationProgress,
@@ -217,7 +189,9 @@ def _extend(
     assert isinstance(case.resolution, int)
     data, again = evaluation.data, f"What was computed is kept; continue with --resume {folder.folder}."
     model = build_for_evaluation(case, evaluation.checkpoint)
-    transform: Transform = _preprocessing(model, case.resolution, evaluation.settings).transform
+    transform: Transform = preprocessing(
+        model, case.resolution, evaluation.settings.crop_pct, evaluation.settings.interpolation
+    ).transform
     missing = data.images[len(predictions) :]
     try:
         for pixels in batches(data.root, missing, transform, case.batch_size, workers, pinned=case.device == "cuda"):

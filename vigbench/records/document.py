@@ -15,6 +15,7 @@ from vigbench.records.load import RUN_COLUMNS
 from vigbench.records.metrics import COLUMNS
 from vigbench.records.profile import FILES
 from vigbench.records.schema import Status, columns
+from vigbench.tabulate import markdown
 
 _STATUS_MEANING = {
     Status.ok: "measured",
@@ -34,6 +35,31 @@ _RUN_MEANING = {
     "torch_version": "version of torch",
     "fingerprint": "hash of what changes a number's meaning, see below",
 }
+_RUN_FILES = (
+    ("`journal.jsonl`", "the truth: one JSON record a line, appended and fsynced when its case has ended"),
+    (
+        "`records.csv`",
+        "the same, tidy: one row for each case, appended when it has ended; written anew from the journal when a run "
+        "is resumed",
+    ),
+    (
+        "`samples/<case_id>.csv`",
+        "raw samples: `quantity,process,index,value`; `process` counts worker processes from 0 (files of earlier "
+        "versions lack it: one process); `latency_ms` one synchronised call each, `queued_call_ms` (CUDA) the mean "
+        "call of one block each, a training step's `forward_ms`, `backward_ms` and `optimizer_ms` one part each",
+    ),
+    (
+        "`samples/<case_id>.attempt<N>.csv`",
+        "the same for attempt N, which was contended and measured again",
+    ),
+    (
+        "`operators/<case_id>.csv`",
+        "what one iteration ran: `kind,name,calls`; `kind` is `operator` (torch) or `kernel` (CUDA)",
+    ),
+    ("`run.json`", "suite, planned cases, command line, environment, start and end; `id` is random"),
+    ("`run.lock`", "while a process writes to the run: its number"),
+    ("`report.html`, `figures/`", "the report; `vigbench report <run>` writes it anew"),
+)
 
 
 def document() -> str:
@@ -45,21 +71,7 @@ def document() -> str:
         "",
         "A run is a folder `results/<suite>-<device>-<timestamp>/`:",
         "",
-        "| file | content |",
-        "|---|---|",
-        "| `journal.jsonl` | the truth: one JSON record a line, appended and fsynced when its case has ended |",
-        "| `records.csv` | the same, tidy: one row for each case, appended when it has ended; written anew from the "
-        "journal when a run is resumed |",
-        "| `samples/<case_id>.csv` | raw samples: `quantity,process,index,value`; `process` counts worker processes "
-        "from 0 (files of earlier versions lack it: one process); `latency_ms` one synchronised call each, "
-        "`queued_call_ms` (CUDA) the mean call of one block each, a training step's `forward_ms`, `backward_ms` and "
-        "`optimizer_ms` one part each |",
-        "| `samples/<case_id>.attempt<N>.csv` | the same for attempt N, which was contended and measured again |",
-        "| `operators/<case_id>.csv` | what one iteration ran: `kind,name,calls`; `kind` is `operator` (torch) or "
-        "`kernel` (CUDA) |",
-        "| `run.json` | suite, planned cases, command line, environment, start and end; `id` is random |",
-        "| `run.lock` | while a process writes to the run: its number |",
-        "| `report.html`, `figures/` | the report; `vigbench report <run>` writes it anew |",
+        markdown(("file", "content"), _RUN_FILES),
         "",
         "`vigbench.load_results('results/*')` gives one frame over many runs: the columns "
         + ", ".join(f"`{name}` ({_RUN_MEANING[name]})" for name in RUN_COLUMNS)
@@ -73,24 +85,21 @@ def document() -> str:
         "What changes a number's meaning, from `run.json`; numbers compare only where all of it is equal. The code is "
         "not in it: it is what is compared.",
         "",
-        "| field | why |",
-        "|---|---|",
-        *(f"| `{name}` | {field.why} |" for name, field in FIELDS.items()),
+        markdown(("field", "why"), [(f"`{name}`", field.why) for name, field in FIELDS.items()]),
         "",
         "## Columns of `records.csv`",
         "",
         "A case that several processes measured has one row: the fourth column says what their values make together. "
         "Where they differ in what should be the same in each, the case is an `error`.",
         "",
-        "| column | unit | meaning | of several processes |",
-        "|---|---|---|---|",
-        *(f"| `{name}` | {_unit(name)} | {meaning} | {_combine(name)} |" for name, meaning in columns().items()),
+        markdown(
+            ("column", "unit", "meaning", "of several processes"),
+            [(f"`{name}`", _unit(name), meaning, _combine(name)) for name, meaning in columns().items()],
+        ),
         "",
         "## Statuses",
         "",
-        "| status | meaning |",
-        "|---|---|",
-        *(f"| `{status}` | {_STATUS_MEANING[status]} |" for status in Status),
+        markdown(("status", "meaning"), [(f"`{status}`", _STATUS_MEANING[status]) for status in Status]),
         *_other_folders(),
     ]
     return "\n".join(lines)
@@ -112,9 +121,9 @@ def _other_folders() -> list[str]:
         "What the other commands that measure leave in `results/`. Each also has a JSON file with its settings, the "
         "command line and the machine.",
         "",
-        "| folder | file | content |",
-        "|---|---|---|",
-        *(f"| {folder} | `{file}` | {content} |" for folder, file, content in _other_files()),
+        markdown(
+            ("folder", "file", "content"), [(folder, f"`{file}`", content) for folder, file, content in _other_files()]
+        ),
     ]
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from vigbench.records.files import advising
 
 NO_LOCKS = "vigbench cannot notice a second process that writes to this run's folder here: start only one."
+_UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # some network file systems
 
 
 @contextlib.contextmanager
@@ -24,57 +28,41 @@ def lock(path: Path) -> Iterator[str]:
         ValueError: if another process holds it.
         StorageError: if the file cannot be made.
     """
+    # no fallback to a file that only exists: one that a killed process has left would look like a writer
+    held = FileLock(path, timeout=0, fallback_to_soft=False)
     with advising(path.parent):
-        descriptor, reason = _take(path)
+        reason = _take(held, path)
     try:
         if not reason:
             with contextlib.suppress(OSError):  # the number is a courtesy; the lock holds without it
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
+                path.write_text(str(os.getpid()))
         yield reason
     finally:
         with contextlib.suppress(OSError):  # a stale file does no harm: it is the lock on it that counts
             path.unlink()
-        os.close(descriptor)
+        held.release()
 
 
-def _take(path: Path) -> tuple[int, str]:
-    """An open, locked file, and no reason; or an open file, and the reason why it is not locked."""
-    while True:
-        # not inherited by child processes (PEP 446): a lock must not outlive its holder in one of them
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            reason = _try_flock(descriptor)
-            if reason or _is_still(path, descriptor):
-                return descriptor, reason
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise ValueError(
-                f"Another vigbench process{f' (process {holder})' if holder else ''} is writing to {path.parent}. "
-                f"Wait until it has ended or stop it, then: vigbench run --resume {quote(str(path.parent))}"
-            ) from None
-        os.close(descriptor)
-
-
-def _try_flock(descriptor: int) -> str:
-    """Lock, or say why not; BlockingIOError if another process has the lock."""
+def _take(held: BaseFileLock, path: Path) -> str:
+    """Lock, or say why this system cannot."""
     try:
-        import fcntl
-    except ImportError:
-        return f"This system has no fcntl file locks: {NO_LOCKS}"
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:  # some network file systems
+        held.acquire()
+    except Timeout:
+        holder = _holder(path)
+        raise ValueError(
+            f"Another vigbench process{f' (process {holder})' if holder else ''} is writing to {path.parent}. "
+            f"Wait until it has ended or stop it, then: vigbench run --resume {quote(str(path.parent))}"
+        ) from None
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
         return f"This file system has no file locks ({error.strerror}): {NO_LOCKS}"
     return ""
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether `path` is the file that was opened: its former holder may have removed it in between."""
+def _holder(path: Path) -> str:
+    """The number that the holder wrote; empty if it has not, or is gone."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        return path.read_text(errors="replace").strip()[:32]
+    except OSError:
+        return ""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from vigbench.analysis.claims.sources import Sources
 
-__all__ = ["Versus", "write_report"]
+__all__ = ["Versus", "write_page"]
 
 
-def write_report(
+def write_page(
     frame: pd.DataFrame,
     run_infos: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     out: Path,

@@ -43,7 +43,7 @@ def write(
     versus: Versus | None = None,
     evidence: Sources | None = None,
 ) -> Path:
-    """See `vigbench.report.write_report`."""
+    """See `vigbench.report.write_page`."""
     rows, infos = to_rows(frame), as_infos(run_infos)
     found = {metric.column: panels(rows, metric) for metric in PLOTTED}
     stacks = {stack.name: stack_panels(rows, stack) for stack in STACKS}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from vigbench.records.schema import Status
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case
 from vigbench.worker.describe import ceiling_name

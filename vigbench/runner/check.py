@@ -14,7 +14,7 @@ from vigbench.nearest import did_you_mean, one_of
 from vigbench.ops.registry import get_implementation, list_operators
 from vigbench.records.checks import checked_here, unchecked
 from vigbench.records.schema import Status
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.subjects.catalog import describe
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case, Device

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
 
-from vigbench.analysis.claims.evidence import Counts, Evidence
-from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
+from vigbench.analysis.claims.evidence import Counts, Evidence, on_each_device, rows_of
+from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity, choose_claims, load_claims
+from vigbench.analysis.claims.sources import read_sources
 from vigbench.measure.environment import device_name
-from vigbench.runner.duel import Effort
+from vigbench.records.store import RunStore
+from vigbench.runner.duel import ContestantFailedError, Effort
+from vigbench.runner.duel_result import DuelProgress, duel
 from vigbench.runner.estimate import count_subject, estimated_s
+from vigbench.runner.run import continue_run, start_run
 from vigbench.subjects.catalog import resolve_implementations
 from vigbench.suites.case import Case, Device
-from vigbench.suites.planner import Overrides
+from vigbench.suites.planner import Overrides, Plan
+from vigbench.worker.describe import choose_device
 
 EFFORT = {Device.cpu: Effort(processes=3, blocks=8), Device.cuda: Effort()}  # a CPU's ratio only stands beside
 MIN_PREPARING_S = 10.0  # of a pair of processes, for estimates
@@ -53,10 +60,92 @@ class Comparison:
         return EFFORT[self.ours.device].processes * (alone + MIN_PREPARING_S) if self.is_duel else alone
 
 
-def count_models(claims: Sequence[Claim]) -> Counts:
-    """Parameters and multiply-adds of every model that a claim counts, on the meta device."""
+class ClaimsProgress(DuelProgress):
+    """Told how the measuring of what claims lack goes on; by itself it says nothing."""
+
+    def comparisons_found(self, count: int, out: Path) -> None:
+        """So many are to be measured, into `out`."""
+
+    def comparison_started(self, comparison: Comparison, number: int, total: int) -> None:
+        """Comparison `number` of `total` starts."""
+
+    def budget_spent(self, left_out: int, left_s: float, next_s: float) -> None:
+        """So many are left out: of the budget `left_s` are left, and the next may take `next_s`."""
+
+    def contestant_failed(self, error: ContestantFailedError) -> None:
+        """A duel has no result."""
+
+
+def measure_claims(
+    claims: Iterable[str] = ("*",),
+    evidence: Iterable[str | Path] = (),
+    *,
+    out: str | Path,
+    device: str = "auto",
+    threads: int = 0,
+    budget_s: float = 1800.0,
+    command_line: Sequence[str] = (),
+    progress: ClaimsProgress | None = None,
+    measure: Callable[[RunStore, Plan], bool] = continue_run,
+) -> bool:
+    """Measure what claims about speed and memory lack on this machine, the quickest first, while there is time.
+
+    Then `vigbench.check_claims([*evidence, f"{out}/*"])` says which hold.
+
+    Args:
+        claims: ids or globs of them.
+        evidence: folders of runs and duels, or patterns of them: what they know is not measured again.
+        out: gets a folder for each comparison; what it holds already is not measured again.
+        device: auto, cpu or cuda.
+        threads: of a CPU; 0: one for each physical core.
+        budget_s: seconds for all of it.
+        command_line: for the record, what was typed.
+        progress: told how it goes on.
+        measure: finishes a run; True unless interrupted.
+
+    Returns:
+        True unless interrupted.
+
+    Raises:
+        ValueError: for a claim, a device or evidence that is none, or if nothing can be written to `out`.
+    """
+    begin, out, progress = monotonic(), Path(out), progress or ClaimsProgress()
+    chosen = choose_claims(claims)
+    found = read_sources([*map(str, evidence), *measured_in(out)])
+    known = on_each_device(rows_of(found.frame), found.duels)
+    todo = sorted(missing(chosen, known, choose_device(device), threads), key=lambda one: one.estimated_s())
+    progress.comparisons_found(len(todo), out)
+    for number, one in enumerate(todo):
+        if (left_s := budget_s - (monotonic() - begin)) < one.estimated_s():
+            progress.budget_spent(len(todo) - number, max(0.0, left_s), one.estimated_s())
+            break
+        progress.comparison_started(one, number + 1, len(todo))
+        if one.is_duel:
+            effort = EFFORT[one.ours.device]
+            try:
+                duel(one.ours, one.theirs, effort=effort, out=out, command_line=command_line, progress=progress)
+            except ContestantFailedError as error:
+                progress.contestant_failed(error)
+            continue
+        changes = one.overrides(left_s)
+        if not measure(*start_run(None, out=out, device=one.ours.device, overrides=changes, command_line=command_line)):
+            return False
+    return True
+
+
+def measured_in(out: Path) -> list[str]:
+    """The pattern of what `measure_claims` has left in `out`; none where there is nothing yet."""
+    return [f"{out}/*"] if any(out.glob("*/*.json")) else []
+
+
+def count_claimed_models(claims: Sequence[Claim] | None = None) -> Counts:
+    """Parameters and multiply-adds of every model that a claim counts, on the meta device.
+
+    Args:
+        claims: which; default: all.
+    """
     found: dict[tuple[str, int], dict[str, float]] = {}
-    for claim in claims:
+    for claim in load_claims() if claims is None else claims:
         for point in claim.points if claim.quantity.is_counted else ():
             for side in (claim.ours, claim.theirs):
                 if side is not None and point.resolution is not None:

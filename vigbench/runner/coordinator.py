@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -15,17 +15,19 @@ from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
-from vigbench.runner.max_batch import BatchLimits
-from vigbench.runner.repeat import Measured, measure_in_processes
+from vigbench.runner.process import run_in_worker
+from vigbench.runner.repeat import Measured, combined, failed
 from vigbench.subjects.catalog import task_of
 from vigbench.subjects.family import family_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
 from vigbench.suites.planner import Plan
+from vigbench.worker.messages import Job, Outcome
 
 PRUNING = {Status.out_of_memory: "ran out of memory", Status.timeout: "took too long"}
 CONTENDED = "contended"
+LargestBatch = Callable[[Case, Callable[[str], None]], int]
 
 
 class Progress(Protocol):
@@ -60,7 +62,7 @@ class Coordinator:
 
     Attributes:
         stop: asked between two cases whether the user wants to stop.
-        batch_limits: finds the largest batch of a case; None: not asked for.
+        largest_batch: finds the largest batch of a case, telling what it tries; None: not asked for.
         ceilings: what the device reaches at best, by precision, see `runner.ceilings`; for operators.
         references: folder in which workers keep what references computed; None: nowhere.
     """
@@ -70,7 +72,7 @@ class Coordinator:
     budget: Budget
     progress: Progress
     stop: StopRequest
-    batch_limits: BatchLimits | None = None
+    largest_batch: LargestBatch | None = None
     ceilings: Mapping[str, Any] = field(default_factory=dict)
     references: str | None = None
 
@@ -153,13 +155,13 @@ class Coordinator:
         return record
 
     def _lacks_largest_batch(self, record: Record) -> bool:
-        asked = self.batch_limits is not None
+        asked = self.largest_batch is not None
         return asked and record.status is Status.ok and record.metrics.largest_batch is None
 
     def _with_largest_batch(self, record: Record) -> Record:
         """The record with the largest batch that fits, on the disk."""
-        assert self.batch_limits is not None
-        largest = self.batch_limits.of(record.case, self.progress.stage)
+        assert self.largest_batch is not None
+        largest = self.largest_batch(record.case, self.progress.stage)
         metrics = record.metrics.model_copy(update={"largest_batch": largest})
         record = record.model_copy(update={"metrics": metrics})
         self.store.amend(record)
@@ -206,3 +208,30 @@ def _reason_to_prune(case: Case, done: Sequence[Record]) -> str:
             size = f"{record.case.extent_text} at batch {record.case.batch_size}"
             return f"Not tried: {size} {PRUNING[record.status]} already."
     return ""
+
+
+def measure_in_processes(
+    case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None], references: str | None = None
+) -> Measured:
+    """Measure a case as often as the plan says, each time in a fresh process; the first failure is the result.
+
+    Args:
+        case: what to measure.
+        planned: processes, calibration and timeout.
+        sampling_s: seconds of warm-up and sampling in each process.
+        on_stage: told what happens now.
+        references: folder in which the run keeps what references computed; None: nowhere.
+    """
+    job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate, references=references)
+    outcomes: list[Outcome] = []
+    for number in range(1, planned.processes + 1):
+        where = f" ({number}/{planned.processes})" if planned.processes > 1 else ""
+
+        def tell(stage: str, where: str = where) -> None:
+            on_stage(stage + where)
+
+        outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
+        outcomes.append(outcome)
+        if outcome.status is not Status.ok:
+            return failed(outcomes, f"{outcome.reason} (process {number} of {planned.processes})" if where else "")
+    return combined(outcomes, case)

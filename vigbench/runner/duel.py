@@ -60,6 +60,10 @@ class Effort:
     seed: int = 0
     over_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.processes < 1 or self.blocks < 1:
+            raise ValueError("A duel needs at least one pair of processes, and one block of each side.")
+
 
 @dataclass(frozen=True)
 class Pair:

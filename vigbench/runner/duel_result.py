@@ -1,10 +1,10 @@
-"""What a duel came to: one ratio with its interval and a verdict, and the files that it leaves."""
+"""A duel that is kept: one ratio with its interval and a verdict, and the files that it leaves."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +14,18 @@ from typing import Any
 from vigbench.records.files import append_text, new_folder, starting_in, write_atomically
 from vigbench.records.fingerprint import differences, fingerprint
 from vigbench.records.tables import csv_text
-from vigbench.runner.duel import Contestant, Effort, Pair
+from vigbench.runner.duel import Contestant, Effort, Pair, run_duel
 from vigbench.runner.machine import describe_machine
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
-from vigbench.stats.verdict import Verdict, judge, p_of_difference
+from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, judge, p_of_difference
+from vigbench.suites.case import Case
 
 COLUMNS = ("pair", "block", "side", "call", "duration_s")
+KEPT = ("ratio", "low", "high", "base_ms", "head_ms", "verdict", "margin", "pairs")  # of a result, in duel.json
 
 
 @dataclass(frozen=True)
-class Result:
+class DuelResult:
     """Head against base.
 
     Attributes:
@@ -31,6 +33,9 @@ class Result:
         low, high: its 95% interval.
         base_ms, head_ms: median latency of all calls; the ratio is not made of these two, it is made of blocks.
         verdict: on head, against the margin.
+        pairs: of processes.
+        log_ratio: what ratio and interval are made of.
+        folder: where every timed call is; None: nowhere.
     """
 
     ratio: float
@@ -41,23 +46,36 @@ class Result:
     verdict: Verdict
     margin: float
     pairs: int
+    log_ratio: Estimate
+    folder: Path | None = None
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], device: str, margin: float) -> Result:
+    def of(cls, pairs: Sequence[Pair], device: str, margin: float, folder: Path | None = None) -> DuelResult:
         """Hierarchical over the pairs of processes, then their blocks.
 
         Args:
             pairs: at least one.
             device: cpu or cuda; decides the spread between processes that is assumed where fewer than 3 pairs show it.
             margin: smallest difference that matters, as a share.
+            folder: where the pairs are kept.
         """
         log_ratio = log_ratio_of(pairs, device)
         low, high = log_ratio.interval()
         sides = ([call for pair in pairs for block in side(pair) for call in block] for side in (_base, _head))
         base_ms, head_ms = (1e3 * median(calls) for calls in sides)
         verdict = judge(log_ratio, p_of_difference(log_ratio, margin), margin)
-        ratio = math.exp(log_ratio.value)
-        return cls(ratio, math.exp(low), math.exp(high), base_ms, head_ms, verdict, margin, len(pairs))
+        return cls(
+            ratio=math.exp(log_ratio.value),
+            low=math.exp(low),
+            high=math.exp(high),
+            base_ms=base_ms,
+            head_ms=head_ms,
+            verdict=verdict,
+            margin=margin,
+            pairs=len(pairs),
+            log_ratio=log_ratio,
+            folder=folder,
+        )
 
     def sentence(self, base: str, head: str) -> str:
         """The result in words."""
@@ -65,6 +83,61 @@ class Result:
             f"{head} takes {self.ratio:.3f} times as long as {base} (95% interval {self.low:.3f} to {self.high:.3f}, "
             f"{self.pairs} pairs of processes): {self.verdict} by a margin of {self.margin:.1%}."
         )
+
+
+class DuelProgress:
+    """Told how a duel goes on; by itself it says nothing."""
+
+    def environments_differ(self, differences: Mapping[str, tuple[str, str]]) -> None:
+        """The two sides run in environments with these differences: field of the fingerprint -> (base, head)."""
+
+    def pair_ended(self, so_far: DuelResult, effort: Effort) -> None:
+        """Another pair of processes has ended, and its calls are on the disk."""
+
+    def duel_ended(self, result: DuelResult) -> None:
+        """All pairs have ended."""
+
+
+def duel(
+    base: Case,
+    head: Case,
+    *,
+    base_python: str | Path | None = None,
+    effort: Effort = Effort(),  # noqa: B008  frozen
+    margin: float = DEFAULT_MARGIN,
+    out: str | Path = "results",
+    command_line: Sequence[str] = (),
+    progress: DuelProgress | None = None,
+) -> DuelResult:
+    """Which of two is faster here, and by how much: interleaved blocks over several pairs of fresh processes.
+
+    Args:
+        base, head: what takes turns, see `create_case`; the ratio is head / base.
+        base_python: Python of another environment, whose vigbench runs base: the same case in two builds.
+        effort: how much is measured.
+        margin: smallest difference that matters, as a share.
+        out: gets the folder `duel-<time>` with every timed call, written pair by pair.
+        command_line: for the record, what was typed.
+        progress: told how it goes on.
+
+    Raises:
+        ContestantFailedError: (a ValueError) if a side fails, is wrong or takes too long.
+        ValueError: if nothing can be written to `out`.
+    """
+    progress = progress or DuelProgress()
+    sides = Contestant(base, None if base_python is None else str(base_python)), Contestant(head)
+    kept = DuelFolder(Path(out), *sides, effort, list(command_line))
+    if kept.differences:
+        progress.environments_differ(kept.differences)
+    pairs: list[Pair] = []
+    for pair in run_duel(*sides, effort):
+        kept.keep(pair)
+        pairs.append(pair)
+        result = DuelResult.of(pairs, base.device, margin, kept.folder)
+        progress.pair_ended(result, effort)
+    kept.finish(result)
+    progress.duel_ended(result)
+    return result
 
 
 def log_ratio_of(pairs: Sequence[Pair], device: str) -> Estimate:
@@ -118,9 +191,9 @@ class DuelFolder:
             ) from error
         self._pairs += 1
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: DuelResult) -> None:
         """Write what the duel came to."""
-        self.info["result"] = asdict(result)
+        self.info["result"] = {name: value for name, value in asdict(result).items() if name in KEPT}
         self._write_info()
 
     def _write_info(self) -> None:

@@ -1,37 +1,17 @@
-"""The device to run on, and the machine as a run describes it, asked by a process of its own where asking would leave
-something behind."""
+"""The machine as a run describes it, asked by a process of its own where asking would leave something behind."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import torch
-
 from vigbench.records.schema import Status
-from vigbench.runner.executor import run_in_worker
-from vigbench.suites.case import Case, Device
+from vigbench.runner.process import run_in_worker
+from vigbench.suites.case import Case
 from vigbench.worker.describe import describe_here
 from vigbench.worker.messages import Errand, Job
 
 TIMEOUT_S = 120.0
-
-
-def choose_device(device: str, *, planning: bool = False) -> Device:
-    """`auto` is cuda where torch sees a device, else cpu; planning for a device that is not here is fine.
-
-    Raises:
-        ValueError: for another name, or cuda where there is none.
-    """
-    if device == "auto":
-        return Device.cuda if torch.cuda.is_available() else Device.cpu
-    if device not in Device.__members__:
-        raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
-    if device == "cuda" and not planning and not torch.cuda.is_available():
-        raise ValueError(
-            "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
-        )
-    return Device(device)
 
 
 def describe_machine(case: Case, python: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vigbench.records.schema import Status
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Errand, Job
 

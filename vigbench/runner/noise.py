@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from vigbench.runner.duel import Pair
-from vigbench.runner.machine import choose_device
 from vigbench.stats.hierarchical import Estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
 from vigbench.suites.case import Case
+from vigbench.worker.describe import choose_device
 
 POWER = 0.9  # probability with which a difference of the size that is reported would be found
 

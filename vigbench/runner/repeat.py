@@ -16,12 +16,10 @@ from vigbench.records.column import Combine
 from vigbench.records.metrics import COLUMNS, SOURCES, Metrics, of_source, with_interval
 from vigbench.records.schema import Status
 from vigbench.records.stages import seconds_of, stage_columns
-from vigbench.runner.executor import run_in_worker
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, estimate
 from vigbench.suites.case import Case
-from vigbench.suites.planner import Plan
 from vigbench.suites.resolution import mean_side
-from vigbench.worker.messages import Job, Outcome
+from vigbench.worker.messages import Outcome
 
 
 def _joined(several: Sequence[str]) -> str:
@@ -70,32 +68,15 @@ class Measured:
         return float(failed), float(contended), float(metrics.gpu_others or 0), max(load, drop)
 
 
-def measure_in_processes(
-    case: Case, planned: Plan, *, sampling_s: float, on_stage: Callable[[str], None], references: str | None = None
-) -> Measured:
-    """Measure a case as often as the plan says, each time in a fresh process; the first failure is the result.
+def failed(outcomes: Sequence[Outcome], reason: str = "") -> Measured:
+    """The last outcome, which is a failure, with the seconds of all processes.
 
     Args:
-        case: what to measure.
-        planned: processes, calibration and timeout.
-        sampling_s: seconds of warm-up and sampling in each process.
-        on_stage: told what happens now.
-        references: folder in which the run keeps what references computed; None: nowhere.
+        outcomes: at least one.
+        reason: instead of its own.
     """
-    job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate, references=references)
-    outcomes: list[Outcome] = []
-    for number in range(1, planned.processes + 1):
-        where = f" ({number}/{planned.processes})" if planned.processes > 1 else ""
-
-        def tell(stage: str, where: str = where) -> None:
-            on_stage(stage + where)
-
-        outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
-        outcomes.append(outcome)
-        if outcome.status is not Status.ok:
-            reason = f"{outcome.reason} (process {number} of {planned.processes})" if where else outcome.reason
-            return _failed(outcomes, replace(_alone(outcome), reason=reason))
-    return _together(outcomes, case)
+    last = _alone(outcomes[-1])
+    return _with_seconds(outcomes, replace(last, reason=reason or last.reason))
 
 
 def _alone(outcome: Outcome) -> Measured:
@@ -111,13 +92,13 @@ def _alone(outcome: Outcome) -> Measured:
     )
 
 
-def _failed(outcomes: Sequence[Outcome], failure: Measured) -> Measured:
+def _with_seconds(outcomes: Sequence[Outcome], failure: Measured) -> Measured:
     """The failure, with the seconds of all processes."""
     spent = stage_columns(seconds_of(one.metrics for one in outcomes))
     return replace(failure, metrics=failure.metrics.model_copy(update=spent))
 
 
-def _together(outcomes: Sequence[Outcome], case: Case) -> Measured:
+def combined(outcomes: Sequence[Outcome], case: Case) -> Measured:
     """What processes that measured one case make together; where they measured different things it is an error."""
     if len(outcomes) == 1:
         alone = _alone(outcomes[0])
@@ -127,8 +108,8 @@ def _together(outcomes: Sequence[Outcome], case: Case) -> Measured:
     known = {name: [value for one in outcomes if (value := getattr(one.metrics, name)) is not None] for name in COLUMNS}
     if differing := _differing(known):
         reason = f"The processes differ in {differing}; build the subject the same way in each, e.g. from a fixed seed."
-        return _failed(outcomes, Measured.failed(Status.error, reason))
-    combined = {
+        return _with_seconds(outcomes, Measured.failed(Status.error, reason))
+    one_by_one = {
         name: COMBINED[column.combine](known[name])
         for name, column in COLUMNS.items()
         if column.combine in COMBINED and known[name]
@@ -138,7 +119,7 @@ def _together(outcomes: Sequence[Outcome], case: Case) -> Measured:
         status=Status.ok,
         operator=outcomes[0].operator,
         marks=tuple(dict.fromkeys(mark for one in outcomes for mark in one.marks)),
-        metrics=Metrics.model_validate({**combined, **_estimates(samples, case), "processes": len(outcomes)}),
+        metrics=Metrics.model_validate({**one_by_one, **_estimates(samples, case), "processes": len(outcomes)}),
         samples=samples,
         operators=max((one.operators for one in outcomes), key=_calls),  # as the columns that count them say
         kernels=max((one.kernels for one in outcomes), key=_calls),

@@ -22,7 +22,7 @@ from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.check import unchecked_line, used_by
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
-from vigbench.runner.machine import choose_device, describe_machine
+from vigbench.runner.machine import describe_machine
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.subjects.catalog import (
     matching_implementations,
@@ -38,6 +38,7 @@ from vigbench.suites.loader import list_suites, load_suite
 from vigbench.suites.planner import Overrides, Plan, plan
 from vigbench.suites.resolution import Resolution
 from vigbench.suites.schema import Suite
+from vigbench.worker.describe import choose_device
 
 
 def plan_suite(suite: str | Path | None, device: str = "auto", overrides: Overrides | None = None) -> Plan:
@@ -230,7 +231,8 @@ def continue_run(
             print(f"vigbench: {problem}", file=sys.stderr)
         store.prepare()
         ceilings = (store.info().get("environment") or {}).get("ceilings") or {}
-        Coordinator(store, planned, budget, progress or Silent(), stop, batch_limits, ceilings, references).run()
+        largest_batch = None if batch_limits is None else batch_limits.of
+        Coordinator(store, planned, budget, progress or Silent(), stop, largest_batch, ceilings, references).run()
         finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}
         if finished:
             store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})

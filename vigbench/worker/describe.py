@@ -1,4 +1,4 @@
-"""What a worker says of its machine: the device, the environment, and what the device reaches at best."""
+"""What a process says of its machine: the device, the environment, and what the device reaches at best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from vigbench.measure.settings import apply_settings
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
 from vigbench.subjects.task import DTYPES
-from vigbench.suites.case import Case
+from vigbench.suites.case import Case, Device
+
+
+def choose_device(device: str, *, planning: bool = False) -> Device:
+    """`auto` is cuda where torch sees a device, else cpu; planning for a device that is not here is fine.
+
+    Raises:
+        ValueError: for another name, or cuda where there is none.
+    """
+    if device == "auto":
+        return Device.cuda if torch.cuda.is_available() else Device.cpu
+    if device not in Device.__members__:
+        raise ValueError(f"--device {device!r} is not allowed; choose auto, cpu or cuda.")
+    if device == "cuda" and not planning and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda: torch sees no CUDA device here; run `vigbench doctor`, or choose --device cpu."
+        )
+    return Device(device)
 
 
 def describe_here(case: Case) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from vigbench.measure.ceilings import Ceilings, device_ceilings
 from vigbench.measure.contention import load_of_others
 from vigbench.measure.latency import timed
 from vigbench.measure.memory import Memory, measure_memory
-from vigbench.measure.profile.capture import ProfiledSubject, profile_subject
+from vigbench.measure.profile.capture import ProfiledSubject
+from vigbench.measure.profile.capture import profile_subject as capture_profile
 from vigbench.measure.profile.costs import costs_of
 from vigbench.measure.profile.ranges import group_names
 from vigbench.measure.profile.words import largest_costs
@@ -46,24 +47,42 @@ WARMUP_BUDGET_S, SAMPLING_BUDGET_S = 20.0, 10.0
 OnStage = Callable[[str], None]
 
 
-def profile_case(
-    case: Case, *, iterations: int, out: Path, command_line: list[str], on_stage: OnStage = lambda _: None
-) -> tuple[Path, ProfileRecord]:
-    """Profile a case and write its folder, but for the pictures.
+@dataclass(frozen=True)
+class SubjectProfile:
+    """Where the time and the memory of a subject go.
+
+    Attributes:
+        folder: where the tables and the trace are.
+        record: what they hold; `record.info["words"]` are the largest costs in sentences.
+    """
+
+    folder: Path
+    record: ProfileRecord
+
+
+def profile_subject(
+    case: Case,
+    *,
+    iterations: int = 5,
+    out: str | Path = "results",
+    command_line: Sequence[str] = (),
+    on_stage: OnStage = lambda _: None,
+) -> SubjectProfile:
+    """Profile a case and write its folder, but for the pictures (`vigbench.plot_profile`).
+
+    It runs in this process, whose threads, TF32 and seed it sets.
 
     Args:
-        case: inference or training, neither compiled nor a graph: those hide the modules.
+        case: inference or training, neither compiled nor a graph: those hide the modules. See `vigbench.create_case`.
         iterations: profiled ones, at least 1.
         out: gets the folder `profile-<subject>-<size>-<device>-<time>`.
-        command_line: what was typed.
+        command_line: for the record, what was typed.
         on_stage: told what happens now, in a word.
-
-    Returns:
-        The folder and what it holds.
 
     Raises:
         ValueError: if it cannot be profiled or written, with the reason; nothing is left then.
     """
+    out = Path(out)
     if case.compile or case.cuda_graph or case.phase is Phase.training_step:
         raise ValueError("A profile is of plain inference or training: compiled code and graphs have no modules.")
     started = datetime.now(UTC)
@@ -85,14 +104,14 @@ def profile_case(
             "family": family_of(case.subject),
             "iterations": iterations,
             "started_at": started.isoformat(timespec="seconds"),
-            "command_line": command_line,
+            "command_line": list(command_line),
             **describe_here(case),
             **done[0].info,
         }
         record = replace(done[0], info=info)
         with starting_in(out):
             record.write(folder)
-    return folder, record
+    return SubjectProfile(folder, record)
 
 
 @contextmanager
@@ -121,7 +140,7 @@ def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> Pro
     memory = measure_memory(prepared.call, prepared.model, list(prepared.inputs.values()))
     on_stage("profile")
     subject = ProfiledSubject(prepared.call, prepared.model, prepared.synchronize, prepared.device)
-    profile = profile_subject(subject, iterations, trace)
+    profile = capture_profile(subject, iterations, trace)
     load_after = load_of_others()
     prove_path(prepared)
     on_stage("ceilings")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from vigbench.nearest import did_you_mean
 from vigbench.suites.case import Phase, Precision
 from vigbench.suites.shape import Shape, parse_shape
 
@@ -188,6 +190,18 @@ def load_claims() -> tuple[Claim, ...]:
     claims = tuple(_read())
     assert len({claim.id for claim in claims}) == len(claims), "two claims have one id"
     return claims
+
+
+def choose_claims(patterns: Iterable[str]) -> list[Claim]:
+    """The claims with these ids, or ids that these globs match. ValueError for one that matches none."""
+    claims, wanted = load_claims(), list(patterns)
+    ids = [claim.id for claim in claims]
+    for pattern in wanted:
+        if not any(fnmatchcase(one, pattern) for one in ids):
+            raise ValueError(
+                f"--claim: no claim is called {pattern!r}{did_you_mean(pattern, ids)} Ids: {', '.join(ids)}."
+            )
+    return [claim for claim in claims if any(fnmatchcase(claim.id, pattern) for pattern in wanted)]
 
 
 def _read() -> Iterator[Claim]:

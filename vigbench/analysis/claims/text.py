@@ -13,6 +13,7 @@ import pandas as pd
 
 from vigbench.analysis.claims.judged import ClaimVerdict, Judged
 from vigbench.analysis.table import escape_markdown
+from vigbench.tabulate import markdown
 
 WIDTH, INDENT = 110, 11
 HEADS = ("verdict", "claim", "device", "published", "measured", "beside", "why", "measure again")
@@ -50,12 +51,8 @@ def as_markdown(judged: Sequence[Judged]) -> str:
     """GitHub-flavoured Markdown: the summary, then a table for each paper."""
     parts = [summary(judged)]
     for paper, group in groupby(judged, key=lambda one: one.claim.paper):
-        rows = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
-        for one in group:
-            head = (one.verdict, one.claim.statement, _device(one), one.published)
-            cells = (*head, one.measured_text, one.beside_text, _why(one))
-            rows.append("| " + " | ".join([*map(escape_markdown, cells), f"`{one.command}`"]) + " |")
-        parts += [f"### {escape_markdown(paper.title)}", escape_markdown(paper.unknown), "\n".join(rows)]
+        table = markdown(HEADS, [_markdown_cells(one) for one in group])
+        parts += [f"### {escape_markdown(paper.title)}", escape_markdown(paper.unknown), table]
     return "\n\n".join(parts)
 
 
@@ -132,6 +129,11 @@ def _object(one: Judged) -> dict[str, Any]:
             for point in one.points
         ],
     }
+
+
+def _markdown_cells(one: Judged) -> list[str]:
+    cells = (one.verdict, one.claim.statement, one.published, one.measured_text, one.beside_text, _why(one))
+    return [*map(escape_markdown, cells), f"`{one.command}`"]
 
 
 def _numbers(one: Judged) -> str:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vigbench.records.profile import ProfileRecord
 
-__all__ = ["write_figures"]
+__all__ = ["plot_profile", "write_figures"]
+
+
+def plot_profile(folder: str | Path) -> Path:
+    """Draw the profile in `folder`: modules, memory and roofline as PNG and SVG; returns their folder.
+
+    Raises:
+        ValueError: if it holds no profile, or a damaged one.
+    """
+    from vigbench.records.profile import ProfileRecord
+
+    write_figures(ProfileRecord.read(Path(folder)), Path(folder))
+    return Path(folder) / "figures"
 
 
 def write_figures(record: ProfileRecord, folder: Path) -> None:

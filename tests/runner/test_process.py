@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from vigbench.records.stages import seconds_of
-from vigbench.runner.executor import run_in_worker
+from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job, Outcome
 

@@ -1,0 +1,57 @@
+"""The case that somebody means who names a subject and settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vigbench.nearest import did_you_mean, one_of
+from vigbench.subjects.catalog import resolve_implementations, task_of
+from vigbench.subjects.own import require_buildable
+from vigbench.suites.axes import AXES, SWEPT
+from vigbench.suites.case import Case
+from vigbench.suites.custom import RESOLUTION
+from vigbench.worker.describe import choose_device
+
+
+def create_case(subject: str, *, implementation: str = "", device: str = "auto", threads: int = 0, **axes: Any) -> Case:
+    """The case of a subject that is there: what `vigbench.duel` and `vigbench.profile_subject` take.
+
+    Args:
+        subject: a model, `package.module:factory`, or an operator.
+        implementation: which code computes its operator; empty: what users get by default.
+        device: auto, cpu or cuda.
+        threads: CPU threads; 0 = one per physical core.
+        **axes: a value of any axis by its name, as suites write it: `resolution=224`, `shape="3x32x64"`,
+            `precision="bf16"`; where no size is given, a model is looked at at 224 px.
+
+    Raises:
+        ValueError: for a subject, implementation, device or setting that is none, with advice.
+    """
+    chosen = choose_device(device)
+    values = {name: _read(name, value) for name, value in axes.items()}
+    given = [name for name in values if AXES[name].of_size] or ["resolution"]
+    if sorted(given) not in (["resolution"], ["length", "shape"]):
+        raise ValueError("Give models --resolution, or operators both --length and --shape.")
+    if given == ["resolution"]:
+        values.setdefault("resolution", RESOLUTION)
+    task = task_of(subject)
+    task.require_axes(subject, given)
+    if "resolution" in values:
+        require_buildable(subject, [values["resolution"]])
+    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
+    settings = {field: one for name, value in values.items() for field, one in AXES[name].settings(value).items()}
+    case = Case.model_validate(
+        {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
+    )
+    task.require(case)
+    return case
+
+
+def _read(name: str, value: Any) -> Any:
+    names = [axis.name for axis in SWEPT]
+    if name not in names:
+        raise ValueError(f"There is no axis {name!r}{did_you_mean(name, names)} Axes: {one_of(names)}.")
+    try:
+        return AXES[name].read(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}.") from error
