@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
+from vigbench.subjects.catalog import create_model, fill_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED_NAMES = {
@@ -54,15 +56,38 @@ def recipe_image(n: int, c: int, h: int, w: int) -> Tensor:
     return torch.from_numpy((pattern + 0.5 * noise).astype(np.float32))
 
 
-def load_recipe(model: nn.Module) -> str:
-    """Give a model the recipe weights; returns the hash of keys and weights."""
+Weight = Callable[[str, tuple[int, ...]], np.ndarray]
+
+
+def recipe_state(shapes: Mapping[str, Sequence[int]], weight: Weight) -> tuple[dict[str, Tensor], str]:
+    """Weights of a recipe by their keys, and the hash of keys and weights."""
     state_dict, digest = {}, hashlib.sha256()
-    for key, x in sorted(model.state_dict().items()):
-        values = weight(key, tuple(x.shape))
+    for key, shape in sorted(shapes.items()):
+        values = weight(key, tuple(shape))
         digest.update(key.encode() + values.tobytes())
         state_dict[key] = torch.from_numpy(values)
+    return state_dict, digest.hexdigest()
+
+
+def load_recipe(model: nn.Module, weight: Weight = weight) -> str:
+    """Give a model the recipe weights; returns the hash of keys and weights."""
+    state_dict, digest = recipe_state({key: x.shape for key, x in model.state_dict().items()}, weight)
     model.load_state_dict(state_dict, strict=True)
-    return digest.hexdigest()
+    return digest
+
+
+def small(name: str, **kwargs: object) -> nn.Module:
+    """A model of few and narrow layers."""
+    depth = {"depths": (1, 1, 1, 1), "embed_dim": 32} if name.startswith("vig_h") else {"depth": 2, "embed_dim": 64}
+    heads = {"num_heads": 2} if name.startswith("vig_t") else {}
+    return create_model(name, **{"num_classes": 7, **depth, **heads, **kwargs})
+
+
+def filled(name: str, **kwargs: object) -> nn.Module:
+    """A small model in which every branch takes part."""
+    model = small(name, **kwargs)
+    fill_weights(model, 0)
+    return model
 
 
 @pytest.fixture(params=RELEASED_NAMES)
@@ -75,9 +100,17 @@ def tiny(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["vig_tiny_patch16_224", "vig_h_tiny_patch4_224", "vim_tiny_patch16_224"])
+@pytest.fixture(
+    params=[
+        "vig_tiny_patch16_224",
+        "vig_h_tiny_patch4_224",
+        "vim_tiny_patch16_224",
+        "vrwkv_tiny_patch16_224",
+        "vrwkv_small_patch16_224",
+    ]
+)
 def each(request: pytest.FixtureRequest) -> str:
-    """The smallest model of each architecture."""
+    """The smallest model of each architecture; Vision-RWKV has two, as S has its norms after the mixers."""
     return str(request.param)
 
 

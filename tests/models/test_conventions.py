@@ -5,14 +5,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tests.models.conftest import filled, small
 from vigbench.models.vim import without_class
-from vigbench.subjects.catalog import create_model
-
-
-def small(name: str, **kwargs: object) -> nn.Module:
-    depth = {"depths": (1, 1, 1, 1), "embed_dim": 32} if name.startswith("vig_h") else {"depth": 2, "embed_dim": 64}
-    heads = {"num_heads": 2} if name.startswith("vig_t") else {}
-    return create_model(name, num_classes=7, **{**depth, **heads, **kwargs})
 
 
 def patches(name: str, features: Tensor) -> Tensor:
@@ -95,6 +89,22 @@ def test_intermediates(each: str) -> None:
         model.forward_intermediates(IMAGES, output_fmt="NHWC")
 
 
+def test_intermediates_as_tokens(each: str) -> None:
+    model = small(each).eval()
+    if "NLC" not in model.output_fmts:
+        with pytest.raises(ValueError, match="choose NCHW"):
+            model.forward_intermediates(IMAGES, output_fmt="NLC")
+        return
+    tokens = model.forward_intermediates(IMAGES, output_fmt="NLC", intermediates_only=True)
+    for x, y in zip(tokens, model.forward_intermediates(IMAGES, intermediates_only=True), strict=True):
+        assert torch.equal(x.mT.unflatten(-1, (4, 6)), y)
+
+
+def test_a_setting_that_it_lacks_is_named(each: str) -> None:
+    with pytest.raises(TypeError, match="img_size"):
+        timm.create_model(each, img_size=64)
+
+
 def test_drop_path_and_dropout_act_in_training_only(each: str) -> None:
     model = small(each, drop_path_rate=0.5, drop_rate=0.5)
     assert not torch.equal(model(IMAGES), model(IMAGES))
@@ -114,7 +124,7 @@ def test_every_parameter_has_one_group(each: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_dtypes(each: str, dtype: torch.dtype) -> None:
-    model = small(each).eval()
+    model = filled(each).eval()
     with torch.inference_mode():
         expected = model(IMAGES)
         found = model.to(dtype)(IMAGES.to(dtype))
@@ -123,9 +133,10 @@ def test_dtypes(each: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_autocast(each: str, training: bool) -> None:
-    model = small(each).train(training)
-    with torch.autocast("cpu", torch.bfloat16):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(each: str, training: bool, dtype: torch.dtype) -> None:
+    model = filled(each).train(training)
+    with torch.autocast("cpu", dtype):
         found = model(IMAGES)
     torch.testing.assert_close(found.float(), model(IMAGES), atol=0.05, rtol=0.05)
 

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.models.conftest import small
 from vigbench.subjects.catalog import create_model
 
 PLAIN = {"name": "vig_tiny_patch16_224", "depth": 2, "embed_dim": 64, "num_heads": 2}
@@ -22,11 +23,10 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, steps: int, batch: i
         schedule.step()
 
 
-@both
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_every_parameter_gets_a_gradient(settings: dict[str, object], checkpointing: bool) -> None:
+def test_every_parameter_gets_a_gradient(each: str, checkpointing: bool) -> None:
     torch.manual_seed(0)
-    model = create_model(**settings, num_classes=5)
+    model = small(each)
     model.set_grad_checkpointing(checkpointing)
     nn.init.normal_(model.get_classifier().weight)
     F.cross_entropy(model(torch.randn(2, 3, 64, 96)), torch.tensor([1, 4])).backward()
@@ -36,10 +36,9 @@ def test_every_parameter_gets_a_gradient(settings: dict[str, object], checkpoint
         assert parameter.grad.abs().max() > 0, key
 
 
-@both
-def test_checkpointing_does_not_change_gradients(settings: dict[str, object]) -> None:
+def test_checkpointing_does_not_change_gradients(each: str) -> None:
     torch.manual_seed(0)
-    model = create_model(**settings, num_classes=5).double()
+    model = small(each).double()
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     gradients = []
     for enable in (False, True):

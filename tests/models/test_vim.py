@@ -1,6 +1,5 @@
 """Vim is the released one: parameters, keys, logits and cost; and it computes the same by every implementation."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import vigbench
-from tests.models.conftest import recipe_image, splitmix
+from tests.models.conftest import load_recipe, recipe_image, recipe_state, splitmix
 from vigbench.models.vim import BidirectionalMamba, Vim
 from vigbench.ops.registry import list_implementations
 
@@ -44,21 +43,10 @@ def recipe(key: str, shape: tuple[int, ...]) -> np.ndarray:
     return u.astype("<f4")  # type: ignore[no-any-return]
 
 
-def load_recipe(model: nn.Module) -> str:
-    """Give the model those weights; returns the hash of keys and weights."""
-    state_dict, digest = {}, hashlib.sha256()
-    for key, x in sorted(model.state_dict().items()):
-        values = recipe(key, tuple(x.shape))
-        digest.update(key.encode() + values.tobytes())
-        state_dict[key] = torch.from_numpy(values)
-    model.load_state_dict(state_dict, strict=True)
-    return digest.hexdigest()
-
-
 @pytest.fixture(scope="module")
 def tiny() -> nn.Module:
     model = vigbench.create_model(TINY)
-    assert load_recipe(model) == FACTS["vim_t"]["recipe_weights_sha256"]
+    assert load_recipe(model, recipe) == FACTS["vim_t"]["recipe_weights_sha256"]
     return model.eval()
 
 
@@ -76,7 +64,7 @@ def test_parameters_and_state_dict(name: str) -> None:
 def test_recipe_weights(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
-    assert load_recipe(model.to_empty(device="cpu")) == FACTS[NAMES[name]]["recipe_weights_sha256"]
+    assert load_recipe(model.to_empty(device="cpu"), recipe) == FACTS[NAMES[name]]["recipe_weights_sha256"]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
@@ -212,8 +200,7 @@ def recipe_file() -> Callable[[Path], Path]:
     """Writes a checkpoint as released: the weights beside a training state."""
 
     def write(folder: Path) -> Path:
-        keys = FACTS["vim_t"]["state_dict"]
-        state_dict = {key: torch.from_numpy(recipe(key, tuple(shape))) for key, shape in keys.items()}
+        state_dict, _ = recipe_state(FACTS["vim_t"]["state_dict"], recipe)
         torch.save({"model": state_dict, "epoch": 299}, folder / "vim.pth")
         return folder / "vim.pth"
 

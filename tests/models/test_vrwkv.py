@@ -1,23 +1,20 @@
 """Vision-RWKV is the released one, and a timm model: parameters, keys, weights, logits, cost, conventions."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import timm
 import torch
-from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.models.conftest import splitmix
+from tests.models.conftest import filled, recipe_state, small, splitmix
 from vigbench.models.vrwkv import checkpoint_filter_fn, q_shift
 from vigbench.ops.biwkv import torch_scan  # noqa: F401  a counter knows the operators there are when it starts
-from vigbench.subjects.catalog import create_model, fill_weights
+from vigbench.subjects.catalog import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED = json.loads((GOLDEN / "vrwkv-models.json").read_text())
@@ -57,23 +54,7 @@ def recipe_weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def recipe(name: str) -> tuple[dict[str, Tensor], str]:
     """A released model's state dict with recipe weights, and their hash."""
-    state_dict, digest = {}, hashlib.sha256()
-    for key, shape in sorted(RELEASED[MODELS[name]]["state_dict"].items()):
-        values = recipe_weight(key, tuple(shape))
-        digest.update(key.encode() + values.tobytes())
-        state_dict[key] = torch.from_numpy(values)
-    return state_dict, digest.hexdigest()
-
-
-def small(name: str, **kwargs: Any) -> nn.Module:
-    return create_model(name, **{"num_classes": 7, "depth": 2, "embed_dim": 64, **kwargs})
-
-
-def filled(name: str, **kwargs: Any) -> nn.Module:
-    """A small model in which every branch takes part."""
-    model = small(name, **kwargs)
-    fill_weights(model, 0)
-    return model
+    return recipe_state(RELEASED[MODELS[name]]["state_dict"], recipe_weight)
 
 
 @names
@@ -205,49 +186,6 @@ def test_every_parameter_gets_a_gradient(name: str, checkpointing: bool) -> None
         assert p.grad.any(), key
 
 
-def test_features_head_and_classifier() -> None:
-    model = filled(TINY, in_chans=1).eval()
-    images = IMAGES[:, :1]
-    features = model.forward_features(images)
-    assert features.shape == (2, 4 * 6, 64)
-    torch.testing.assert_close(model.forward_head(features), model(images))
-    pooled = model.forward_head(features, pre_logits=True)
-    model.reset_classifier(11)
-    assert model.get_classifier().out_features == 11
-    assert model(images).shape == (2, 11)
-    model.reset_classifier(0)
-    torch.testing.assert_close(model(images), pooled)
-    model.reset_classifier(0, global_pool="")
-    torch.testing.assert_close(model(images), features)
-    assert small(TINY, global_pool="")(IMAGES).shape == (2, 24, 7)
-
-
-def test_intermediates() -> None:
-    model = filled(TINY).eval()
-    final, intermediates = model.forward_intermediates(IMAGES, norm=True)
-    torch.testing.assert_close(final, model.forward_features(IMAGES))
-    torch.testing.assert_close(intermediates[-1].flatten(2).mT, final)
-    (early,) = model.forward_intermediates(IMAGES, [0], stop_early=True, intermediates_only=True, output_fmt="NLC")
-    torch.testing.assert_close(early.mT.unflatten(-1, (4, 6)), model.forward_intermediates(IMAGES, [0])[1][0])
-    with pytest.raises(ValueError, match="unknown output_fmt 'NHWC'"):
-        model.forward_intermediates(IMAGES, output_fmt="NHWC")
-
-
-@names
-def test_what_timm_asks(name: str) -> None:
-    with torch.device("meta"):
-        model = timm.create_model(name)
-        features = timm.create_model(name, features_only=True, out_indices=(1, 11))
-        assert [x.shape for x in features(torch.empty(1, 3, 64, 64))] == [(1, model.num_features, 4, 4)] * 2
-    assert model.operator == "biwkv"
-    assert isinstance(model.get_submodule(model.pretrained_cfg["first_conv"]), nn.Conv2d)
-    assert model.get_submodule(model.pretrained_cfg["classifier"]) is model.get_classifier()
-    for coarse in (False, True):
-        groups = group_parameters(model, model.group_matcher(coarse), reverse=True)
-        assert set(groups) == {key for key, _ in model.named_parameters()}
-    assert model.no_weight_decay() <= set(groups)
-
-
 def test_settings_act_and_bad_ones_are_refused() -> None:
     torch.manual_seed(0)
     model = filled(SMALL, drop_path_rate=0.5, drop_rate=0.5)
@@ -259,15 +197,3 @@ def test_settings_act_and_bad_ones_are_refused() -> None:
         create_model(TINY, implementation="torch_scans", depth=1)
     with pytest.raises(ValueError, match="multiple of 4"):
         small(TINY, embed_dim=30)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_and_autocast(dtype: torch.dtype) -> None:
-    model = filled(TINY).eval()
-    with torch.inference_mode():
-        expected = model(IMAGES)
-        with torch.autocast("cpu", dtype):
-            torch.testing.assert_close(model(IMAGES).float(), expected, atol=0.05, rtol=0.05)
-        found = model.to(dtype)(IMAGES.to(dtype))
-    assert found.dtype == dtype
-    assert (found - expected).abs().max() < 0.1 * expected.abs().max()
