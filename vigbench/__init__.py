@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vigbench.runner.gate import GateResult, gate
     from vigbench.runner.run import Run, run
     from vigbench.subjects.catalog import create_model, list_subjects
+    from vigbench.subjects.task import Task
     from vigbench.suites.loader import list_suites, load_suite
     from vigbench.worker.profile_case import profile_subject
 
@@ -39,6 +40,7 @@ _HOME = {
     "Effort": "vigbench.runner.duel",
     "GateResult": "vigbench.runner.gate",
     "Run": "vigbench.runner.run",
+    "Task": "vigbench.subjects.task",
     "check_claims": "vigbench.analysis.claims",
     "compare": "vigbench.analysis.compare",
     "count_claimed_models": "vigbench.runner.claims",
@@ -71,6 +73,7 @@ __all__ = [
     "Effort",
     "GateResult",
     "Run",
+    "Task",
     "check_claims",
     "compare",
     "count_claimed_models",

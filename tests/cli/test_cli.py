@@ -144,10 +144,10 @@ COMMANDS = (
 )
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
-    "cuda-graph channels-last tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
+    "cuda-graph memory-format tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
     "no-report",
     "compare": "metric margin across format out fail-on-inconclusive",
-    "duel": "resolution length shape batch-size precision phase device compile cuda-graph channels-last tf32 threads "
+    "duel": "resolution length shape batch-size precision phase device compile cuda-graph memory-format tf32 threads "
     "processes blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
@@ -156,7 +156,7 @@ OPTIONS = {
     "evaluate": "subject checkpoint data resolution batch-size precision implementation device threads workers "
     "crop-pct interpolation class-map ema no-ema tf32 out resume quiet",
     "profile": "subject implementation resolution length shape batch-size precision phase device threads tf32 "
-    "channels-last iterations out",
+    "memory-format iterations out",
     "report": "base across evidence out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",

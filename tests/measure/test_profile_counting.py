@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vigbench.measure.profile.counting import CountedCalls, OperatorCall
+from vigbench.measure.profile.counting import CountedCall, CountedCalls
 
 SIDES = st.integers(1, 9)
 
 
-def calls_of(run: object, *inputs: Tensor) -> list[OperatorCall]:
+def calls_of(run: object, *inputs: Tensor) -> list[CountedCall]:
     assert callable(run)
     with CountedCalls() as counter:
         run(*inputs)
@@ -26,7 +26,7 @@ def moved(run: object, *inputs: Tensor) -> int:
 @settings(max_examples=20)
 def test_a_product_reads_both_factors_and_writes_the_result(m: int, k: int, n: int) -> None:
     (call,) = calls_of(torch.mm, torch.ones(m, k), torch.ones(k, n))
-    assert call == OperatorCall("aten::mm", 2 * m * k * n, 4 * (m * k + k * n + m * n))
+    assert call == CountedCall("aten::mm", 2 * m * k * n, 4 * (m * k + k * n + m * n))
 
 
 def test_composite_operators_are_taken_apart() -> None:

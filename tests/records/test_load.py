@@ -108,7 +108,7 @@ def edit(content: dict[str, Any], path: str, value: object) -> None:
         ("case", ...),
         ("case_id", ...),
         ("case.subject", ...),
-        ("case.resolution", "64"),
+        ("case.resolution", "sixty-four"),
         ("case.resolution", 0),
         ("case.batch_size", 1.5),
         ("case.precision", "float8"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vigbench.subjects.catalog import IMAGES
 from vigbench.suites.case import Case, Precision
 from vigbench.worker.build import build_on_device
-from vigbench.worker.check_subject import CheckResult, WrongResultError, tolerance_class
+from vigbench.worker.check_subject import CheckResult, WrongResultError
 from vigbench.worker.check_subject import check as check_subject
 from vigbench.worker.measure_case import measure_case
 
@@ -79,8 +79,8 @@ def test_tf32_is_judged_by_its_own_mantissa_and_against_a_reference_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = VIG.model_copy(update={"tf32": True})
-    assert tolerance_class(case) == "float16"
-    assert tolerance_class(case.model_copy(update={"precision": Precision.bfloat16})) == "bfloat16"
+    assert case.mantissa == "float16"
+    assert case.model_copy(update={"precision": Precision.bfloat16}).mantissa == "bfloat16"
     torch.set_float32_matmul_precision("high")
     seen: list[str] = []
 

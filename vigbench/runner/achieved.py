@@ -10,7 +10,6 @@ from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.metrics import Metrics
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case
-from vigbench.worker.describe import ceiling_name
 
 FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
 TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
@@ -42,7 +41,7 @@ def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any], moved: int
     gb_per_s = moved / 1e6 / time_ms
     passes = TRAINING_PASSES if case.phase.trains else 1
     tflop_per_s = 2 * passes * metrics.gmacs * case.batch_size / time_ms
-    ceiling = ceilings.get(ceiling_name(case))
+    ceiling = ceilings.get(case.arithmetic)
     return {
         "achieved_gb_per_s": gb_per_s,
         "achieved_tflop_per_s": tflop_per_s,

@@ -90,6 +90,16 @@ class Case(BaseModel):
         return f"{self.length} tokens" if self.resolution is None else f"{self.resolution} px"
 
     @property
+    def arithmetic(self) -> str:
+        """What its matrix products are computed in: the precision, or `tf32`."""
+        return "tf32" if self.tf32 and self.precision == Precision.float32 else str(self.precision)
+
+    @property
+    def mantissa(self) -> str:
+        """The precision whose mantissa its matrix products have: TF32 has that of float16."""
+        return str(Precision.float16 if self.arithmetic == "tf32" else self.precision)
+
+    @property
     def shape(self) -> Shape | None:
         """An operator's heads and their channels; None for a model."""
         if self.heads is None or self.key_dim is None or self.value_dim is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def read_suite(path: Path) -> Suite:
         # a mistyped key is also a missing one: name the typing mistake first
         details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")
         more = f" ({len(details) - 1} more in this file.)" if len(details) > 1 else ""
-        raise ValueError(f"{path}: {_explain(details[0])}{more}") from error
+        said = _explain(details[0])
+        if "devices" not in content:  # as it is written there, see Suite
+            said = re.sub(r"^devices\b", "profiles", said)
+        raise ValueError(f"{path}: {said}{more}") from error
 
 
 def _explain(detail: Any) -> str:

@@ -8,12 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from vigbench.measure.settings import apply_settings
 from vigbench.subjects.catalog import build_case, fill_weights
 from vigbench.subjects.own import is_own
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.worker.training_step import TrainingStep, make_optimizer
+
+
+def apply_case_settings(case: Case) -> None:
+    """Set every ambient switch of this process as the case says."""
+    apply_settings(threads=case.threads, tf32=case.tf32)
 
 
 def build_on_device(case: Case) -> nn.Module:

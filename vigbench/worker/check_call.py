@@ -15,7 +15,7 @@ from vigbench.measure.correctness import gradient_error, relative_error
 from vigbench.subjects.task import Gradients, Inputs, Task, gradients_of
 from vigbench.suites.case import Case
 from vigbench.worker.build import clear_gradients
-from vigbench.worker.check_subject import WrongResultError, tolerance_class
+from vigbench.worker.check_subject import WrongResultError
 from vigbench.worker.training_step import TrainingStep
 
 # A step of about 1, which no weight's rounding hides; that which is timed would round away in bfloat16.
@@ -44,7 +44,7 @@ def run_plain(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain
             return Plain(outputs=task.outputs(task.call(model, inputs)))
     first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
-    return Plain(gradients=first, random=not error <= task.gradient_tolerance[tolerance_class(case)])
+    return Plain(gradients=first, random=not error <= task.gradient_tolerance[case.mantissa])
 
 
 def check_call(
@@ -58,7 +58,7 @@ def check_call(
     result = call()
     if plain.random:
         return
-    allowed = (task.tolerance if plain.outputs else task.gradient_tolerance)[tolerance_class(case)]
+    allowed = (task.tolerance if plain.outputs else task.gradient_tolerance)[case.mantissa]
     if plain.outputs:
         with torch.inference_mode():
             found = task.outputs(result)

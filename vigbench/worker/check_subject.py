@@ -15,7 +15,6 @@ from vigbench.measure.path import ExecutedPath
 from vigbench.measure.settings import full_float32
 from vigbench.ops.registry import get_operator
 from vigbench.subjects.task import Inputs, Probe, Result, Task
-from vigbench.suites.axes import Precision
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
 from vigbench.worker.references import References
@@ -85,7 +84,7 @@ def _check(
     require_finite(whole)
     if operator is None:
         return CheckResult()
-    if tolerance_class(case) == "float32" and case.implementation == get_operator(operator).reference:
+    if case.mantissa == "float32" and case.implementation == get_operator(operator).reference:
         size = {name: getattr(case, name) for name in task.axes[:1]}
         return CheckResult(0.0, 0.0 if case.phase.trains else None, size)  # it is the reference
     compare = partial(_compare, case, task, operator, references)
@@ -97,11 +96,6 @@ def _check(
             return replace(found, unverified=None in parts)
         extent //= 2
     return CheckResult(unverified=True)
-
-
-def tolerance_class(case: Case) -> str:
-    """The precision by whose tolerance a case is judged: TF32 has the mantissa of float16."""
-    return "float16" if case.tf32 and case.precision == Precision.float32 else case.precision.value
 
 
 def if_it_fits(compare: Callable[[], CheckResult]) -> CheckResult | None:
@@ -169,9 +163,9 @@ def require_finite(result: Result) -> None:
 
 def require_close(error: float, allowed: Mapping[str, float], what: str, case: Case, where: str) -> None:
     """Raise WrongResultError if the error of `what`, found at the size `where`, is beyond what is allowed."""
-    most = allowed[tolerance_class(case)]
+    most = allowed[case.mantissa]
     if not error <= most:
         raise WrongResultError(
             f"{what} with {case.implementation} differs from the reference by {error:.1e} of its largest value at "
-            f"{where}; {most:.0e} is allowed in {tolerance_class(case)}. Nothing was timed."
+            f"{where}; {most:.0e} is allowed in {case.mantissa}. Nothing was timed."
         )

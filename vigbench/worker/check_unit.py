@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from vigbench.measure.operator_check import check_implementation
-from vigbench.measure.settings import apply_settings
 from vigbench.ops.registry import get_implementation, get_operator
 from vigbench.records.schema import Status
 from vigbench.suites.case import Case
+from vigbench.worker.build import apply_case_settings
 from vigbench.worker.messages import Outcome
 
 NOT_REPEATED = "the same inputs gave other bits the second time"
@@ -34,7 +34,7 @@ class Unit:
 
 def check_here(case: Case, argument: str) -> Outcome:
     """One unit, as JSON in `argument`, on the case's device; the description is part of a row."""
-    apply_settings(threads=case.threads, tf32=False)
+    apply_case_settings(case)
     unit = Unit(**json.loads(argument))
     implementation = get_implementation(unit.operator, unit.implementation)
     device = torch.device(case.device.value)

@@ -8,11 +8,11 @@ import torch
 
 from vigbench.measure.ceilings import copy_gb_per_s, product_tflop_per_s
 from vigbench.measure.environment import describe_environment, device_name
-from vigbench.measure.settings import apply_settings
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
 from vigbench.subjects.task import DTYPES
 from vigbench.suites.case import Case, Device
+from vigbench.worker.build import apply_case_settings
 
 
 def choose_device(device: str, *, planning: bool = False) -> Device:
@@ -43,14 +43,9 @@ def describe_here(case: Case) -> dict[str, Any]:
     }
 
 
-def ceiling_name(case: Case) -> str:
-    """What the arithmetic ceiling depends on: the precision, or `tf32`."""
-    return "tf32" if case.tf32 and case.precision == "float32" else case.precision.value
-
-
 def ceilings_here(case: Case) -> dict[str, Any]:
     """The ceilings of the case's device, threads and precision, measured in this process."""
-    apply_settings(threads=case.threads, tf32=case.tf32)
+    apply_case_settings(case)
     device = torch.device(case.device.value)
     return {
         "copy_gb_per_s": copy_gb_per_s(device),

@@ -16,11 +16,10 @@ import torch
 
 from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
-from vigbench.measure.settings import apply_settings
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case, Phase
-from vigbench.worker.build import build_on_device, iteration
+from vigbench.worker.build import apply_case_settings, build_on_device, iteration
 from vigbench.worker.contest import contest
 from vigbench.worker.describe import ceilings_here, describe_here
 from vigbench.worker.failures import guarded
@@ -87,7 +86,7 @@ def fit_case(case: Case, memory_limit_mib: float | None) -> Outcome:
 
     def fit() -> Outcome:
         operator = operator_of(case)
-        apply_settings(threads=case.threads, tf32=case.tf32)
+        apply_case_settings(case)
         if case.device == "cuda" and memory_limit_mib is not None:
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, memory_limit_mib * MIB / total))

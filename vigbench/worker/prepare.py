@@ -16,12 +16,11 @@ from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
 from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
-from vigbench.measure.settings import apply_settings
 from vigbench.ops.registry import get_operator
 from vigbench.subjects.catalog import UnsupportedError, describe, require_supported, task_of
 from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
-from vigbench.worker.build import build_on_device, iteration
+from vigbench.worker.build import apply_case_settings, build_on_device, iteration
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
 from vigbench.worker.check_subject import CheckResult, WrongResultError, check
 from vigbench.worker.kept_cost import kept_cost
@@ -99,7 +98,7 @@ def prepare(
         torch.cuda.synchronize()  # opens the driver and makes a context, which the first tensor there would do
     on_stage("build")
     operator = operator_of(case)
-    apply_settings(threads=case.threads, tf32=case.tf32)
+    apply_case_settings(case)
     task = task_of(case.subject)
     task.require(case)
     model = build_on_device(case)

@@ -23,13 +23,13 @@ from vigbench.measure.profile.costs import costs_of
 from vigbench.measure.profile.ranges import group_names
 from vigbench.measure.profile.words import largest_costs
 from vigbench.measure.sampling import Samples, sample
-from vigbench.measure.settings import apply_settings
 from vigbench.records.files import new_folder, starting_in
 from vigbench.records.profile import ProfileRecord
 from vigbench.records.schema import Status
 from vigbench.subjects.family import family_of
 from vigbench.suites.case import Case, Phase
-from vigbench.worker.describe import ceiling_name, describe_here
+from vigbench.worker.build import apply_case_settings
+from vigbench.worker.describe import describe_here
 from vigbench.worker.failures import guarded
 from vigbench.worker.messages import Outcome
 from vigbench.worker.prepare import prepare, prove_path
@@ -119,7 +119,9 @@ def _new_folder(case: Case, out: Path, now: datetime) -> Iterator[Path]:
     """A new folder, gone again if what happens inside fails."""
     subject = re.sub(r"[^A-Za-z0-9_.-]+", "-", case.subject).strip("-.") or "subject"
     with starting_in(out):
-        folder = new_folder(out, f"profile-{subject[:80]}-{case.extent}-{case.device}-{now:%Y%m%d-%H%M%S}")
+        folder = new_folder(
+            out, f"profile-{subject[:80]}-{case.resolution or case.length}-{case.device}-{now:%Y%m%d-%H%M%S}"
+        )
     try:
         yield folder
     except BaseException:
@@ -129,8 +131,8 @@ def _new_folder(case: Case, out: Path, now: datetime) -> Iterator[Path]:
 
 def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> ProfileRecord:
     on_stage("ceilings")
-    apply_settings(threads=case.threads, tf32=case.tf32)
-    precision = ceiling_name(case)
+    apply_case_settings(case)
+    precision = case.arithmetic
     ceilings = device_ceilings(torch.device(case.device.value), precision)
     prepared = prepare(case, WARMUP_BUDGET_S, on_stage)
     on_stage("timing")

@@ -132,7 +132,8 @@ def _object(one: Judged) -> dict[str, Any]:
 
 
 def _markdown_cells(one: Judged) -> list[str]:
-    cells = (one.verdict, one.claim.statement, one.published, one.measured_text, one.beside_text, _why(one))
+    head = (one.verdict, one.claim.statement, _device(one), one.published)
+    cells = (*head, one.measured_text, one.beside_text, _why(one))
     return [*map(escape_markdown, cells), f"`{one.command}`"]
 
 

@@ -39,14 +39,14 @@ def _vig(dim: int, resolution: int) -> int:
     return stem + 12 * block + linear(1, dim, CLASSES)
 
 
-class ViGHConfig(NamedTuple):
+class ViGHShape(NamedTuple):
     """Width of the first of four stages, doubled at each of the next, and the blocks of the third; others have 2."""
 
     dim: int
     third: int
 
 
-def _vig_h(config: ViGHConfig, resolution: int) -> int:
+def _vig_h(config: ViGHShape, resolution: int) -> int:
     """arXiv 2405.18425; settings as in the released code: 3x3 of stride 2, two as the stem, one between stages."""
     side, inputs = ceil_div(resolution, 2), config.dim // 2
     macs = conv(side**2, 3, inputs, 3)
@@ -132,9 +132,9 @@ def _relu_attention(tokens: int, dim: int, head_dim: int) -> int:
 _VIG = {"vig_tiny_patch16_224": 192, "vig_small_patch16_224": 384, "vig_base_patch16_224": 768}
 
 _VIG_H = {
-    "vig_h_tiny_patch4_224": ViGHConfig(96, 5),
-    "vig_h_small_patch4_224": ViGHConfig(96, 17),
-    "vig_h_base_patch4_224": ViGHConfig(128, 17),
+    "vig_h_tiny_patch4_224": ViGHShape(96, 5),
+    "vig_h_small_patch4_224": ViGHShape(96, 17),
+    "vig_h_base_patch4_224": ViGHShape(128, 17),
 }
 
 _VIM = {"vim_tiny_patch16_224": 192, "vim_small_patch16_224": 384, "vim_base_patch16_224": 768}

@@ -21,7 +21,7 @@ _ONLY_WRITES = ("copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", 
 
 
 @dataclass(frozen=True)
-class OperatorCall:
+class CountedCall:
     """One call that the dispatcher saw.
 
     Attributes:
@@ -42,9 +42,9 @@ class CountedCalls(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
-        self.calls: list[OperatorCall] = []
+        self.calls: list[CountedCall] = []
 
-    def call_of(self, range_name: str) -> OperatorCall | None:
+    def call_of(self, range_name: str) -> CountedCall | None:
         """The call that a range was opened for; None if it is another's."""
         return self.calls[int(range_name[len(_LABEL) :])] if range_name.startswith(_LABEL) else None
 
@@ -61,7 +61,7 @@ class CountedCalls(TorchDispatchMode):
         with _RecordFunctionFast(f"{_LABEL}{len(self.calls)}"):
             out = func(*args, **kwargs)
         self.calls.append(
-            OperatorCall(
+            CountedCall(
                 name=func._schema.name,
                 flops=int(formula(*args, **kwargs, out_val=out)) if formula else 0,
                 moved=bytes_moved(func, args, kwargs, out),

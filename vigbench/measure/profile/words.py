@@ -54,7 +54,7 @@ def largest_costs(
     Args:
         costs: largest first.
         ceilings: of this device.
-        precision: whose matrix rate is the ceiling, or `tf32`.
+        precision: whose matrix rate is the ceiling, as `Case.arithmetic` names it.
         on_cuda: whether times are those of kernels.
     """
     trains = any(cost.backward for cost in costs)
