@@ -71,8 +71,8 @@ def test_no_file_is_over_500_lines_and_the_median_is_small() -> None:
 
 PUBLIC = (
     "Cost DuelResult Effort GateResult Run check_claims compare count_claimed_models count_cost create_case "
-    "create_model crossovers duel evaluate fit_scaling gate largest_resolution list_subjects list_suites load_results load_suite "
-    "measure_claims plot_curves plot_profile plot_scatter profile_subject published_values run write_report"
+    "create_model crossovers duel evaluate fit_scaling gate largest_resolution list_subjects list_suites load_results "
+    "load_suite measure_claims plot_curves plot_profile plot_scatter profile_subject published_values run write_report"
 )
 
 

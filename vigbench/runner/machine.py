@@ -1,14 +1,16 @@
-"""The machine as a run describes it, asked by a process of its own where asking would leave something behind."""
+"""The machine as a run describes it, and what it can do at most: asked by processes of their own."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from vigbench.records.schema import Status
 from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
-from vigbench.worker.describe import describe_here
+from vigbench.worker.describe import ceiling_name, describe_here
 from vigbench.worker.messages import Errand, Job
 
 TIMEOUT_S = 120.0
@@ -35,3 +37,20 @@ def describe_machine(case: Case, python: str | None = None) -> dict[str, Any]:
         raise ValueError(f"{who} cannot be described: {outcome.reason}")
     described: dict[str, Any] = json.loads(outcome.description)
     return described
+
+
+def measure_ceilings(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
+    """`copy_gb_per_s` and `product_tflop_per_s` by `ceiling_name`, for the operators among the cases.
+
+    What cannot be measured is left out and said on stderr; then its shares stay empty.
+    """
+    wanted = {ceiling_name(case): case for case in cases if case.is_operator}
+    found: dict[str, dict[str, float]] = {}
+    for name, case in wanted.items():
+        job = Job(case=case, errand=Errand.ceilings)
+        outcome = run_in_worker(job, timeout_s=TIMEOUT_S, on_stage=lambda _: None)
+        if outcome.status is Status.ok:
+            found[name] = json.loads(outcome.description)
+        else:
+            print(f"vigbench: the ceilings in {name} could not be measured: {outcome.reason}", file=sys.stderr)
+    return found
