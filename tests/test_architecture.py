@@ -74,6 +74,26 @@ def test_no_file_is_over_500_lines_and_the_median_is_small() -> None:
     assert sizes[len(sizes) // 2] <= 120
 
 
-def test_the_public_interface() -> None:
+PUBLIC = (
+    "Cost DuelResult Effort GateResult Run Task check_claims compare count_claimed_models count_cost create_case "
+    "create_model crossovers duel evaluate fit_scaling gate largest_resolution list_subjects list_suites load_results "
+    "load_suite measure_claims plot_curves plot_profile plot_scatter profile_subject published_values run write_report"
+)
+
+
+def test_the_public_interface_is_frozen_and_has_no_name_of_a_subpackage() -> None:
     code = "import vigbench; print([n for n in vigbench.__all__ if not callable(getattr(vigbench, n))])"
+    assert python(code).strip() == "[]"
+    assert python("import vigbench; print(*vigbench.__all__)").strip() == PUBLIC
+    assert {path.stem for path in (ROOT / "vigbench").iterdir()} & set(PUBLIC.split()) == set()
+
+
+def test_every_public_function_says_what_it_takes_and_gives() -> None:
+    code = """
+import inspect, vigbench
+public = [getattr(vigbench, name) for name in vigbench.__all__]
+untyped = [one.__name__ for one in public if not inspect.getdoc(one) or not all(
+    parameter.annotation is not parameter.empty for parameter in inspect.signature(one).parameters.values())]
+print(untyped)
+"""
     assert python(code).strip() == "[]"

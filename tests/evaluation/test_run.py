@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import vigbench
 import vigbench.evaluation.folder as folder_module
 import vigbench.evaluation.loading as loading_module
 import vigbench.evaluation.run as run_module
-from tests.evaluation.pictures import compute, settings
+from tests.evaluation.pictures import MODEL, compute, settings
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.model import logits_of
 from vigbench.evaluation.prepare import prepare_evaluation
@@ -129,3 +131,35 @@ def test_a_folder_is_named_by_subject_and_device(data: Path, checkpoint: Path, t
     info |= {"device": Device.cuda, "device_name": "NVIDIA H200"}
     name = EvaluationFolder.create(tmp_path, info).folder.name
     assert name.startswith("accuracy-my_pkg.models-make_net-nvidia-h200-2")
+
+
+def test_one_call_evaluates_and_another_continues_what_was_stopped(
+    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = torch.get_num_threads()
+    stop = StopRequest(lambda: None)
+    stop.requested = True
+    given: dict[str, Any] = {"resolutions": [160], "device": "cpu", "threads": 1, "batch_size": 4}
+    try:
+        stopped = vigbench.evaluate(MODEL, checkpoint, data, **given, out=tmp_path, stop=stop)
+        assert not stopped.finished
+        assert stopped.rows == ()
+        found = vigbench.evaluate(MODEL, str(checkpoint), str(data), **given, resume=stopped.folder)
+    finally:
+        torch.set_num_threads(threads)
+    assert found.folder == stopped.folder
+    assert found.finished
+    assert [row.resolution for row in found.rows] == [160]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"precision": "fp8"}, "choose from float32"), ({"resolutions": []}, "at least one"), ({"device": "tpu"}, "cuda")],
+)
+def test_what_cannot_be_evaluated_is_said(
+    data: Path, checkpoint: Path, tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        vigbench.evaluate(MODEL, checkpoint, data, **{"device": "cpu", "out": tmp_path / "out", **wrong})
+    assert not (tmp_path / "out").exists()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
 import pytest
 
 from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.evidence import on_each_device
 from vigbench.measure.environment import device_name
 from vigbench.records.duel import Duel
-from vigbench.runner.claims import count_claimed_models, missing
+from vigbench.runner.claims import ClaimsProgress, count_claimed_models, measure_claims, missing
+from vigbench.runner.duel import Contestant, ContestantFailedError
 from vigbench.runner.run import plan_suite
-from vigbench.suites.case import Device
+from vigbench.suites.case import Case, Device
 
 CLAIMS = {one.id: one for one in load_claims()}
 SPEED = CLAIMS["vig-figure-speed-224"]
@@ -64,3 +69,54 @@ def test_models_are_counted_without_a_run(name: str) -> None:
     for key, numbers in counts.items():
         assert numbers["gmacs"] == pytest.approx(known[key], rel=2e-3)
         assert numbers["params"] > 5e6
+
+
+def test_what_the_budget_does_not_allow_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Listener(ClaimsProgress):
+        said: ClassVar[list[object]] = []
+
+        def comparisons_found(self, count: int, out: Path) -> None:
+            self.said += [count, out]
+
+        def budget_spent(self, left_out: int, left_s: float, next_s: float) -> None:
+            self.said += [left_out, left_s < next_s]
+
+    done = measure_claims(
+        ["vig-t-memory-1024"], out=tmp_path, device="cpu", threads=1, budget_s=0.001, progress=Listener()
+    )
+    assert done
+    assert Listener.said == [2, tmp_path, 2, True]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_runs_are_measured_until_one_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(_: None, **given: Any) -> tuple[str, str]:
+        started.append(given["overrides"])
+        return "store", "plan"
+
+    monkeypatch.setattr("vigbench.runner.claims.start_run", start)
+    measure = partial(measure_claims, ["vig-t-memory-1024"], out=tmp_path, device="cpu", threads=1, budget_s=1e6)
+    assert measure(measure=lambda store, planned: (store, planned) == ("store", "plan"))
+    assert len(started) == 2
+    assert not measure(measure=lambda *_: False)
+    assert len(started) == 3
+    with pytest.raises(ValueError, match="no claim is called 'nothing'"):
+        measure_claims(["nothing"], out=tmp_path)
+
+
+def test_a_contestant_that_fails_does_not_keep_the_next_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = []
+
+    def fail(base: Case, *_: Case, **__: object) -> None:
+        raise ContestantFailedError(Contestant(base), "crashed")
+
+    monkeypatch.setattr("vigbench.runner.claims.duel", fail)
+    listener = ClaimsProgress()
+    monkeypatch.setattr(listener, "contestant_failed", failed.append)
+    given = {"out": tmp_path, "device": "cpu", "threads": 1, "budget_s": 1e6}
+    assert measure_claims(["vig-figure-speed-224"], **given, progress=listener)  # type: ignore[arg-type]
+    assert len(failed) == 2

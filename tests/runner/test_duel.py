@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import vigbench
 from vigbench.cli import main
 from vigbench.runner.duel import Contestant, ContestantFailedError, Effort, Pair, run_duel
-from vigbench.runner.duel_result import DuelResult
+from vigbench.runner.duel_result import DuelProgress, DuelResult
 from vigbench.runner.noise import noise_report, smallest_difference
 from vigbench.stats.hierarchical import Estimate
 from vigbench.suites.case import Case
@@ -103,6 +104,40 @@ def test_two_builds_duel_each_with_its_own_code(subjects: Path, other_build: Pat
     assert DuelResult.of(pairs, "cpu", 0.03).ratio == pytest.approx(1.5, rel=0.2)
     with pytest.raises(ValueError, match="Name the Python of an environment"):
         list(run_duel(Contestant(case), Contestant(case, "/no/such/python"), QUICK))
+
+
+def test_a_duel_tells_each_pair_keeps_every_call_and_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Listener(DuelProgress):
+        ratios: ClassVar[list[float]] = []
+        ended: ClassVar[list[DuelResult]] = []
+
+        def pair_ended(self, so_far: DuelResult, effort: Effort) -> None:
+            assert so_far.pairs <= effort.processes
+            self.ratios.append(so_far.ratio)
+
+        def duel_ended(self, result: DuelResult) -> None:
+            self.ended.append(result)
+
+    pairs = [Pair(((1.0,), (1.0,)), ((2.0,), (2.0,))), Pair(((1.0,), (1.0,)), ((8.0,), (8.0,)))]
+    monkeypatch.setattr("vigbench.runner.duel_result.run_duel", lambda *_: iter(pairs))
+    case = contestant("fine").case
+    result = vigbench.duel(case, case, effort=Effort(processes=2), out=tmp_path, progress=Listener())
+    assert Listener.ratios == [pytest.approx(2.0), pytest.approx(4.0)]
+    assert Listener.ended == [result]
+    assert result.folder is not None
+    calls = pd.read_csv(result.folder / "blocks.csv")
+    assert calls.groupby("side")["duration_s"].sum().to_dict() == {"base": 4.0, "head": 20.0}
+    kept = json.loads((result.folder / "duel.json").read_text())["result"]
+    assert sorted(kept) == sorted(["ratio", "low", "high", "base_ms", "head_ms", "verdict", "margin", "pairs"])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("effort", [{"processes": 0}, {"blocks": 0}])
+def test_a_duel_of_nothing_is_refused(effort: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least one pair"):
+        Effort(**effort)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
         case: what was measured.
         metrics: its numbers; the time is latency_ms on a CPU, on CUDA kernel_ms if it is that of kernels from a cold
             cache.
-        ceilings: see `ceilings.measure_ceilings`.
+        ceilings: see `machine.measure_ceilings`.
     """
     moved = task_of(case.subject).bytes_moved(case)
     if moved is None:

@@ -63,7 +63,7 @@ class Coordinator:
     Attributes:
         stop: asked between two cases whether the user wants to stop.
         largest_batch: finds the largest batch of a case, telling what it tries; None: not asked for.
-        ceilings: what the device reaches at best, by precision, see `runner.ceilings`; for operators.
+        ceilings: what the device reaches at best, by precision, see `runner.machine`; for operators.
         references: folder in which workers keep what references computed; None: nowhere.
     """
 

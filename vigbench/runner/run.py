@@ -18,11 +18,10 @@ from vigbench.records.fingerprint import fingerprint, resume_differences
 from vigbench.records.store import RunStore
 from vigbench.runner import fork_server
 from vigbench.runner.budget import Budget
-from vigbench.runner.ceilings import measure_ceilings
 from vigbench.runner.check import unchecked_line, used_by
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
-from vigbench.runner.machine import describe_machine
+from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.subjects.catalog import (
     matching_implementations,
