@@ -95,17 +95,21 @@ def list_subjects(pattern: str = "*") -> list[str]:
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
 
 
-@lru_cache(maxsize=256)
 def describe(name: str) -> Subject:
     """What a subject is, without building its weights.
 
     Raises:
         ValueError: if there is no such subject; the message names the nearest ones.
     """
-    if own_target(name) is not None:
+    if own_target(name) is not None:  # first: packages come and go with the folders that are searched
         return Subject(name, "other", None)
     if name in OPERATORS:
         return Subject(name, family_of(name), OPERATORS[name].operator)
+    return _describe_model(name)
+
+
+@lru_cache(maxsize=256)
+def _describe_model(name: str) -> Subject:
     model = build_on_meta(lambda: create_model(name))
     own = model.operator if isinstance(model, Backbone) else None
     return Subject(name, family_of(name), own or ("attention" if attention_modules(model) else None))
@@ -147,7 +151,6 @@ def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: st
     raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
 
 
-@lru_cache(maxsize=256)
 def task_of(name: str) -> Task:
     """What a subject takes and gives.
 
