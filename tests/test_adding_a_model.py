@@ -17,6 +17,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-model.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.(?:py|toml))\n")  # the first line of a block that is a file
 SMALLER = {
+    "8x112x112,8x224x224": "2x32x32",
     "224,512": "32",
     "run = vigbench.run(": "from vigbench.suites.planner import Overrides\n\nrun = vigbench.run(",
     "[224, 512]": "[32], device='cpu', overrides=Overrides(threads=1, budget=7200.0)",
@@ -49,7 +50,7 @@ def defined(name: str, **given: Any) -> dict[str, Any]:
 
 def test_the_page_has_the_commands_of_both_ways() -> None:
     lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-    assert set(files()) == {"my_pkg/models.py", "my_pkg/sized.py", "pyproject.toml"}
+    assert set(files()) == {"my_pkg/models.py", "my_pkg/sized.py", "my_pkg/clips.py", "pyproject.toml"}
     assert any(line.startswith("vigbench run --subject my_pkg.models:make_net") for line in lines)
     assert "pip install -e ." in lines
     assert f"{PARAMS:,} parameters" in PAGE
@@ -133,7 +134,7 @@ def test_the_walk(tmp_path: Path) -> None:
     walk = Walk(tmp_path)
     walk.follow()
     runs = sorted((walk.here / "results").glob("custom-cpu-*"))
-    assert len(runs) == 5
+    assert len(runs) == 6
     assert str(runs[2].name) in walk.said, "the run from Python says its folder"
     assert all((run / "report.html").is_file() for run in runs if run is not runs[2])
     assert len(list((walk.here / "results").glob("duel-*"))) == 1
@@ -144,10 +145,13 @@ def test_the_walk(tmp_path: Path) -> None:
         "my_pkg.models:make_net",
         "my_pkg.models:make_wide_net",
         "my_pkg.sized:SizedNet",
+        "my_pkg.clips:ClipNet",
         "my_net",
         "my_wide_net",
     }
-    assert set(frame["resolution"]) == {32}
+    clips = frame["subject"] == "my_pkg.clips:ClipNet"
+    assert set(frame.loc[~clips, "resolution"]) == {32}
+    assert set(zip(frame.loc[clips, "resolution"], frame.loc[clips, "unit"], strict=True)) == {("2x32x32", "clip")}
     nets = frame[frame["subject"].isin(["my_pkg.models:make_net", "my_net"])]
     assert set(nets["params"]) == {PARAMS}
     for side, gmacs in zip(nets["resolution"], nets["gmacs"], strict=True):
