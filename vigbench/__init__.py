@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vigbench.analysis.scaling import fit_scaling
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.records.load import load_results
-    from vigbench.report.plotting import plot_curves, plot_scatter, published_values
+    from vigbench.report.figures.plotting import plot_curves, plot_scatter, published_values
     from vigbench.runner.run import Run, run
     from vigbench.subjects.catalog import create_model, list_subjects
     from vigbench.suites.loader import list_suites, load_suite
@@ -38,9 +38,9 @@ _HOME = {
     "list_suites": "vigbench.suites.loader",
     "load_results": "vigbench.records.load",
     "load_suite": "vigbench.suites.loader",
-    "plot_curves": "vigbench.report.plotting",
-    "plot_scatter": "vigbench.report.plotting",
-    "published_values": "vigbench.report.plotting",
+    "plot_curves": "vigbench.report.figures.plotting",
+    "plot_scatter": "vigbench.report.figures.plotting",
+    "published_values": "vigbench.report.figures.plotting",
     "run": "vigbench.runner.run",
 }
 

@@ -12,13 +12,13 @@ from matplotlib.text import Text
 from vigbench.records.schema import Metrics, Record, Status
 from vigbench.report import write_report
 from vigbench.report.curves import Panel, panels
-from vigbench.report.finding import headline, metric_title
+from vigbench.report.figures.panels import draw
 from vigbench.report.metrics import BANDWIDTH, GMACS, KERNEL, LATENCY, METRICS, OPERATOR_METRICS, THROUGHPUT
 from vigbench.report.names import labels
-from vigbench.report.plots import draw
+from vigbench.report.page.tables import case_table
 from vigbench.report.rows import to_rows
+from vigbench.report.sentences.titles import headline, metric_title
 from vigbench.report.style import look
-from vigbench.report.tables import case_table
 from vigbench.suites.case import Case
 
 LENGTHS = (196, 1024, 4096, 16384)

@@ -13,10 +13,10 @@ from matplotlib.text import Text
 
 from vigbench.records.schema import Record, Status
 from vigbench.report import write_report
-from vigbench.report.bars import draw_stacks
-from vigbench.report.figures import NARROW, PAPER, WIDE
+from vigbench.report.figures.all import NARROW, PAPER, WIDE
+from vigbench.report.figures.bars import draw_stacks
+from vigbench.report.figures.sheet import Heading
 from vigbench.report.rows import to_rows
-from vigbench.report.sheet import Heading
 from vigbench.report.stacks import STACKS, STEP_MEMORY, STEP_TIME, Stack, stack_alternative, stack_panels, stack_title
 from vigbench.report.style import look
 from vigbench.suites.case import Case

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vigbench.report.compared import Versus
+from vigbench.report.sentences.compared import Versus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,6 @@ def write_report(
         versus: a comparison of two runs in the frame, which is then the page's first answer.
         evidence: duels and evaluations, which decide published claims about speed and accuracy.
     """
-    from vigbench.report.html import write  # matplotlib and jinja2 load only when a report is written
+    from vigbench.report.page.content import write  # matplotlib and jinja2 load only when a report is written
 
     return write(frame, run_infos, Path(out), versus, evidence)

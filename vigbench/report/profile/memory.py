@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vigbench.records.profile import MemoryRow, ProfileRecord
-from vigbench.report.axes import quiet, value_axis
+from vigbench.report.figures.axes import quiet, value_axis
+from vigbench.report.figures.sheet import Cell, Heading, compose, share_of, write
+from vigbench.report.figures.text import shorten, text_width
 from vigbench.report.metrics import number
 from vigbench.report.profile.text import module_name, name_in_title, subtitle
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
 from vigbench.report.style import GRID, INK, LEADER, MUTED, colours
-from vigbench.report.text import shorten, text_width
 
 WIDTH, PLOT, ABOVE, STRIP, BELOW = 480.0, 190.0, 16.0, 13.0, 48.0  # points
 MOST_STEPS = 3000

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from vigbench.records.profile import ModuleRow, ProfileRecord
-from vigbench.report.axes import quiet, value_axis
+from vigbench.report.figures.axes import quiet, value_axis
+from vigbench.report.figures.sheet import Cell, Heading, compose, share_of, write
+from vigbench.report.figures.text import shorten, text_width
 from vigbench.report.metrics import number, percent
 from vigbench.report.profile.text import is_on_device, module_name, name_in_title, share_text, subtitle, time_name
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
 from vigbench.report.style import INK, MUTED, colours
-from vigbench.report.text import shorten, text_width
 
 WIDTH, ROW, BAR, ABOVE, BELOW = 480.0, 19.0, 11.0, 32.0, 22.0  # points
 MOST_ROWS = 14

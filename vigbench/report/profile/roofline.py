@@ -12,14 +12,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vigbench.analysis.table import printable
 from vigbench.records.profile import ProfileRecord
-from vigbench.report.axes import log_ticks, plain, quiet, value_axis
-from vigbench.report.labels import LINE, spread
+from vigbench.report.figures.axes import log_ticks, plain, quiet, value_axis
+from vigbench.report.figures.labels import LINE, spread
+from vigbench.report.figures.sheet import Cell, Heading, compose, share_of, write
+from vigbench.report.figures.text import shorten, text_width
 from vigbench.report.metrics import number, percent
 from vigbench.report.profile.points import Point, bounded_shares, module_points, moving_points, operator_points
 from vigbench.report.profile.text import share_text, subtitle, time_name, uncounted
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
 from vigbench.report.style import INK, LEADER, MUTED, FamilyColour, colours
-from vigbench.report.text import shorten, text_width
 
 WIDTH, PLOT, ABOVE, BELOW = 480.0, 230.0, 16.0, 36.0  # points
 ROW, BAR, BELOW_BARS = 19.0, 11.0, 36.0

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vigbench.analysis.table import printable
+from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
-from vigbench.report.text import shorten
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels
