@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import itemgetter
@@ -12,12 +11,20 @@ from typing import Any
 import pandas as pd
 
 from vigbench.records.schema import columns
+from vigbench.report.names import labels, whole_name
 
 Row = Mapping[str, Any]
+"""The columns of a record, and what is worked out of them once.
+
+`setting`, `extent` (resolution or length), `shape` (of an operator, else empty), `label` (readable, and unique among
+the cases), `name` (the same without the implementation), `whole` (as it was asked for).
+"""
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
 SHAPE = ("heads", "key_dim", "value_dim")
+TEXTS = ("subject", "family", "implementation", "status", "reason", "precision", "phase", "device", "marks", "run",
+         "device_name")  # fmt: skip
 COUNTS = ("resolution", "length", *SHAPE, "batch_size", "threads")
 NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "_share", "gmacs")))
 
@@ -81,19 +88,44 @@ def shape_text(shape: Sequence[int]) -> str:
     return f"{heads} head{'s' * (heads > 1)} of {key_dim}/{value_dim}"
 
 
-def to_rows(frame: pd.DataFrame) -> list[Row]:
+def brief_texts(settings: Sequence[Setting]) -> dict[Setting, str]:
+    """What tells each setting from the others; its whole text where that is nothing."""
+    shared = set.intersection(*(set(setting.parts()) for setting in settings)) if settings else set()
+    own = {setting: ", ".join(part for part in setting.parts() if part not in shared) for setting in settings}
+    clear = len(set(own.values())) == len(own) and all(own.values())
+    return own if clear else {setting: setting.text() for setting in settings}
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of a frame in its order; the same by setting, the setting with the most results first."""
+
+    rows: Sequence[Row]
+    groups: Mapping[Setting, Sequence[Row]]
+
+
+def read_cases(frame: pd.DataFrame) -> Cases:
     """One plain dictionary a case; a column that the frame lacks is None everywhere.
 
-    `where` tells runs apart: by the device where each has its own, else by the run's name; empty for one run only.
+    Settings tell runs apart: by the device where each has its own, else by the run's name; not where there is one run.
     """
     names = [*FRONT, *columns()]
     columns_of = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in names}
     rows = [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
     device_of = {row["run"]: row["device_name"] for row in rows}
     own_device = len(set(device_of.values())) == len(device_of)
+    keys = {(row["subject"], row["implementation"]) for row in rows}
+    label, name_of = labels(keys), labels((subject, "") for subject, _ in keys)
+    groups: dict[Setting, list[Row]] = {}
     for row in rows:
-        row["where"] = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
-    return list(rows)
+        subject, implementation = row["subject"], row["implementation"]
+        where = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
+        row["setting"] = Setting(where, *_settings(row))
+        row["label"], row["name"] = label[subject, implementation], name_of[subject, ""]
+        row["whole"] = whole_name(subject, implementation)
+        groups.setdefault(row["setting"], []).append(row)
+    finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
+    return Cases(rows, {one: groups[one] for one in sorted(groups, key=lambda one: (-finished[one], one))})
 
 
 def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
@@ -107,44 +139,10 @@ def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
     row["extent"] = row["length"] or row["resolution"]
     for name in FLAGS:
         row[name] = str(row[name]).lower() == "true"  # a CSV file read without types holds "True"
-    for name in (
-        "subject",
-        "family",
-        "implementation",
-        "status",
-        "reason",
-        "precision",
-        "phase",
-        "device",
-        "marks",
-        "run",
-        "device_name",
-    ):
+    for name in TEXTS:
         row[name] = str(row[name] or "")
     return row
 
 
 def _missing(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
-def setting_of(row: Row) -> Setting:
-    """The setting of one case."""
-    return Setting(row["where"], *_settings(row))
-
-
-def brief_texts(settings: Sequence[Setting]) -> dict[Setting, str]:
-    """What tells each setting from the others; its whole text where that is nothing."""
-    shared = set.intersection(*(set(setting.parts()) for setting in settings)) if settings else set()
-    own = {setting: ", ".join(part for part in setting.parts() if part not in shared) for setting in settings}
-    clear = len(set(own.values())) == len(own) and all(own.values())
-    return own if clear else {setting: setting.text() for setting in settings}
-
-
-def by_setting(rows: list[Row]) -> dict[Setting, list[Row]]:
-    """Rows of each setting, the setting with the most results first."""
-    groups: dict[Setting, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(setting_of(row), []).append(row)
-    finished = Counter({setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()})
-    return {setting: groups[setting] for setting in sorted(groups, key=lambda one: (-finished[one], one))}

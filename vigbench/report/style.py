@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-import matplotlib
 
 INK, MUTED, GRID, LEADER = "#1b1b1f", "#5c5c66", "#e4e4e8", "#b4b4bc"
 
@@ -62,6 +57,11 @@ def colours(family: str) -> FamilyColour:
     return FAMILY_COLOURS.get(family, FAMILY_COLOURS["other"])
 
 
+def family_rank(family: str) -> int:
+    """Where a family stands among the others; unknown ones come last."""
+    return FAMILY_ORDER.index(family) if family in FAMILY_ORDER else len(FAMILY_ORDER)
+
+
 def dashes(implementation: str) -> tuple[float, ...] | None:
     """The dash pattern of an implementation; None is a solid line."""
     return DASHES.get(implementation)
@@ -79,22 +79,3 @@ def theme() -> dict[str, tuple[str, str, str]]:
         table[colour.line] = (f"--{family}", colour.line, colour.dark_line)
         table[colour.text] = (f"--{family}-text", colour.text, colour.dark_text)
     return table
-
-
-@contextmanager
-def look(*, text_as_paths: bool) -> Iterator[None]:
-    """Matplotlib's settings for the pictures, whatever the user's own; restored at the end."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a picture is no reason to fail
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "font.family": ["DejaVu Sans"],
-                "font.size": 8.5,
-                "text.parse_math": False,
-                "text.color": INK,
-                "svg.fonttype": "path" if text_as_paths else "none",
-                "svg.hashsalt": "vigbench",
-            }
-        )
-        yield

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vigbench.analysis.compare import compare
 from vigbench.records.schema import Status
-from vigbench.report.curves import panels
-from vigbench.report.metrics import PLOTTED
+from vigbench.report.findings import Versus, find
 from vigbench.report.page.payload import as_json, payload
-from vigbench.report.page.repeat import repeat_command
-from vigbench.report.rows import setting_of, to_rows
+from vigbench.report.page.tables import case_tables
+from vigbench.report.rows import read_cases
+from vigbench.report.sentences.words import put_into_words
 
 HOSTILE = ["</script><script>alert(1)</script>", "<!--<script>", "]]>", "\u2028", '"\\', "%", "'; rm -rf /'"]
 
 
-def loaded(frame: Any, infos: Any = ({},), base: str = "") -> dict[str, Any]:
-    rows = to_rows(frame)
-    found = {metric.column: panels(rows, metric) for metric in PLOTTED}
-    return dict(json.loads(as_json(payload(rows, list(infos), found, base))))
+def loaded(frame: Any, infos: Any = ({},), versus: Versus | None = None) -> dict[str, Any]:
+    findings = find(frame, infos, versus)
+    layout = case_tables(findings.cases.rows).layout
+    return dict(json.loads(as_json(payload(findings, put_into_words(findings), layout))))
 
 
 @given(name=st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -35,12 +36,12 @@ def test_no_text_can_end_the_element_and_every_text_comes_back(name: str) -> Non
 
 def test_every_case_is_there_with_its_setting_values_and_command(make_sweep: Any, make_frame: Any) -> None:
     frame = make_frame([*make_sweep(), *make_sweep((224, 384), precision="bfloat16", batch_size=8, threads=2)])
-    rows, data = to_rows(frame), loaded(frame)
+    rows, data = read_cases(frame).rows, loaded(frame)
     assert len(data["cases"]) == len(rows)
     at = {metric["id"]: index for index, metric in enumerate(data["metrics"])}
     for row, (name, setting, size, status, marks, *values) in zip(rows, data["cases"], strict=True):
         assert data["names"][name]["family"] == row["family"]
-        assert data["settings"][setting]["text"] == setting_of(row).text()
+        assert data["settings"][setting]["text"] == row["setting"].text()
         assert (size, data["statuses"][status], data["marks"][marks]) == (row["extent"], row["status"], "")
         latency = values[at["latency_ms"]]
         if row["latency_ms"] is None:
@@ -49,8 +50,10 @@ def test_every_case_is_there_with_its_setting_values_and_command(make_sweep: Any
             assert latency == pytest.approx(
                 [row["latency_ms"], row["latency_low_ms"], row["latency_high_ms"]], rel=1e-5
             )
-        parts = [data["names"][name]["command"], f"--resolution {size}", data["settings"][setting]["command"]]
-        assert " ".join(["vigbench run", *parts]) == repeat_command(row)
+        command = f"{data['names'][name]['command']} {data['settings'][setting]['command']}"
+        assert f"--subject {row['subject']}" in command
+        assert f"--precision {row['precision']}" in command
+        assert data["settings"][setting]["size_option"] == "--resolution"
 
 
 def test_a_title_for_each_metric_and_setting(make_sweep: Any, make_frame: Any) -> None:
@@ -65,7 +68,8 @@ def test_base_stands_behind_the_same_setting_of_head(make_sweep: Any, make_frame
 
     base = make_frame([*make_sweep((224, 384)), *make_sweep((224, 384), batch_size=8)]).assign(run="base")
     head = make_frame([*make_sweep((224, 384)), *make_sweep((224, 384), batch_size=4)]).assign(run="head")
-    data = loaded(pd.concat([base, head]), ({"run": "base"}, {"run": "head"}), "base")
+    versus = Versus("base", "head", compare(base, head), 0.03)
+    data = loaded(pd.concat([base, head], ignore_index=True), ({"run": "base"}, {"run": "head"}), versus)
     texts = [setting["text"] for setting in data["settings"]]
     behind = {setting["text"]: setting["behind"] for setting in data["settings"]}
     assert behind["float32, batch 1, inference, head"] == texts.index("float32, batch 1, inference, base")

@@ -11,8 +11,8 @@ from vigbench.measure.closed_form import closed_form_macs
 from vigbench.published import all_published, published
 from vigbench.records.schema import Record, Status
 from vigbench.report import write_report
-from vigbench.report.page.published import BesideTable, beside_table, difference
-from vigbench.report.rows import to_rows
+from vigbench.report.page.published import PublishedTable, difference, published_table
+from vigbench.report.rows import read_cases
 from vigbench.suites.case import Case
 
 HEADS = ["Model", "Parameters", "published", "Multiply-adds", "published", "Ratio", "Difference", "Top-1"]
@@ -28,12 +28,12 @@ def with_params(record: Record, params: int) -> Record:
     return record.model_copy(update={"metrics": record.metrics.model_copy(update={"params": params})})
 
 
-def column(table: BesideTable, name: str, which: int = 0) -> list[str]:
+def column(table: PublishedTable, name: str, which: int = 0) -> list[str]:
     index = [i for i, (head, _, _) in enumerate(table.heads) if head == name][which]
     return [row[index].text for row in table.rows]
 
 
-def refers_to(table: BesideTable, row: int, head: int) -> list[str]:
+def refers_to(table: PublishedTable, row: int, head: int) -> list[str]:
     return [table.notes[number - 1] for number in table.rows[row][head].notes]
 
 
@@ -42,7 +42,7 @@ def test_only_published_models_at_224_px_have_a_row_in_the_order_of_families_and
 ) -> None:
     more = [make_record(f"deit_{size}_patch16_224", "deit", 224, implementation="sdpa") for size in ("base", "small")]
     plugins = [make_record(name, "other", 224) for name in ("package.module:factory", "resnet18", "resnet50.a1_in1k")]
-    table = beside_table(to_rows(make_frame([*plugins, *more, *make_sweep()])))
+    table = published_table(read_cases(make_frame([*plugins, *more, *make_sweep()])).rows)
     assert table is not None
     assert [head for head, _, _ in table.heads[:8]] == HEADS
     assert [head for head, _, _ in table.heads[8:]] == ["Throughput", "Latency", "Activation memory", "Peak memory"]
@@ -55,7 +55,7 @@ def test_only_published_models_at_224_px_have_a_row_in_the_order_of_families_and
 
 def test_values_stand_beside_each_other_with_their_sources(make_record: Any, make_frame: Any) -> None:
     one = with_params(make_record("vig_tiny_patch16_224", "vig", 224, gmacs=1.196663808, latency=20.0), 5_834_680)
-    table = beside_table(to_rows(make_frame([one])))
+    table = published_table(read_cases(make_frame([one])).rows)
     assert table is not None
     texts = [cell.text for cell in table.rows[0]]
     assert texts[:8] == ["ViG-T", "5.835", "6", "1.197", "0.911", "0.76", "way of counting", "77.2"]
@@ -69,7 +69,7 @@ def test_values_stand_beside_each_other_with_their_sources(make_record: Any, mak
 
 def test_what_is_not_published_is_empty_and_has_no_note(make_record: Any, make_frame: Any) -> None:
     name = "vit_small_patch14_reg4_dinov2"
-    table = beside_table(to_rows(make_frame([make_record(name, "deit", 224, gmacs=6.2)])))
+    table = published_table(read_cases(make_frame([make_record(name, "deit", 224, gmacs=6.2)])).rows)
     assert table is not None
     assert column(table, "Model") == ["DINOv2-S+reg"]
     for head in (4, 5, 6, 7):
@@ -97,7 +97,7 @@ def test_several_settings_have_a_row_each_and_a_failed_case_has_its_status(make_
     large = make_record(
         "resnet50", "cnn", 224, gmacs=4.089, batch_size=128, status=Status.out_of_memory, reason="needs 5 GiB"
     )
-    table = beside_table(to_rows(make_frame([small, large])))
+    table = published_table(read_cases(make_frame([small, large])).rows)
     assert table is not None
     assert table.subtitle == "At 224 px · one row for each setting"
     assert column(table, "Setting") == ["float32, batch 1, inference", "float32, batch 128, inference"]
@@ -110,14 +110,14 @@ def test_several_settings_have_a_row_each_and_a_failed_case_has_its_status(make_
 def test_two_runs_are_told_apart(make_record: Any, make_frame: Any) -> None:
     frame = make_frame([make_record("resnet50", "cnn", 224)] * 2)
     frame["run"] = ["first", "second"]
-    table = beside_table(to_rows(frame))
+    table = published_table(read_cases(frame).rows)
     assert table is not None
     assert [text.rpartition(", ")[2] for text in column(table, "Setting")] == ["first", "second"]
 
 
 def test_a_run_of_nothing_but_failures_has_what_is_published(make_record: Any, make_frame: Any) -> None:
     failed = make_record("resnet50", "cnn", 224, gmacs=None, status=Status.timeout, reason="took 3 min")
-    table = beside_table(to_rows(make_frame([failed])))
+    table = published_table(read_cases(make_frame([failed])).rows)
     assert table is not None
     assert [cell.text for cell in table.rows[0]] == [
         "ResNet-50", "", "25.56", "", "4.09", "", "", "76.13", "timeout"
@@ -130,8 +130,8 @@ def test_there_is_no_table_without_a_row(
     case = Case(subject="gla", implementation="torch_chunk", length=224, heads=3, key_dim=32, value_dim=64)
     operator = make_record("resnet18", "cnn", 224).model_copy(update={"case_id": case.case_id, "case": case})
     frame = make_frame([operator, make_record("package.module:factory", "other", 224), *make_sweep((384,))])
-    assert beside_table(to_rows(frame)) is None
-    assert beside_table([]) is None
+    assert published_table(read_cases(frame).rows) is None
+    assert published_table([]) is None
     page = write_report(frame, run_info, tmp_path).read_text(encoding="utf-8")
     assert "Beside the published values" not in page
     assert "<dt>Published values</dt>" not in page

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vigbench.cli import app
-from vigbench.report.page.repeat import repeat_command
-from vigbench.report.rows import to_rows
+from vigbench.report.page.repeat import run_options, setting_options, size_option, subject_options
+from vigbench.report.rows import read_cases
 from vigbench.suites.case import Case
 
 MODELS = [
@@ -58,37 +59,37 @@ def planned(command: str) -> list[str]:
     return cases
 
 
-def row_of(case: Case) -> Any:
-    import pandas as pd
-
-    (row,) = to_rows(pd.DataFrame([{"run": "r", "status": "ok", **case.model_dump(mode="json")}]))
-    return row
+def repeat_command(case: Case, run_info: dict[str, Any] | None = None) -> str:
+    """The pieces, joined as the page's script joins them."""
+    (row,) = read_cases(pd.DataFrame([{"run": "r", "status": "ok", **case.model_dump(mode="json")}])).rows
+    size = f"{size_option(row['setting'])} {row['extent']}"
+    return f"vigbench run {subject_options(row)} {size} {setting_options(row)} {run_options(run_info or {})}".rstrip()
 
 
 @pytest.mark.slow
 @given(case=model_cases | operator_cases)
 @settings(max_examples=12)
 def test_the_command_plans_exactly_this_case(case: Case) -> None:
-    assert planned(repeat_command(row_of(case))) == [case.case_id]
+    assert planned(repeat_command(case)) == [case.case_id]
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 @settings(max_examples=100)
 def test_a_name_is_one_word_of_the_command(name: str) -> None:
-    words = shlex.split(repeat_command(row_of(Case(subject=name, resolution=224))))
+    words = shlex.split(repeat_command(Case(subject=name, resolution=224)))
     assert words[words.index("--subject") + 1] == name
     assert words[words.index("--resolution") + 1] == "224"
 
 
 def test_how_the_run_sampled_is_repeated_too() -> None:
-    row = row_of(Case(subject="resnet50", resolution=224))
-    plain = repeat_command(row, {"processes": 1, "calibrate": False, "case_timeout_s": 180.0, "budget_s": 180.0})
-    assert plain == repeat_command(row)
-    command = repeat_command(row, {"processes": 3, "calibrate": True, "case_timeout_s": 900.0, "budget_s": 3600.0})
+    case = Case(subject="resnet50", resolution=224)
+    plain = repeat_command(case, {"processes": 1, "calibrate": False, "case_timeout_s": 180.0, "budget_s": 180.0})
+    assert plain == repeat_command(case)
+    command = repeat_command(case, {"processes": 3, "calibrate": True, "case_timeout_s": 900.0, "budget_s": 3600.0})
     assert command == f"{plain} --processes 3 --calibrate --case-timeout 900s --budget 3600s"
 
 
 def test_a_cuda_case_names_no_threads() -> None:
-    command = repeat_command(row_of(Case(subject="resnet50", resolution=224, device="cuda", threads=4)))
+    command = repeat_command(Case(subject="resnet50", resolution=224, device="cuda", threads=4))
     assert command.endswith("--device cuda")
     assert "--threads" not in command

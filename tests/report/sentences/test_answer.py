@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from vigbench.records.schema import Status
-from vigbench.report.curves import panels
-from vigbench.report.metrics import LATENCY, PLOTTED
-from vigbench.report.rows import LENGTH, RESOLUTION, to_rows
-from vigbench.report.sentences.answer import listed, memory_line, sizes, speed_line
+from vigbench.report.curves import all_panels
+from vigbench.report.findings import find
+from vigbench.report.rows import LENGTH, RESOLUTION, read_cases
+from vigbench.report.sentences.answer import memory_line, speed_line
+from vigbench.report.sentences.phrases import listed, sizes, some
 from vigbench.report.sentences.scaling import scaling_lines
 
 SIZES = (224, 448, 896, 1792)
 
 
 def found(frame: Any) -> dict[str, Any]:
-    rows = to_rows(frame)
-    return {metric.column: panels(rows, metric) for metric in PLOTTED}
+    return dict(all_panels(read_cases(frame)))
 
 
 def cross(make_record: Any, **case: Any) -> list[Any]:
@@ -31,10 +31,10 @@ def cross(make_record: Any, **case: Any) -> list[Any]:
     return records
 
 
-def test_the_fastest_at_each_size_and_level_where_the_intervals_overlap(make_record: Any, make_frame: Any) -> None:
+def test_the_fastest_at_each_size_and_a_tie_where_the_intervals_overlap(make_record: Any, make_frame: Any) -> None:
     (line,) = speed_line(found(make_frame(cross(make_record))))
     assert line.question == "Fastest"
-    assert line.answers == ("DeiT-T at 224 px; ViG-T and DeiT-T, level, at 448 px; ViG-T at 896 and 1792 px",)
+    assert line.answers == ("DeiT-T at 224 px; ViG-T and DeiT-T tied at 448 px; ViG-T at 896 and 1792 px",)
 
 
 def test_nothing_is_fastest_of_one(make_record: Any, make_frame: Any) -> None:
@@ -64,9 +64,7 @@ def test_memory_at_the_largest_common_size_where_1024_px_is_not_there(make_recor
 
 
 def test_the_crossover_and_the_exponents_are_those_of_the_laws(make_record: Any, make_frame: Any) -> None:
-    frame = make_frame(cross(make_record))
-    rows = to_rows(frame)
-    crossover, growth = scaling_lines(frame, rows, LATENCY, panels(rows, LATENCY))
+    crossover, growth = scaling_lines(find(make_frame(cross(make_record)), []))
     (text,) = crossover.answers
     assert text.startswith("ViG-T is faster than DeiT-T from ")
     where = float(text.split("from ")[1].split(" px")[0])
@@ -79,16 +77,13 @@ def test_the_crossover_and_the_exponents_are_those_of_the_laws(make_record: Any,
 
 
 def test_a_run_of_one_size_has_neither(make_sweep: Any, make_frame: Any) -> None:
-    frame = make_frame(make_sweep((224,)))
-    rows = to_rows(frame)
-    assert scaling_lines(frame, rows, LATENCY, panels(rows, LATENCY)) == []
+    assert scaling_lines(find(make_frame(make_sweep((224,))), [])) == []
 
 
 def test_a_curve_that_failed_throughout_is_not_named(make_record: Any, make_frame: Any) -> None:
     lost = [make_record("resnet50", "cnn", px, status=Status.error, reason="no") for px in SIZES]
     frame = make_frame([*cross(make_record), *lost])
-    rows = to_rows(frame)
-    lines = scaling_lines(frame, rows, LATENCY, panels(rows, LATENCY))
+    lines = scaling_lines(find(frame, []))
     assert "ResNet" not in str([*lines, *speed_line(found(frame)), *memory_line(found(frame))])
 
 
@@ -97,3 +92,4 @@ def test_sizes_and_lists_in_words() -> None:
     assert sizes([224, 384], RESOLUTION) == "224 and 384 px"
     assert sizes([196, 1024, 4096], LENGTH) == "196 to 4096 tokens"
     assert [listed("A"), listed("AB"), listed("ABC")] == ["A", "A and B", "A, B and C"]
+    assert [some("ABC", 3), some("ABCD", 3)] == [["A", "B", "C"], ["A", "B", "2 more"]]

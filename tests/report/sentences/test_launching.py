@@ -7,9 +7,9 @@ import pytest
 
 from vigbench.records.schema import Status
 from vigbench.report import write_report
-from vigbench.report.curves import Point, panels
-from vigbench.report.metrics import LATENCY, PLOTTED
-from vigbench.report.rows import to_rows
+from vigbench.report.curves import CurvePoint, all_panels, panels
+from vigbench.report.metrics import LATENCY
+from vigbench.report.rows import read_cases
 from vigbench.report.sentences.launching import launching_lines, share_of_launching
 
 SIZES = (224, 448, 896)
@@ -19,8 +19,7 @@ CONVNEXT = ("convnext_tiny", "cnn", "default")
 
 
 def found(frame: Any) -> dict[str, Any]:
-    rows = to_rows(frame)
-    return {metric.column: panels(rows, metric) for metric in PLOTTED}
+    return dict(all_panels(read_cases(frame)))
 
 
 def pair(
@@ -107,15 +106,15 @@ def test_each_setting_is_beside_its_own_graphs_and_named(make_record: Any, make_
 
 
 def test_the_share_is_of_the_call_and_never_negative() -> None:
-    assert share_of_launching(Point(224, 4.0), Point(224, 1.0)) == 0.75
-    assert share_of_launching(Point(224, 1.0), Point(224, 1.1)) == 0.0
+    assert share_of_launching(CurvePoint(224, 4.0), CurvePoint(224, 1.0)) == 0.75
+    assert share_of_launching(CurvePoint(224, 1.0), CurvePoint(224, 1.1)) == 0.0
 
 
 def test_curves_with_and_without_graphs_are_apart_on_the_page(
     make_record: Any, make_frame: Any, run_info: Any, tmp_path: Path
 ) -> None:
     frame = make_frame(one_image(make_record))
-    drawn = panels(to_rows(frame), LATENCY)
+    drawn = panels(read_cases(frame), LATENCY)
     assert len({panel.title for panel in drawn}) == len({panel.brief for panel in drawn}) == 2
     assert sum("CUDA graph" in panel.title for panel in drawn) == 1
     page = write_report(frame, {**run_info, "device": "cuda"}, tmp_path).read_text("utf-8")

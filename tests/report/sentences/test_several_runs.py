@@ -12,8 +12,8 @@ import pytest
 
 from vigbench.analysis.compare import compare
 from vigbench.report import Versus, write_report
-from vigbench.report.rows import brief_texts, setting_of, to_rows
-from vigbench.report.sentences.infos import source, states, when
+from vigbench.report.rows import brief_texts, read_cases
+from vigbench.report.sentences.runs import source, states, when
 from vigbench.report.sentences.versus import changed_lines, versus_headline, versus_rows
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,8 @@ def test_devices_stand_side_by_side_each_with_its_name_and_environment(
 
 
 def test_runs_of_one_device_are_told_apart_by_their_names(make_sweep: Any, make_frame: Any) -> None:
-    rows = to_rows(two(make_sweep, make_frame, device="Demo CPU (2 threads)"))
-    settings = list({setting_of(row) for row in rows})
-    assert set(brief_texts(settings).values()) == {"one", "two"}
+    cases = read_cases(two(make_sweep, make_frame, device="Demo CPU (2 threads)"))
+    assert set(brief_texts(list(cases.groups)).values()) == {"one", "two"}
 
 
 def test_words_for_several_runs(infos: list[dict[str, Any]]) -> None:
@@ -66,7 +65,7 @@ def test_words_for_several_runs(infos: list[dict[str, Any]]) -> None:
     assert when(infos) == "2026-01-01 10:00 UTC"
     later = {**infos[1], "started_at": "2026-01-03T09:30:00Z"}
     assert when([later, infos[0]]) == "2026-01-01 10:00 to 2026-01-03 09:30 UTC"
-    assert states([], [{"run": "x"}]) == ["This run is not finished: 0 cases are recorded so far."]
+    assert states({}, [{"run": "x"}]) == ["This run is not finished: 0 cases are recorded so far."]
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def test_the_page_of_a_comparison_answers_for_head(
     path = write_report(frame, pair, tmp_path, versus=versus)
     text = text_of(path)
     assert versus_headline(versus) in text
-    assert "cases ended well 12 of 12" in text
+    assert "cases succeeded 12 of 12" in text
     assert text.index("head against base, case by case") < text.index("How to read this")
     page = path.read_text("utf-8")
     assert page.index('id="versus"') < page.index("<figure")

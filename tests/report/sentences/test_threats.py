@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from vigbench.records.schema import Metrics, Status
-from vigbench.report.rows import to_rows
+from vigbench.report.findings import find
 from vigbench.report.sentences.threats import MARKS, threats
 
 INFO = {"run": "r", "device_name": "Demo CPU"}
 
 
 def said(frame: Any, *infos: Any) -> dict[str, tuple[str, str]]:
-    return {one.name: (one.meaning, one.cases) for one in threats(to_rows(frame), list(infos) or [INFO])}
+    return {one.name: (one.meaning, one.cases) for one in threats(find(frame, list(infos) or [INFO]))}
 
 
 @pytest.mark.parametrize("mark", MARKS)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from vigbench.records.schema import Status
-from vigbench.report.curves import Panel, Point, panels
-from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, METRICS, THROUGHPUT, number
-from vigbench.report.rows import to_rows
-from vigbench.report.sentences.summary import statuses
+from vigbench.report.curves import CurvePoint, all_panels
+from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, THROUGHPUT, number
+from vigbench.report.rows import read_cases
 from vigbench.report.sentences.titles import headline, metric_title, relation
 
 
-def all_panels(frame: pd.DataFrame) -> Mapping[str, list[Panel]]:
-    return {metric.column: panels(to_rows(frame), metric) for metric in METRICS}
-
-
 def head(frame: pd.DataFrame) -> str:
-    return headline(all_panels(frame), statuses(to_rows(frame)))
+    cases = read_cases(frame)
+    return headline(all_panels(cases), Counter(row["status"] for row in cases.rows))
 
 
 def pair(make_record: Any, ours: dict[str, float], sdpa: dict[str, float], eager: dict[str, float] | None) -> list[Any]:
@@ -97,7 +93,7 @@ def test_overlapping_intervals_are_no_difference(make_record: Any, make_frame: A
     ],
 )
 def test_relations(metric: Any, ours: float, theirs: float, text: str) -> None:
-    assert relation(metric, Point(224, ours), Point(224, theirs)) == text
+    assert relation(metric, CurvePoint(224, ours), CurvePoint(224, theirs)) == text
 
 
 def test_without_vig_and_deit_the_fastest_at_the_largest_common_resolution(make_record: Any, make_frame: Any) -> None:
@@ -105,11 +101,11 @@ def test_without_vig_and_deit_the_fastest_at_the_largest_common_resolution(make_
     records += [make_record("convnext_tiny", "cnn", px, latency=px / 20) for px in (224, 384)]
     frame = make_frame(records)
     assert head(frame) == "At 384 px ConvNeXt-T is the fastest of 2: 19.2 ms"
-    found = all_panels(frame)
+    found = all_panels(read_cases(frame))
     assert metric_title(THROUGHPUT, found[THROUGHPUT.column]) == (
         "At 384 px ConvNeXt-T processes the most images per second of 2: 52.1 images/s"
     )
-    assert metric_title(ACTIVATIONS, found[ACTIVATIONS.column]) == "At 384 px all 2 are level: 100 MiB"
+    assert metric_title(ACTIVATIONS, found[ACTIVATIONS.column]) == "At 384 px all 2 tie at 100 MiB"
 
 
 def test_without_any_number(make_record: Any, make_frame: Any) -> None:

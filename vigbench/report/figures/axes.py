@@ -49,8 +49,8 @@ def extent_axis(axes: Axes, extents: Sequence[int], width: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value)) if round(value) in shown else ""))
 
 
-def value_axis(axes: Axes, values: Sequence[float], *, vertical: bool = True) -> None:
-    """Log where values differ more than eightfold, else linear from zero."""
+def value_axis(axes: Axes, values: Sequence[float], *, vertical: bool = True, from_zero: bool = True) -> None:
+    """Log where values differ more than eightfold, else linear, from zero or from the smallest value with air."""
     low, high = min(values), max(values)
     axis, set_scale, set_limits = (
         (axes.yaxis, axes.set_yscale, axes.set_ylim) if vertical else (axes.xaxis, axes.set_xscale, axes.set_xlim)
@@ -62,22 +62,24 @@ def value_axis(axes: Axes, values: Sequence[float], *, vertical: bool = True) ->
         axis.set_major_locator(FixedLocator(log_ticks(low / pad, high * pad)))
         axis.set_minor_locator(NullLocator())
     else:
-        bottom, top = min(0.0, low * 1.08), high * 1.08 if high > 0 else 1.0
+        air = 0.08 * (high - low) or abs(high) or 1.0
+        zero = min(0.0, low * 1.08), high * 1.08 if high > 0 else 1.0
+        bottom, top = zero if from_zero else (low - air, high + air)
         set_limits(bottom, top)
         ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)
         axis.set_major_locator(FixedLocator([tick for tick in ticks if bottom <= tick <= top]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(float(f"{value:.6g}"))))
 
 
-def quiet(axes: Axes, *, grid: str) -> None:
-    """No spines but the base line, a light grid in one direction."""
+def quiet(axes: Axes, *, upright: bool = True) -> None:
+    """No spines but the base line: below with a grid of the values, or, if not `upright`, left of rows without one."""
     for side, spine in axes.spines.items():
-        spine.set_visible(side == ("bottom" if grid == "y" else "left"))
+        spine.set_visible(side == ("bottom" if upright else "left"))
         spine.set_color(MUTED)
         spine.set_linewidth(0.7)
     axes.patch.set_visible(False)
     axes.set_axisbelow(True)
-    axes.grid(axis="y" if grid == "y" else "x", color=GRID, linewidth=0.7)
     axes.tick_params(colors=MUTED, length=0, pad=4)
-    if grid == "y":
+    if upright:
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
         axes.tick_params(axis="x", length=3, width=0.7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,25 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return result
 
 
+def near(
+    ends: Mapping[int, tuple[float, float]],
+    widths: Sequence[float],
+    lines: Sequence[npt.NDArray[np.float64]],
+    area: tuple[float, float],
+) -> dict[int, Box]:
+    """A box close to each of these ends, as far as there is room that no line and no other box takes."""
+    width, height = area
+    dense = np.concatenate([_dense(line) for line in lines])
+    found: dict[int, Box] = {}
+    for index, (x, y) in ends.items():
+        for box in _around(x, y, widths[index]):
+            inside = 0 < box.y < height and box.x > 0 and box.x + box.width < width
+            if inside and not box.covers(dense) and not any(box.overlaps(other) for other in found.values()):
+                found[index] = box
+                break
+    return found
+
+
 def place(
     ends: Sequence[tuple[float, float]],
     widths: Sequence[float],
@@ -61,15 +80,8 @@ def place(
 ) -> list[Box]:
     """A box for each line end: in the plot where a line ends early and there is room, else in the right column."""
     width, height = area
-    dense = np.concatenate([_dense(line) for line in lines])
-    inner: dict[int, Box] = {}
-    for index, (x, y) in enumerate(ends):
-        if x + REACH + widths[index] < width - REACH:
-            taken = list(inner.values())
-            tries = (box for box in _around(x, y, widths[index]) if 0 < box.y < height and box.x > 0)
-            free = (box for box in tries if not box.covers(dense) and not any(box.overlaps(other) for other in taken))
-            if found := next(free, None):
-                inner[index] = found
+    early = {index: end for index, end in enumerate(ends) if end[0] + REACH + widths[index] < width - REACH}
+    inner = near(early, widths, lines, area)
     outer = [index for index in range(len(ends)) if index not in inner]
     heights = spread([ends[index][1] for index in outer], LINE, 0, height)
     column = dict(zip(outer, heights, strict=True))

@@ -1,34 +1,54 @@
-"""One panel as lines over resolution or length."""
+"""A panel as lines over resolution or length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from vigbench.report.curves import Curve, Panel
+from vigbench.report.curves import Panel, SubjectCurve
 from vigbench.report.figures.axes import extent_axis, quiet, value_axis
-from vigbench.report.figures.labels import REACH, place
-from vigbench.report.style import END_MARKS, LEADER, MARKERS, OTHER_END, colours, dashes
+from vigbench.report.figures.labels import LINE, REACH, place
+from vigbench.report.figures.sheet import Cell, share_of, write
+from vigbench.report.figures.text import fitting, text_width
+from vigbench.report.style import END_MARKS, LEADER, MARKERS, MUTED, OTHER_END, colours, dashes
 
-Measure = Callable[[str], float]  # width of a text in points
+LEFT, ABOVE, BELOW, PLOT = 34.0, 16.0, 34.0, 215.0  # points: margins, height of the axes
 
 
-def draw_lines(axes: Axes, panel: Panel, area: tuple[float, float], measure: Measure) -> None:
-    """Lines, bands, end marks and labels; `area` is the axes' size in points."""
-    curves = [curve for curve in panel.curves if curve.points]
+def lines_cell(name: str, panel: Panel) -> Cell:
+    """The panel as lines; `name` is that of the vertical axis, with its unit."""
+    height = max(PLOT, 1.4 * LINE * len(panel.curves))
+    return Cell(panel.title, lambda _: ABOVE + height + BELOW, partial(_draw_lines, name, panel, height))
+
+
+def _draw_lines(
+    name: str, panel: Panel, height: float, figure: Figure, corner: tuple[float, float], room: float
+) -> None:
+    """Lines, bands, end marks and labels."""
+    x, y = corner
+    curves = [replace(curve, label=fitting(curve.label, room)) for curve in panel.curves if curve.points]
     values = [value for curve in curves for p in curve.points for value in (p.value, *(p.interval or ()))]
-    extent_axis(axes, panel.extents, area[0])
+    left = max(LEFT, text_width(f"{max(p.value for curve in curves for p in curve.points):,.0f}") + 8)  # a tick's label
+    width = room - left - max(text_width(curve.label) for curve in curves) - REACH - 4
+    base = y - ABOVE - height
+    write(figure, x, y - 9, name, 8.0, "normal", MUTED)
+    sweep = panel.setting.sweep
+    write(figure, x + left + width / 2, base - 27, f"{sweep.name} ({sweep.unit})", 8.0, "normal", MUTED, align="center")
+    axes = figure.add_axes(share_of(figure, (x + left, base, width, height)), label=f"{name} {panel.setting}")
+    extent_axis(axes, panel.extents, width)
     value_axis(axes, values)
-    quiet(axes, grid="y")
+    quiet(axes)
     for depth, curve in enumerate(reversed(curves)):
         _draw_curve(axes, curve, 3 + depth)
-    _draw_labels(axes, curves, area, measure)
+    _draw_labels(axes, curves, (width, height))
 
 
-def _draw_curve(axes: Axes, curve: Curve, zorder: float) -> None:
+def _draw_curve(axes: Axes, curve: SubjectCurve, zorder: float) -> None:
     colour = colours(curve.family).line
     gaps = [extent for extent, _ in curve.failed if extent < curve.points[-1].extent]
     places = sorted([(p.extent, p.value) for p in curve.points] + [(gap, np.nan) for gap in gaps])
@@ -66,13 +86,13 @@ def _draw_curve(axes: Axes, curve: Curve, zorder: float) -> None:
         )
 
 
-def _draw_labels(axes: Axes, curves: list[Curve], area: tuple[float, float], measure: Measure) -> None:
+def _draw_labels(axes: Axes, curves: list[SubjectCurve], area: tuple[float, float]) -> None:
     fractions = axes.transData + axes.transAxes.inverted()
     lines: list[npt.NDArray[np.float64]] = [
         np.asarray(fractions.transform([(p.extent, p.value) for p in curve.points])) * area for curve in curves
     ]
     ends = [(float(line[-1, 0]), float(line[-1, 1])) for line in lines]
-    boxes = place(ends, [measure(curve.label) for curve in curves], lines, area)
+    boxes = place(ends, [text_width(curve.label) for curve in curves], lines, area)
     for curve, end, box in zip(curves, ends, boxes, strict=True):
         colour = colours(curve.family)
         if box.x > area[0] and (abs(box.y - end[1]) > 2.5 or box.x > end[0] + 4 * REACH):

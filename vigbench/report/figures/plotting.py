@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -11,16 +12,14 @@ from matplotlib.figure import Figure
 from vigbench.analysis.table import printable
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.report.curves import panels, readable
-from vigbench.report.figures.panels import draw
+from vigbench.report.figures.curves import curve_cells
 from vigbench.report.figures.scatter import HEIGHT, Spot, draw_scatter
-from vigbench.report.figures.sheet import Cell, Heading, compose
+from vigbench.report.figures.sheet import Cell, compose, look
 from vigbench.report.metrics import PLOTTED
 from vigbench.report.names import labels, short_name, size_of
-from vigbench.report.rows import to_rows
-from vigbench.report.sentences import summary
-from vigbench.report.sentences.infos import source
-from vigbench.report.sentences.titles import metric_title
-from vigbench.report.style import look
+from vigbench.report.rows import read_cases
+from vigbench.report.sentences.captions import Caption, curve_caption
+from vigbench.report.sentences.runs import source
 
 WIDTH = 620.0  # points, across a page
 
@@ -43,15 +42,13 @@ def plot_curves(
     if metric not in known:
         near = did_you_mean(metric, known)
         raise ValueError(f"There is no plot of {metric!r}{near} Choose {one_of(known)}.")
-    rows = to_rows(_required(frame, ("subject", "status")))
-    every = panels(rows, known[metric])
+    every = panels(read_cases(_required(frame, ("subject", "status"))), known[metric])
     if not every:
         raise ValueError(f"The frame has no value of {metric}: {len(frame)} rows, none of them with one.")
-    shown = readable(every)
-    subtitle = f"{summary.settings_text(shown)} · {_source(frame)}".removesuffix(" · ")
-    heading = Heading(title or metric_title(known[metric], every), subtitle, summary.notes(shown))
+    drawn = readable(every)
+    caption = curve_caption(known[metric], every, drawn, _source(frame))
     with look(text_as_paths=False):
-        return draw(known[metric], shown, width, heading)
+        return compose(curve_cells(known[metric], drawn), width, replace(caption, title=title or caption.title))
 
 
 def plot_scatter(
@@ -83,7 +80,7 @@ def plot_scatter(
         {"implementation": "", "family": "other", **{str(key): value for key, value in row.items()}}
         for row in frame.to_dict("records")
     ]
-    label = labels(rows)
+    label = labels((row["subject"], row["implementation"]) for row in rows)
     spots = [
         Spot(
             float(row[x]),
@@ -95,9 +92,9 @@ def plot_scatter(
         for row in rows
     ]
     axes_names = tuple(given or column for given, column in zip(names, (x, y), strict=True))
-    cell = Cell("", HEIGHT, partial(draw_scatter, spots, axes_names))
+    cell = Cell("", lambda _: HEIGHT, partial(draw_scatter, spots, axes_names))
     with look(text_as_paths=False):
-        return compose([cell], width, Heading(title, _source(frame), []))
+        return compose([cell], width, Caption(title, _source(frame)))
 
 
 def published_values() -> pd.DataFrame:

@@ -1,27 +1,22 @@
-"""A sheet of panels in one or two columns, with or without its own heading; all lengths in points."""
+"""A sheet of panels in one or two columns, with or without its caption; all lengths in points."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vigbench.report.figures.text import shorten, wrap
+from vigbench.report.sentences.captions import Caption
 from vigbench.report.style import INK, MUTED
 
 BETWEEN, TITLE_ROW = 22.0, 15.0
 TWO_COLUMNS = 500.0  # from this width
-
-
-@dataclass(frozen=True)
-class Heading:
-    """What a picture that stands alone must say itself."""
-
-    title: str
-    subtitle: str
-    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -30,26 +25,46 @@ class Cell:
 
     Attributes:
         title: shown where there are several.
-        height: points, without the title.
+        height: points that it takes at a width, without the title.
         draw: draws it into a figure, from its upper left corner, as wide as it is told.
     """
 
     title: str
-    height: float
+    height: Callable[[float], float]
     draw: Callable[[Figure, tuple[float, float], float], None]
 
 
-def compose(cells: Sequence[Cell], width: float, heading: Heading | None = None) -> Figure:
-    """The picture, `width` points wide; two panels side by side where there is room. Call it inside `style.look`."""
-    columns, column = _columns(len(cells), width), column_width(len(cells), width)
+@contextmanager
+def look(*, text_as_paths: bool) -> Iterator[None]:
+    """Matplotlib's settings for the pictures, whatever the user's own; restored at the end."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a picture is no reason to fail
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "font.family": ["DejaVu Sans"],
+                "font.size": 8.5,
+                "text.parse_math": False,
+                "text.color": INK,
+                "svg.fonttype": "path" if text_as_paths else "none",
+                "svg.hashsalt": "vigbench",
+            }
+        )
+        yield
+
+
+def compose(cells: Sequence[Cell], width: float, caption: Caption | None = None) -> Figure:
+    """The picture, `width` points wide; two panels side by side where there is room. Call it inside `look`."""
+    columns = 2 if len(cells) > 1 and width > TWO_COLUMNS else 1
+    column = (width - (columns - 1) * BETWEEN) / columns
     titled = len(cells) > 1
     grid = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) + (TITLE_ROW + BETWEEN / 2) * titled for row in grid]
-    above = _text_lines(heading, width) if heading else []
+    heights = [max(cell.height(column) for cell in row) + (TITLE_ROW + BETWEEN / 2) * titled for row in grid]
+    above = _text_lines(caption, width) if caption else []
     below = (
-        [(line, 7.5, "normal", MUTED) for note in heading.notes for line in wrap(note, width, 7.5)] if heading else []
+        [(line, 7.5, "normal", MUTED) for note in caption.notes for line in wrap(note, width, 7.5)] if caption else []
     )
-    margin = 14.0 if heading else 0.0
+    margin = 14.0 if caption else 0.0
     top = margin + sum(_leading(size) for _, size, _, _ in above) + (8 if above else 0)
     bottom = margin + sum(_leading(size) for _, size, _, _ in below) + (6 if below else 0)
     total = top + sum(heights) + bottom
@@ -63,16 +78,6 @@ def compose(cells: Sequence[Cell], width: float, heading: Heading | None = None)
             _place(figure, cell, (margin + index * (column + BETWEEN), y), column, titled)
         y -= height
     return figure
-
-
-def column_width(cells: int, width: float) -> float:
-    """Points that each of so many panels has across."""
-    columns = _columns(cells, width)
-    return (width - (columns - 1) * BETWEEN) / columns
-
-
-def _columns(cells: int, width: float) -> int:
-    return 2 if cells > 1 and width > TWO_COLUMNS else 1
 
 
 def share_of(figure: Figure, place: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -104,9 +109,9 @@ def write(
 Line = tuple[str, float, str, str]
 
 
-def _text_lines(heading: Heading, width: float) -> list[Line]:
-    title = [(line, 12.0, "bold", INK) for line in wrap(heading.title, width, 12.0, "bold")]
-    return title + [(line, 8.0, "normal", MUTED) for line in wrap(heading.subtitle, width, 8.0)]
+def _text_lines(caption: Caption, width: float) -> list[Line]:
+    title = [(line, 12.0, "bold", INK) for line in wrap(caption.title, width, 12.0, "bold")]
+    return title + [(line, 8.0, "normal", MUTED) for line in wrap(caption.subtitle, width, 8.0)]
 
 
 def _leading(size: float) -> float:

@@ -9,6 +9,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 SIZE = 8.5  # points, the text of all labels
+LABELS, LEAST_LABEL = 0.4, 70.0  # share of a picture's width, and points, that a label may take
 HINTED = 1.08  # a renderer that fits glyphs to pixels, or the reader's own font, can be this much wider
 
 
@@ -31,6 +32,11 @@ def wrap(text: str, width: float, size: float, weight: str = "normal") -> list[s
         lines.append(starts[most - 1])
         words = words[most:]
     return lines
+
+
+def fitting(label: str, width: float) -> str:
+    """A label as it stands beside a picture of this width: it may take two fifths of it."""
+    return shorten(label, max(LEAST_LABEL, LABELS * width))
 
 
 def shorten(text: str, width: float) -> str:

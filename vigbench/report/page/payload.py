@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vigbench.report.curves import Panel
+from vigbench.report.curves import interval_of
+from vigbench.report.findings import Findings
 from vigbench.report.metrics import METRICS, OPERATOR_METRICS, PLOTTED, TABLE_METRICS, Metric
-from vigbench.report.names import SIZES, labels, size_of
-from vigbench.report.page.repeat import run_options, setting_options, subject_options
-from vigbench.report.page.tables import layout, marks_text, setting_cell, whole_name
-from vigbench.report.rows import Row, Setting, by_setting, setting_of
-from vigbench.report.sentences.infos import Info, source
-from vigbench.report.sentences.summary import ceilings
-from vigbench.report.sentences.titles import Panels, metric_title
-from vigbench.report.style import DASHES, FAMILY_ORDER, MARKERS
+from vigbench.report.names import Info, size_of, size_rank
+from vigbench.report.page.cells import marks_text, setting_cell
+from vigbench.report.page.repeat import run_options, setting_options, size_option, subject_options
+from vigbench.report.page.tables import TableLayout
+from vigbench.report.rows import Row
+from vigbench.report.sentences.words import Words
+from vigbench.report.style import FAMILY_ORDER, MARKERS, dashes, family_rank
 
 FAMILIES = {"vig": "ViG", "deit": "DeiT", "vim": "Vim", "linear": "Other linear", "windowed": "Windowed",
             "cnn": "Convolutional", "other": "Other"}  # fmt: skip
@@ -24,51 +24,54 @@ OF_OPERATORS = {"vig": "GLA", "deit": "Attention"}
 DIGITS = 6  # significant ones of a value on the page; records.csv has all
 
 
-def payload(rows: Sequence[Row], infos: Sequence[Info], found: Panels, base_run: str = "") -> dict[str, Any]:
+def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str, Any]:
     """Names, settings and metrics once, and one list a case that refers to them by number.
 
     A case is [name, setting, size, status, marks, one value a metric, ...], a value with an interval
-    [value, low, high]. `found` are the panels of each metric, whose findings are the titles: that of all settings, then
-    one for each. `base_run` is the run that others are compared with, drawn behind them.
+    [value, low, high]. A metric's titles are the finding of all settings, then of each. Settings of the base of a
+    comparison are drawn behind those of the head.
     """
-    by_run = {str(info.get("run")): info for info in infos}
-    settings = list(by_setting(list(rows)))
-    columns = layout(rows)
+    rows, groups, infos = findings.cases.rows, findings.cases.groups, findings.infos
     metrics = [m for m in TABLE_METRICS if m in columns.metrics or any(row[m.column] is not None for row in rows)]
-    texts, statuses, marks = labels(rows), _Numbered(), _Numbered()
-    families = {(row["subject"], row["implementation"]): row["family"] for row in rows}
-    keys = sorted(texts, key=lambda key: _order(families[key], key))
-    number_of = {key: index for index, key in enumerate(keys)}
-    place = {setting: index for index, setting in enumerate(settings)}
-    first: dict[Setting, Row] = {}
-    cases = []
-    for row in rows:
-        setting = setting_of(row)
-        first.setdefault(setting, row)
-        cases.append(
+    statuses, marks = _Numbered(), _Numbered()
+    names = sorted({(row["subject"], row["implementation"]): row for row in reversed(rows)}.values(), key=_order)
+    number_of = {(row["subject"], row["implementation"]): index for index, row in enumerate(names)}
+    place = {setting: index for index, setting in enumerate(groups)}
+    base_run = findings.versus.base if findings.versus else None
+    base_of = {replace(one, run=""): place[one] for one, group in groups.items() if group[0]["run"] == base_run}
+    by_run = {str(info.get("run")): info for info in infos}
+    alone: Info = infos[0] if len(infos) == 1 else {}
+    return {
+        "names": [_name(row) for row in names],
+        "settings": [
+            _setting(group[0], by_run.get(group[0]["run"], alone), columns.settings)
+            | {"behind": base_of.get(replace(setting, run="")) if group[0]["run"] != base_run else None}
+            for setting, group in groups.items()
+        ],
+        "metrics": [_metric(metric, metric in columns.metrics) for metric in metrics],
+        "families": FAMILIES | (OF_OPERATORS if all(one.shape for one in groups) else {}),
+        "titles": {
+            name: [words.captions[name].title, *(of_setting.get(setting, "") for setting in groups)]
+            for name, of_setting in words.setting_titles.items()
+            if of_setting
+        },
+        "source": words.runs.source,
+        "notes": {name: notes for name, notes in words.runs.ceilings.items() if notes},
+        "sizes": columns.sizes,
+        "marked": columns.marked,
+        "cases": [
             [
                 number_of[row["subject"], row["implementation"]],
-                place[setting],
+                place[row["setting"]],
                 row["extent"],
                 statuses(row["status"]),
                 marks(marks_text(row)),
                 *(_value(row, metric) for metric in metrics),
             ]
-        )
-    base_of = {replace(one, run=""): place[one] for one in settings if base_run and first[one]["run"] == base_run}
-    return {
-        "names": [_name(key, families[key], texts[key]) for key in keys],
-        "settings": [_setting(one, first[one], by_run, columns.settings, base_of, base_run) for one in settings],
-        "metrics": [_metric(metric, metric in columns.metrics) for metric in metrics],
-        "families": FAMILIES | (OF_OPERATORS if all(one.shape for one in settings) else {}),
-        "statuses": statuses.found(),
-        "marks": marks.found(),
-        "titles": {name: _titles(name, panels, place) for name, panels in found.items() if panels},
-        "source": source(infos),
-        "notes": {metric.column: notes for metric in PLOTTED if (notes := ceilings(metric, infos))},
-        "sizes": columns.sizes,
-        "marked": columns.marked,
-        "cases": cases,
+            for row in rows
+        ],
+        "statuses": list(statuses.found),
+        "marks": list(marks.found),
     }
 
 
@@ -82,60 +85,37 @@ class _Numbered:
     """Numbers texts in the order in which they come."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self.found: dict[str, int] = {}
 
     def __call__(self, text: str) -> int:
-        return self._numbers.setdefault(text, len(self._numbers))
-
-    def found(self) -> list[str]:
-        return list(self._numbers)
+        return self.found.setdefault(text, len(self.found))
 
 
-def _order(family: str, key: tuple[str, str]) -> tuple[int, int, str, str]:
+def _order(row: Row) -> tuple[int, int, str, str]:
     """By family, small models first."""
-    sizes, size = list(SIZES), size_of(key[0])
-    place = FAMILY_ORDER.index(family) if family in FAMILY_ORDER else len(FAMILY_ORDER)
-    return (place, sizes.index(size) if size else len(sizes), *key)
+    return (family_rank(row["family"]), size_rank(row["subject"]), row["subject"], row["implementation"])
 
 
-def _name(key: tuple[str, str], family: str, label: str) -> dict[str, Any]:
-    subject, implementation = key
-    row = {"subject": subject, "implementation": implementation}
+def _name(row: Row) -> dict[str, Any]:
     return {
-        "label": label,
-        "whole": whole_name(row),
-        "family": family if family in FAMILY_ORDER else "other",
-        "dash": DASHES.get(implementation),
-        "marker": MARKERS[size_of(subject)],
+        "label": row["label"],
+        "whole": row["whole"],
+        "family": row["family"] if row["family"] in FAMILY_ORDER else "other",
+        "dash": dashes(row["implementation"]),
+        "marker": MARKERS[size_of(row["subject"])],
         "command": subject_options(row),
     }
 
 
-def _setting(
-    setting: Setting,
-    row: Row,
-    by_run: Mapping[str, Info],
-    names: Sequence[str],
-    base_of: Mapping[Setting, int],
-    base_run: str,
-) -> dict[str, Any]:
-    info = by_run.get(row["run"]) or (next(iter(by_run.values())) if len(by_run) == 1 else {})
+def _setting(row: Row, info: Info, names: Sequence[str]) -> dict[str, Any]:
+    setting = row["setting"]
     return {
         "text": setting.text(),
         "operator": bool(setting.shape),
-        "behind": base_of.get(replace(setting, run="")) if row["run"] != base_run else None,
         "cells": [text if value is None else int(value) for text, value, _ in (setting_cell(row, n) for n in names)],
+        "size_option": size_option(setting),
         "command": f"{setting_options(row)} {run_options(info)}".rstrip(),
     }
-
-
-def _titles(name: str, panels: Sequence[Panel], place: Mapping[Setting, int]) -> list[str]:
-    """The finding of all settings, then of each by its number; empty where it has none of its own."""
-    metric = next(one for one in PLOTTED if one.column == name)
-    titles = [metric_title(metric, panels), *([""] * len(place))]
-    for panel in panels:
-        titles[place[panel.setting] + 1] = metric_title(metric, [panel])
-    return titles
 
 
 def _metric(metric: Metric, in_table: bool) -> dict[str, Any]:
@@ -152,11 +132,10 @@ def _metric(metric: Metric, in_table: bool) -> dict[str, Any]:
 
 
 def _value(row: Row, metric: Metric) -> float | list[float] | None:
-    value = row[metric.column]
+    value, interval = row[metric.column], interval_of(row, metric)
     if value is None:
         return None
-    low, high = (row[name] if name else None for name in (metric.low, metric.high))
-    return [_short(value), _short(low), _short(high)] if low is not None and high is not None else _short(value)
+    return [_short(value), *map(_short, interval)] if interval else _short(value)
 
 
 def _short(value: float) -> float:

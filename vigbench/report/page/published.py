@@ -8,10 +8,9 @@ from decimal import Decimal
 
 from vigbench.published import RESOLUTION, Published, all_published, is_rounded_from, published
 from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, PEAK, THROUGHPUT, Metric, number
-from vigbench.report.names import labels
-from vigbench.report.page.tables import interval_text, whole_name
-from vigbench.report.rows import Row, setting_of
-from vigbench.report.style import FAMILY_ORDER
+from vigbench.report.page.cells import interval_text
+from vigbench.report.rows import Row
+from vigbench.report.style import family_rank
 
 CLOSE = 0.02  # counters that include norms are up to 1% above the rule; two digits round by as much
 MEASURED = (THROUGHPUT, LATENCY, ACTIVATIONS, PEAK)
@@ -28,7 +27,7 @@ class NotedCell:
 
 
 @dataclass(frozen=True)
-class BesideTable:
+class PublishedTable:
     """Heads with their units, cells, and the notes that these refer to, numbered from 1."""
 
     subtitle: str
@@ -47,11 +46,10 @@ class _Notes:
         return tuple(sorted({self.numbers.setdefault(text, len(self.numbers) + 1) for text in texts if text}))
 
 
-def beside_table(rows: Sequence[Row]) -> BesideTable | None:
+def published_table(rows: Sequence[Row]) -> PublishedTable | None:
     """Every case of a model that has published values, at their resolution; None where there is no such case."""
-    names = labels(rows)
     found = [
-        (row, values, setting_of(row))
+        (row, values, row["setting"])
         for row in rows
         if row["resolution"] == RESOLUTION and (values := published(row["subject"]))
     ]
@@ -61,12 +59,11 @@ def beside_table(rows: Sequence[Row]) -> BesideTable | None:
     several, failed = len(settings) > 1, any(row["status"] != "ok" for row, _, _ in found)
     measured = [metric for metric in MEASURED if any(row[metric.column] is not None for row, _, _ in found)]
     place = {subject: index for index, subject in enumerate(all_published())}
-    found.sort(key=lambda case: (_family(case[0]), place[case[1].subject], case[0]["implementation"]))
+    found.sort(key=lambda case: (family_rank(case[0]["family"]), place[case[1].subject], case[0]["implementation"]))
     notes = _Notes()
     body = []
     for row, values, setting in found:
-        label = names[row["subject"], row["implementation"]]
-        cells = [NotedCell(label, tip=whole_name(row), notes=notes(_sentence(values.note)))]
+        cells = [NotedCell(row["label"], tip=row["whole"], notes=notes(_sentence(values.note)))]
         cells += [NotedCell(setting.text())] * several
         cells += _parameters(row, values, notes) + _multiply_adds(row, values, notes)
         cells += [_printed(values.top1, notes(_sentence(values.top1_source, "Source: ")))]
@@ -75,7 +72,7 @@ def beside_table(rows: Sequence[Row]) -> BesideTable | None:
         body.append(cells)
     where = "one row for each setting" if several else settings.pop().text()
     heads = _heads(measured, several=several, failed=failed)
-    return BesideTable(f"At {RESOLUTION} px · {where}", heads, body, list(notes.numbers))
+    return PublishedTable(f"At {RESOLUTION} px · {where}", heads, body, list(notes.numbers))
 
 
 def difference(values: Published, gmacs: float) -> str:
@@ -130,7 +127,3 @@ def _measured(row: Row, metric: Metric) -> NotedCell:
 
 def _sentence(text: str, front: str = "") -> str:
     return f"{front}{text}." if text else ""
-
-
-def _family(row: Row) -> int:
-    return FAMILY_ORDER.index(row["family"]) if row["family"] in FAMILY_ORDER else len(FAMILY_ORDER)

@@ -1,24 +1,17 @@
-"""The command that measures one case again."""
+"""The command that measures one case again, in pieces: many cases share them, and the page's script joins them.
+
+`vigbench run <subject> <size option> <size> <setting> <run>`
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from vigbench.report.rows import FLAGS, SHAPE, Row
+from vigbench.report.names import Info
+from vigbench.report.rows import FLAGS, SHAPE, Row, Setting
 
 CUSTOM_LIMIT_S = 300.0  # `vigbench run` without a suite: the case's and the run's time
-
-
-def repeat_command(row: Row, run_info: Mapping[str, Any] | None = None) -> str:
-    """The command line, quoted for a shell; it plans this one case and no other.
-
-    `run_info` tells how the run sampled: several processes, calibrated, more time for a case than is usual.
-    """
-    return " ".join(
-        ["vigbench run", subject_options(row), size_options(row), setting_options(row), run_options(run_info or {})]
-    ).rstrip()
 
 
 def subject_options(row: Row) -> str:
@@ -26,13 +19,13 @@ def subject_options(row: Row) -> str:
     return _options([("subject", row["subject"]), ("implementation", row["implementation"])])
 
 
-def size_options(row: Row) -> str:
-    """A model's resolution, an operator's length."""
-    return _options([("length" if row["shape"] else "resolution", row["extent"])])
+def size_option(setting: Setting) -> str:
+    """What the case's resolution or length comes after."""
+    return "--length" if setting.shape else "--resolution"
 
 
 def setting_options(row: Row) -> str:
-    """Every other setting; flags only where they are on, since off is the default."""
+    """All that is neither subject nor size; flags only where they are on, since off is the default."""
     options: list[tuple[str, object]] = []
     if row["shape"]:
         options.append(("shape", "x".join(str(row[name]) for name in SHAPE)))
@@ -43,7 +36,7 @@ def setting_options(row: Row) -> str:
     return _options([*options, ("device", row["device"])])
 
 
-def run_options(run_info: Mapping[str, Any]) -> str:
+def run_options(run_info: Info) -> str:
     """How each case of the run was sampled, where that is not the default."""
     parts = []
     if (run_info.get("processes") or 1) > 1:

@@ -1,32 +1,24 @@
-"""The rows of the page's tables."""
+"""The tables of all cases and of those without a result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from vigbench.report.metrics import METRICS, OPERATOR_METRICS, TABLE_METRICS, Metric, number
-from vigbench.report.names import labels
-from vigbench.report.rows import FLAGS, Row, setting_of, shape_text
+from vigbench.report.metrics import METRICS, OPERATOR_METRICS, TABLE_METRICS, Metric
+from vigbench.report.page.cells import TableCell, count_cell, marks_text, setting_cell, value_cell
+from vigbench.report.rows import FLAGS, Row
 
 MODELS_ONLY = set(METRICS) - set(OPERATOR_METRICS)
-Cell = tuple[str, float | None, str]  # text, value to sort by, tooltip
+NUMERIC = ("batch_size", "threads")
 
 
 @dataclass(frozen=True)
-class Table:
-    """Heads with their units, and cells."""
-
-    heads: list[tuple[str, str, bool]]  # name, unit, numeric
-    rows: list[list[Cell]]
-
-
-@dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """The columns of the table of all cases.
 
     Attributes:
+        name: what a subject is called.
         sizes: `resolution`, `length` or both.
         settings: columns of the records that are settings, in order.
         metrics: those that were measured.
@@ -52,23 +44,50 @@ class Layout:
         return heads + [("Marks", "", False)] * self.marked
 
 
-NUMERIC = ("batch_size", "threads")
-
-
 def _head(name: str) -> str:
     return {"batch_size": "Batch", "tf32": "TF32", "cuda_graph": "CUDA graph"}.get(
         name, name.replace("_", " ").capitalize()
     )
 
 
-def layout(rows: Sequence[Row]) -> Layout:
+@dataclass(frozen=True)
+class FailedCase:
+    """A case that is not ok, every field a text for people."""
+
+    label: str
+    whole: str
+    setting: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CaseTables:
+    """The cells of the first cases, in the columns of all, and what failed."""
+
+    layout: TableLayout
+    rows: Sequence[Sequence[TableCell]]
+    failures: Sequence[FailedCase]
+
+
+def case_tables(rows: Sequence[Row], most: int | None = None) -> CaseTables:
+    """Both tables; of all cases the first `most`."""
+    columns = _layout(rows)
+    return CaseTables(
+        columns,
+        [_cells(row, columns) for row in rows[:most]],
+        [_failed(row) for row in rows if row["status"] != "ok"],
+    )
+
+
+def _layout(rows: Sequence[Row]) -> TableLayout:
     """The columns for these cases; optional settings get one only where they vary or are set."""
     models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
     extra = [name for name in ("phase", "device", "device_name", "run") if len({row[name] for row in rows}) > 1]
     extra += [name for name in FLAGS if any(row[name] for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
     measured = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
-    return Layout(
+    return TableLayout(
         "Model" if not operators else "Subject" if models else "Operator",
         ("resolution",) * models + ("length",) * operators,
         ("shape",) * operators + ("batch_size", "precision", *extra),
@@ -77,80 +96,21 @@ def layout(rows: Sequence[Row]) -> Layout:
     )
 
 
-def case_table(rows: Sequence[Row], most: int | None = None) -> Table:
-    """Every case, or the first `most`; the columns are those of all."""
-    names, columns = labels(rows), layout(rows)
-    body = []
-    for row in rows[:most]:
-        cells: list[Cell] = [(names[row["subject"], row["implementation"]], None, whole_name(row))]
-        cells += [_count_cell(row[size]) for size in columns.sizes]
-        cells += [setting_cell(row, name) for name in columns.settings]
-        cells += [(row["status"].replace("_", " "), None, "")]
-        cells += [
-            (number(row[metric.column]), row[metric.column], interval_text(row, metric)) for metric in columns.metrics
-        ]
-        cells += [(marks_text(row), None, "")] if columns.marked else []
-        body.append(cells)
-    return Table(columns.heads(), body)
+def _cells(row: Row, columns: TableLayout) -> list[TableCell]:
+    cells: list[TableCell] = [(row["label"], None, row["whole"])]
+    cells += [count_cell(row[size]) for size in columns.sizes]
+    cells += [setting_cell(row, name) for name in columns.settings]
+    cells += [(row["status"].replace("_", " "), None, "")]
+    cells += [value_cell(row, metric) for metric in columns.metrics]
+    return cells + ([(marks_text(row), None, "")] if columns.marked else [])
 
 
-def marks_text(row: Row) -> str:
-    """`not converged, contended`."""
-    return str(row["marks"]).replace(";", ", ").replace("_", " ")
-
-
-def whole_name(row: Row) -> str:
-    """The subject as it was asked for, with its implementation where there is a choice."""
-    chosen = row["implementation"] not in ("", "default")
-    return f"{row['subject']} [{row['implementation']}]" if chosen else str(row["subject"])
-
-
-def _count_cell(count: int) -> Cell:
-    return (str(count), float(count), "") if count else ("", None, "")
-
-
-def setting_cell(row: Row, name: str) -> Cell:
-    """One setting of a case."""
-    value = row[name]
-    if name == "shape":
-        return (shape_text(value) if value else "", None, "")
-    if isinstance(value, bool):
-        return ("yes" if value else "no", None, "")
-    return (str(value), float(value), "") if isinstance(value, int) else (str(value), None, "")
-
-
-def interval_text(row: Row, metric: Metric) -> str:
-    """The 95% interval of a value in words; empty where there is none."""
-    low, high = (row[name] if name else None for name in (metric.low, metric.high))
-    return f"95% interval {number(low)} to {number(high)} {metric.unit}" if low is not None and high is not None else ""
-
-
-def failures(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str]]:
-    """(label, whole name, setting, status, reason) of every case that is not ok."""
-    names = labels(rows)
-    return [
-        (
-            names[row["subject"], row["implementation"]],
-            whole_name(row),
-            f"{setting_of(row).sweep.text(row['extent'])}, {setting_of(row).text()}",
-            row["status"].replace("_", " "),
-            row["reason"] or "no reason recorded",
-        )
-        for row in rows
-        if row["status"] != "ok"
-    ]
-
-
-def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """A nested environment as (dotted name, text)."""
-    if isinstance(value, Mapping):
-        return [
-            pair for key, inner in value.items() for pair in flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(value, list | tuple):
-        return [(prefix, ", ".join(_plain(item) for item in value))]
-    return [(prefix, _plain(value))]
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else str(value)
+def _failed(row: Row) -> FailedCase:
+    setting = row["setting"]
+    return FailedCase(
+        row["label"],
+        row["whole"],
+        f"{setting.sweep.text(row['extent'])}, {setting.text()}",
+        row["status"].replace("_", " "),
+        row["reason"] or "no reason recorded",
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vigbench.report.curves import Curve, Panel
+from vigbench.report.curves import Panel, Panels, SubjectCurve
 from vigbench.report.metrics import ACTIVATIONS, EXTRA_MEMORY, KERNEL, LATENCY, PEAK, THROUGHPUT, Metric, number
-from vigbench.report.rows import Sweep
-from vigbench.report.sentences.titles import Panels, best, common_extent, level
+from vigbench.report.sentences.phrases import listed, sizes, some
+from vigbench.report.sentences.rivals import best, common_extent, tied
 
 MOST_SETTINGS, MOST_NAMES = 3, 6
 TYPICAL_SIZE = 1024  # px: where published figures compare memory
@@ -51,7 +51,7 @@ def _per_setting(panels: Sequence[Panel], say: Callable[[Panel], str]) -> list[s
 
 
 def fastest(metric: Metric, panel: Panel) -> str:
-    """`A at 224 and 384 px, B from 512 to 1024 px`: the best at each size that two reach; level ones together."""
+    """`A at 224 and 384 px, B from 512 to 1024 px`: the best at each size that two reach; those that tie together."""
     runs: list[tuple[str, list[int]]] = []
     for extent in panel.extents:
         there = [curve for curve in panel.curves if curve.at(extent)]
@@ -65,13 +65,11 @@ def fastest(metric: Metric, panel: Panel) -> str:
     return "; ".join(f"{leaders} at {sizes(extents, panel.setting.sweep)}" for leaders, extents in runs)
 
 
-def _leaders(metric: Metric, there: Sequence[Curve], extent: int) -> str:
+def _leaders(metric: Metric, there: Sequence[SubjectCurve], extent: int) -> str:
     first = best(there, metric, extent).at(extent)
     assert first is not None
-    names = [curve.label for curve in there if (point := curve.at(extent)) and level(point, first)]
-    if len(names) > 3:
-        names = [*names[:2], f"{len(names) - 2} more"]
-    return listed(names) + (", level," if len(names) > 1 else "")
+    names = [curve.label for curve in there if (point := curve.at(extent)) and tied(point, first)]
+    return listed(some(names, 3)) + (" tied" if len(names) > 1 else "")
 
 
 def least(metric: Metric, panel: Panel, *, say_where: bool) -> str:
@@ -92,16 +90,3 @@ def _amount(value: float, metric: Metric) -> str:
 
 def _memory_extent(panel: Panel) -> int:
     return TYPICAL_SIZE if TYPICAL_SIZE in panel.extents and not panel.setting.shape else common_extent(panel)[0]
-
-
-def sizes(extents: Sequence[int], sweep: Sweep) -> str:
-    """`224 px`, `224 and 384 px`, `512 to 1024 px`."""
-    if len(extents) > 2:
-        return f"{extents[0]} to {sweep.text(extents[-1])}"
-    return f"{' and '.join(map(str, extents))} {sweep.unit}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """`A`, `A and B`, `A, B and C`."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from vigbench.analysis.claims import judge_claims
 from vigbench.analysis.claims.sources import Sources
+from vigbench.report.findings import Findings
 from vigbench.report.sentences.answer import AnswerLine
 
 ORDER = ("refuted", "supported", "open")
@@ -33,14 +32,11 @@ class ClaimRow:
     holds_as_counted: bool
 
 
-def claim_rows(frame: pd.DataFrame, evidence: Sources | None = None) -> list[ClaimRow]:
-    """Every claim that these runs have a number for, decided ones first; none where they have nothing to say.
-
-    Args:
-        frame: of the runs.
-        evidence: duels and evaluations beside them.
-    """
-    named = evidence or Sources(None, [], [])
+def claim_rows(findings: Findings) -> list[ClaimRow]:
+    """Every claim that these runs have a number for, decided ones first; none where they have nothing to say."""
+    if not findings.cases.rows:
+        return []
+    named = findings.evidence or Sources(None, [], [])
     rows = [
         ClaimRow(
             one.claim.id,
@@ -55,7 +51,7 @@ def claim_rows(frame: pd.DataFrame, evidence: Sources | None = None) -> list[Cla
             one.command,
             one.holds_as_counted,
         )
-        for one in judge_claims(frame, duels=named.duels, accuracies=named.accuracies)
+        for one in judge_claims(findings.frame, duels=named.duels, accuracies=named.accuracies)
     ]
     known = [row for row in rows if row.measured or row.beside]
     return sorted(known, key=lambda row: (ORDER.index(row.verdict), "figure" in row.id))  # the headlines first
@@ -74,5 +70,5 @@ def claim_line(rows: Sequence[ClaimRow]) -> list[AnswerLine]:
         for row in rows
         if row.verdict in names
     ]
-    first = f"{total} of {len(rows)} for which there is a number here; each below with its reason"
+    first = f"{len(rows)} measured here: {total}; the table below explains each"
     return [AnswerLine("Published claims", (first, *decided[:MOST_ON_TOP]))]

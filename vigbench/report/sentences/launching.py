@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vigbench.report.curves import Curve, Panel, Point
+from vigbench.report.curves import CurvePoint, Panel, Panels, SubjectCurve
 from vigbench.report.metrics import LATENCY, number, percent
-from vigbench.report.sentences.answer import AnswerLine, listed, sizes
-from vigbench.report.sentences.titles import Panels, level, pair_at, pair_sentence
+from vigbench.report.sentences.answer import AnswerLine
+from vigbench.report.sentences.phrases import listed, sizes
+from vigbench.report.sentences.rivals import rivals_at, tied
+from vigbench.report.sentences.titles import rivals_sentence
 
 LEAST_SHARE = 0.2  # of the latency: where a device is busy for less than 80% of it, a record is marked `launch_bound`
 MOST_CURVES = 6
@@ -21,7 +23,7 @@ class Twins:
     plain: Panel
     graph: Panel
 
-    def points(self, curve: Curve) -> list[tuple[Point, Point]]:
+    def points(self, curve: SubjectCurve) -> list[tuple[CurvePoint, CurvePoint]]:
         """A curve's values, each with that of its graph: the same kernels on the same data, without the launches."""
         named = {(one.subject, one.implementation): one for one in self.graph.curves}
         twin = named.get((curve.subject, curve.implementation))
@@ -55,16 +57,16 @@ def _texts(twins: Twins) -> list[str]:
     return [*texts, _compared(twins)]
 
 
-def _waits(plain: Point, graph: Point) -> bool:
-    return share_of_launching(plain, graph) >= LEAST_SHARE and not level(plain, graph)
+def _waits(plain: CurvePoint, graph: CurvePoint) -> bool:
+    return share_of_launching(plain, graph) >= LEAST_SHARE and not tied(plain, graph)
 
 
-def share_of_launching(plain: Point, graph: Point) -> float:
+def share_of_launching(plain: CurvePoint, graph: CurvePoint) -> float:
     """Share of a call's latency, 0 to 1, that its graph does without: what the host took and the device waited for."""
     return max(0.0, 1 - graph.value / plain.value)
 
 
-def _bound_text(curve: Curve, waits: Sequence[tuple[Point, Point]], twins: Twins) -> str:
+def _bound_text(curve: SubjectCurve, waits: Sequence[tuple[CurvePoint, CurvePoint]], twins: Twins) -> str:
     plain, graph = waits[0]
     sweep, unit = twins.plain.setting.sweep, LATENCY.unit
     where = sizes([point.extent for point, _ in waits], sweep)
@@ -75,9 +77,9 @@ def _bound_text(curve: Curve, waits: Sequence[tuple[Point, Point]], twins: Twins
 
 def _compared(twins: Twins) -> str:
     """ViG beside DeiT with and without launches, at the smallest size that both have: slower in both is slower."""
-    pairs = [pair for panel in (twins.plain, twins.graph) if (pair := pair_at(panel, LATENCY, min))]
-    if len({pair.extent for pair in pairs}) != 1 or len(pairs) < 2:
+    both = [rivals for panel in (twins.plain, twins.graph) if (rivals := rivals_at(panel, LATENCY, min))]
+    if len({rivals.extent for rivals in both}) != 1 or len(both) < 2:
         return ""
-    plain, graph = (pair_sentence(LATENCY, pair) for pair in pairs)
-    where = twins.plain.setting.sweep.text(pairs[0].extent)
+    plain, graph = (rivals_sentence(LATENCY, rivals) for rivals in both)
+    where = twins.plain.setting.sweep.text(both[0].extent)
     return f"At {where}, call by call, {plain}; as CUDA graphs, {graph}" if plain and graph else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,30 +11,34 @@ from vigbench.analysis.crossovers import crossovers
 from vigbench.analysis.curves import curve_name
 from vigbench.analysis.scaling import fit_scaling
 from vigbench.analysis.sides import SETTINGS
-from vigbench.report.curves import Curve, Panel
-from vigbench.report.metrics import Metric
-from vigbench.report.rows import Row, Sweep, setting_of
-from vigbench.report.sentences.answer import MOST_NAMES, MOST_SETTINGS, AnswerLine, listed
-from vigbench.report.sentences.titles import best, common_extent, find_pair
+from vigbench.report.curves import Panel, SubjectCurve
+from vigbench.report.findings import Findings
+from vigbench.report.metrics import KERNEL, LATENCY, Metric
+from vigbench.report.rows import Sweep
+from vigbench.report.sentences.answer import MOST_NAMES, MOST_SETTINGS, AnswerLine
+from vigbench.report.sentences.phrases import listed, some
+from vigbench.report.sentences.rivals import best, common_extent, find_rivals
 
 KEYS = ("run", *SETTINGS)
-UNEVEN = ("always", "never", "level")
+WITHOUT_CROSSING = {
+    "always": "than {} at every size",
+    "never": "never faster than {}",
+    "level": "about as fast as {}",
+}
 
 
-def scaling_lines(frame: pd.DataFrame, rows: Sequence[Row], speed: Metric, panels: Sequence[Panel]) -> list[AnswerLine]:
-    """Where the winner overtakes each other curve, and the exponents; for the settings that the first screen names.
-
-    Args:
-        frame: of `load_results`.
-        rows: the same, in the same order.
-        speed: latency_ms or kernel_ms.
-        panels: its panels.
-    """
+def scaling_lines(findings: Findings) -> list[AnswerLine]:
+    """Where the winner overtakes each other curve, and the exponents; for the settings that the first screen names."""
+    speed = next((metric for metric in (KERNEL, LATENCY) if findings.head_panels[metric.column]), None)
+    if speed is None:
+        return []
     crossing, growing = [], []
+    panels = findings.head_panels[speed.column]
     for panel in panels[:MOST_SETTINGS]:
         if len(panel.extents) < 2:
             continue
-        own = frame.iloc[[index for index, row in enumerate(rows) if setting_of(row) == panel.setting]]
+        mine = [index for index, row in enumerate(findings.cases.rows) if row["setting"] == panel.setting]
+        own = findings.frame.iloc[mine]
         own = own.drop_duplicates([name for name in KEYS if name in own], keep="last")
         labels = {curve_name(vars(curve)): curve.label for curve in panel.curves if curve.points}
         front, sweep = f"{panel.brief}: " if len(panels) > 1 else "", panel.setting.sweep
@@ -47,11 +51,10 @@ def scaling_lines(frame: pd.DataFrame, rows: Sequence[Row], speed: Metric, panel
     return [*lines, *([AnswerLine("Growth", tuple(growing))] if growing else [])]
 
 
-def _winner(speed: Metric, panel: Panel) -> Curve:
+def _winner(speed: Metric, panel: Panel) -> SubjectCurve:
     """ViG (GLA) where it is compared with DeiT (attention), else the fastest at the largest common size."""
-    pair = find_pair([panel], speed)
-    if pair:
-        return pair.ours
+    if rivals := find_rivals([panel], speed):
+        return rivals.ours
     extent, curves = common_extent(panel)
     return best(curves, speed, extent)
 
@@ -61,14 +64,12 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> 
     rows = [row for row in rows if row["b"] in labels and row["smallest"] < row["largest"]]
     if not rows:
         return ""
-    parts = [_crossing(row, labels[row["b"]], sweep) for row in rows if row["kind"] not in UNEVEN]
-    ends = {"always": "than {} at every size", "never": "never faster than {}", "level": "level with {}"}
-    for kind, text in ends.items():
+    parts = [_crossing(row, labels[row["b"]], sweep) for row in rows if row["kind"] not in WITHOUT_CROSSING]
+    for kind, text in WITHOUT_CROSSING.items():
         names = [labels[row["b"]] for row in rows if row["kind"] == kind]
         if names:
-            parts.append(text.format(listed(names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"])))
-    shown = parts if len(parts) <= MOST_NAMES else [*parts[:MOST_NAMES], f"{len(parts) - MOST_NAMES} more"]
-    return f"{labels[rows[0]['a']]} is faster {'; '.join(shown)}"
+            parts.append(text.format(listed(some(names, 4))))
+    return f"{labels[rows[0]['a']]} is faster {'; '.join(some(parts, MOST_NAMES + 1))}"
 
 
 def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:

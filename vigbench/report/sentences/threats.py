@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigbench.records.schema import Status, names_in
-from vigbench.report.metrics import percent
-from vigbench.report.names import labels
-from vigbench.report.rows import Row, brief_texts, setting_of
-from vigbench.report.sentences.infos import Info, device_of
+from vigbench.report.findings import Findings
+from vigbench.report.metrics import LATENCY, percent
+from vigbench.report.names import Info, device_of
+from vigbench.report.rows import Row, brief_texts
 from vigbench.stats.hierarchical import UNSEEN_SPREAD
 
 MOST_CASES = 4
@@ -30,7 +30,7 @@ MARKS = {
     "unknown amount: do not rank by them.",
     "throttled": "Power or heat lowered the clocks: these are times of a slower device than the others'.",
     "not_converged": "The 95% interval stayed wider than the rule asks for. Differences smaller than it are open.",
-    "unsteady": "The level moved while timing: a clock dropped, or somebody came. The median is that of a mixture.",
+    "unsteady": "Times shifted while they were taken: a clock dropped, or another job started. The median mixes both.",
     "launch_bound": "The GPU waited for the CPU: these are times of the host. A larger batch or a CUDA graph shows the "
     "device's own.",
     "launch_exposed": "Launches could not be hidden behind the device's work. Kernel time is the sum of kernels in the "
@@ -62,7 +62,7 @@ SEVERAL_DEVICES = Threat(
 ONE_PROCESS = Threat(
     "One process a case",
     "Intervals hold what varied while one process was sampled, not what varies from process to process. Where two runs "
-    "are compared, a standard deviation of {assumed} is assumed for that: intervals apart by less may be level.",
+    "are compared, a standard deviation of {assumed} is assumed for that: a smaller difference may be none.",
 )
 MINUTES_APART = Threat(
     "Minutes apart",
@@ -79,8 +79,11 @@ RANDOM_INPUTS = Threat(
 )
 
 
-def threats(rows: Sequence[Row], infos: Sequence[Info]) -> list[Threat]:
-    """Everything that holds of these runs, marks first."""
+def threats(findings: Findings) -> list[Threat]:
+    """Everything that holds of these runs, marks first; nothing of runs without a case."""
+    rows, infos = findings.cases.rows, findings.infos
+    if not rows:
+        return []
     return [*_of_marks(rows), *_of_missing(rows), *_of_design(rows, infos)]
 
 
@@ -90,32 +93,30 @@ def _of_marks(rows: Sequence[Row]) -> list[Threat]:
         for mark in names_in(row["marks"]):
             found.setdefault(mark, []).append(row)
     order = [*(name for name in MARKS if name in found), *sorted(set(found) - set(MARKS))]
-    names = labels(rows)
     return [
         Threat(
             f"{mark.replace('_', ' ').capitalize()}: {_count(found[mark], rows)}",
             MARKS.get(mark, "See this mark in docs/measurement.md."),
-            _cases(found[mark], names),
+            _cases(found[mark]),
         )
         for mark in order
     ]
 
 
 def _of_missing(rows: Sequence[Row]) -> list[Threat]:
-    names = labels(rows)
     result = []
     for status, what in NOT_MEASURED.items():
         lost = [row for row in rows if row["status"] == status]
         if lost:
             name = f"{status.replace('_', ' ').capitalize()}: survivors are compared"
-            result.append(Threat(name, f"{_count(lost, rows)} {what}. {SURVIVORS}", _cases(lost, names)))
+            result.append(Threat(name, f"{_count(lost, rows)} {what}. {SURVIVORS}", _cases(lost)))
     return result
 
 
 def _of_design(rows: Sequence[Row], infos: Sequence[Info]) -> list[Threat]:
     devices = {device_of(info) for info in infos}
     result = [ONE_RUN if len(infos) == 1 else SAME_DEVICE if len(devices) == 1 else SEVERAL_DEVICES]
-    if any(row["latency_ms"] is not None for row in rows):
+    if any(row[LATENCY.column] is not None for row in rows):
         result += _of_time(rows, infos)
     if {row["device"] for row in rows} == {"cpu"}:
         result.append(CPU_ONLY)
@@ -144,12 +145,12 @@ def _count(some: Sequence[Row], rows: Sequence[Row]) -> str:
     return f"{len(some):,} of {len(rows):,} case{'s' * (len(rows) != 1)}"
 
 
-def _cases(found: Sequence[Row], names: Mapping[tuple[str, str], str]) -> str:
-    brief = brief_texts(list({setting_of(row): None for row in found}))
+def _cases(found: Sequence[Row]) -> str:
+    brief = brief_texts(list({row["setting"]: None for row in found}))
     texts = []
     for row in found[:MOST_CASES]:
-        setting = setting_of(row)
-        text = f"{names[row['subject'], row['implementation']]} at {setting.sweep.text(row['extent'])}"
+        setting = row["setting"]
+        text = f"{row['label']} at {setting.sweep.text(row['extent'])}"
         texts.append(f"{text} ({brief[setting]})" if len(brief) > 1 else text)
     more = len(found) - MOST_CASES
     return ", ".join(texts) + (f" and {more:,} more" if more > 0 else "")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from vigbench.report.curves import Curve, Panel, Point
+from vigbench.report.curves import CurvePoint, Panel, Panels
 from vigbench.report.metrics import (
     ACTIVATIONS,
     GMACS,
@@ -19,55 +18,16 @@ from vigbench.report.metrics import (
     percent,
     times,
 )
-from vigbench.report.names import SIZES
+from vigbench.report.sentences.phrases import listed, some
+from vigbench.report.sentences.rivals import Rivals, best, common_extent, find_rivals, same_rivals, tied
 
-Panels = Mapping[str, Sequence[Panel]]  # by metric column
 MEMORY = (ACTIVATIONS, PEAK)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """ViG beside DeiT of the same size, or GLA beside attention, at one size that both reach in one setting."""
-
-    panel: Panel
-    extent: int
-    ours: Curve
-    theirs: Curve  # the best implementation: nobody deploys a slower one
-    eager: Curve | None  # DeiT with materialised attention, as published figures measure it
-
-
-def find_pair(panels: Sequence[Panel], metric: Metric) -> Pair | None:
-    """The first pair in the order of settings (most results first) and sizes (small models first)."""
-    return next((pair for panel in panels if (pair := pair_at(panel, metric, max))), None)
-
-
-def pair_at(panel: Panel, metric: Metric, choose: Callable[[set[int]], int]) -> Pair | None:
-    """The pair of one setting, small models first, at the extent that `choose` takes of those that both reach."""
-    for size in ("",) if panel.setting.shape else SIZES:
-        ours = [c for c in panel.curves if c.family == "vig" and c.size == size and c.points]
-        theirs = [c for c in panel.curves if c.family == "deit" and c.size == size and c.points]
-        shared = {p.extent for c in ours for p in c.points} & {p.extent for c in theirs for p in c.points}
-        if shared:
-            extent = choose(shared)
-            reaching = {c.subject for c in ours if c.at(extent)}
-            plain = min(reaching, key=lambda subject: (len(subject), subject))  # ViG before ViG-H
-            our_best = best([c for c in ours if c.subject == plain], metric, extent)
-            their_best = best(theirs, metric, extent)
-            eager = next((c for c in theirs if c.implementation == "eager" and c is not their_best), None)
-            return Pair(panel, extent, our_best, their_best, eager)
-    return None
-
-
-def best(curves: Sequence[Curve], metric: Metric, extent: int) -> Curve:
-    """The curve with the best value at a resolution or length."""
-    found = [(point.value, curve) for curve in curves if (point := curve.at(extent))]
-    return (max if metric.higher_is_better else min)(found, key=lambda item: item[0])[1]
-
-
-def relation(metric: Metric, ours: Point, theirs: Point) -> str:
+def relation(metric: Metric, ours: CurvePoint, theirs: CurvePoint) -> str:
     """`is 2.6x faster than`, `needs 93% less activation memory than`, ...: reads on with the other's name."""
     ratio = ours.value / theirs.value
-    close = level(ours, theirs)
+    close = tied(ours, theirs)
     if metric.is_time:
         if close:
             return "is, within the noise, as fast as"
@@ -86,23 +46,11 @@ def relation(metric: Metric, ours: Point, theirs: Point) -> str:
     return f"{verb} {percent(1 - ratio)} {few} {metric.quantity} than"
 
 
-def level(ours: Point, theirs: Point) -> bool:
-    """Whether the data cannot tell the two apart: intervals overlap, or the difference is under half a percent."""
-    if (
-        ours.interval
-        and theirs.interval
-        and ours.interval[0] <= theirs.interval[1]
-        and theirs.interval[0] <= ours.interval[1]
-    ):
-        return True
-    return abs(ours.value - theirs.value) <= 0.005 * abs(theirs.value)
-
-
 def metric_title(metric: Metric, panels: Sequence[Panel]) -> str:
     """The finding that a plot shows."""
     several = len(panels) > 1
-    if metric.across and (pair := find_pair(panels, metric)) and (sentence := pair_sentence(metric, pair)):
-        return f"{_where(pair.extent, pair.panel, several)} {sentence}"
+    if metric.across and (rivals := find_rivals(panels, metric)) and (sentence := rivals_sentence(metric, rivals)):
+        return f"{_where(rivals.extent, rivals.panel, several)} {sentence}"
     return _leader(metric, panels[0], several)
 
 
@@ -110,46 +58,34 @@ def _where(extent: int, panel: Panel, several: bool) -> str:
     return f"At {panel.setting.sweep.text(extent)}" + (f" ({panel.brief})" if several else "")
 
 
-def pair_sentence(metric: Metric, pair: Pair) -> str:
+def rivals_sentence(metric: Metric, rivals: Rivals) -> str:
     """Without resolution or length; memory also against eager DeiT, since published figures mean that."""
-    ours, theirs = pair.ours.at(pair.extent), pair.theirs.at(pair.extent)
-    if ours is None or theirs is None or min(ours.value, theirs.value) <= 0:
+    if not rivals.points:
         return ""
-    sentence = f"{pair.ours.label} {relation(metric, ours, theirs)} {pair.theirs.label}"
-    return sentence + (_eager_too(pair, ours, theirs) if metric in MEMORY else "")
+    sentence = f"{rivals.ours.label} {relation(metric, *rivals.points)} {rivals.theirs.label}"
+    return sentence + (_eager_too(rivals, *rivals.points) if metric in MEMORY else "")
 
 
-def _eager_too(pair: Pair, ours: Point, theirs: Point) -> str:
-    eager = pair.eager.at(pair.extent) if pair.eager else None
-    if not pair.eager or not eager or ours.value >= 0.995 * eager.value:
+def _eager_too(rivals: Rivals, ours: CurvePoint, theirs: CurvePoint) -> str:
+    eager = rivals.eager.at(rivals.extent) if rivals.eager else None
+    if not rivals.eager or not eager or ours.value >= 0.995 * eager.value:
         return ""
-    yet = "yet " if ours.value > theirs.value and not level(ours, theirs) else ""
-    return f", {yet}{percent(1 - ours.value / eager.value)} less than {pair.eager.label}"
-
-
-def common_extent(panel: Panel) -> tuple[int, list[Curve]]:
-    """The largest resolution or length that all curves with values reach, else the largest that any reaches."""
-    curves = [curve for curve in panel.curves if curve.points]
-    shared = set.intersection(*({point.extent for point in curve.points} for curve in curves))
-    extent = max(shared or set(panel.extents))
-    return extent, [curve for curve in curves if curve.at(extent)]
+    yet = "yet " if ours.value > theirs.value and not tied(ours, theirs) else ""
+    return f", {yet}{percent(1 - ours.value / eager.value)} less than {rivals.eager.label}"
 
 
 def _leader(metric: Metric, panel: Panel, several: bool) -> str:
     extent, curves = common_extent(panel)
     first = best(curves, metric, extent).at(extent)
     assert first is not None
-    tied = [curve.label for curve in curves if (point := curve.at(extent)) and level(point, first)]
+    leaders = [curve.label for curve in curves if (point := curve.at(extent)) and tied(point, first)]
     amount = f"{number(first.value)} {metric.unit}"
     where = _where(extent, panel, several)
     if len(curves) == 1:
-        return f"{where} {tied[0]} {_verb(metric)} {amount}"
-    if len(tied) == len(curves):
-        return f"{where} all {len(tied)} are level: {amount}"
-    if len(tied) > 3:
-        tied = [*tied[:2], f"{len(tied) - 2} more"]
-    names = ", ".join(tied[:-1]) + f" and {tied[-1]}" if len(tied) > 1 else tied[0]
-    return f"{where} {names} {_superlative(metric, len(tied) > 1)} of {len(curves)}: {amount}"
+        return f"{where} {leaders[0]} {_verb(metric)} {amount}"
+    if len(leaders) == len(curves):
+        return f"{where} all {len(leaders)} tie at {amount}"
+    return f"{where} {listed(some(leaders, 3))} {_superlative(metric, len(leaders) > 1)} of {len(curves)}: {amount}"
 
 
 def _verb(metric: Metric) -> str:
@@ -174,32 +110,17 @@ def headline(panels: Panels, statuses: Mapping[str, int]) -> str:
     if not shown:
         return _nothing(statuses)
     speed = next((metric for metric in (KERNEL, LATENCY, THROUGHPUT) if metric in shown), shown[0])
-    pair = find_pair(panels[speed.column], speed)
-    if not pair or not pair_sentence(speed, pair):
+    rivals = find_rivals(panels[speed.column], speed)
+    if not rivals or not rivals_sentence(speed, rivals):
         return metric_title(speed, panels[speed.column])
-    where = _where(pair.extent, pair.panel, len(panels[speed.column]) > 1)
-    sentence = f"{where} {pair_sentence(speed, pair)}"
+    where = _where(rivals.extent, rivals.panel, len(panels[speed.column]) > 1)
+    sentence = f"{where} {rivals_sentence(speed, rivals)}"
     memory = next((metric for metric in MEMORY if metric in shown), None)
-    if memory and memory is not speed and (other := _same_pair(panels[memory.column], pair)):
-        ours, theirs = other.ours.at(pair.extent), other.theirs.at(pair.extent)
-        if ours and theirs and min(ours.value, theirs.value) > 0:
-            phrase = relation(memory, ours, theirs)
-            sentence += f" and {phrase.removesuffix(' than').removesuffix(' as')}{_eager_too(other, ours, theirs)}"
+    other = same_rivals(panels[memory.column], rivals) if memory and memory is not speed else None
+    if memory and other and other.points:
+        phrase = relation(memory, *other.points).removesuffix(" than").removesuffix(" as")
+        sentence += f" and {phrase}{_eager_too(other, *other.points)}"
     return sentence
-
-
-def _same_pair(panels: Sequence[Panel], pair: Pair) -> Pair | None:
-    """The same two curves in another metric: one answer must not mix implementations."""
-    panel = next((panel for panel in panels if panel.setting == pair.panel.setting), None)
-    if panel is None:
-        return None
-    found = {(curve.subject, curve.implementation): curve for curve in panel.curves}
-    ours = found.get((pair.ours.subject, pair.ours.implementation))
-    theirs = found.get((pair.theirs.subject, pair.theirs.implementation))
-    eager = found.get((pair.theirs.subject, "eager"))
-    if not ours or not theirs:
-        return None
-    return Pair(panel, pair.extent, ours, theirs, eager if eager is not theirs else None)
 
 
 def _nothing(statuses: Mapping[str, int]) -> str:
@@ -207,6 +128,6 @@ def _nothing(statuses: Mapping[str, int]) -> str:
     if not total:
         return "No case of this run has ended yet"
     if set(statuses) == {"ok"}:
-        return f"{total} case{'s' * (total > 1)} ended well, none with a number to plot"
+        return f"{total} case{'s' * (total > 1)} succeeded, but none has a number to plot"
     kinds = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(statuses.items()))
     return f"None of {total} case{'s' * (total > 1)} gave a number: {kinds}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vigbench.analysis.table import case_label, printable
+from vigbench.report.findings import Versus
 from vigbench.report.sentences.answer import AnswerLine
-from vigbench.report.sentences.compared import Versus
 
 MOST_CHANGED = 3
 VERDICTS = ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")

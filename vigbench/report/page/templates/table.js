@@ -4,8 +4,8 @@ const tableMetrics = data.metrics.map((_, at) => at).filter((at) => data.metrics
 const view = { words: [], status: "", family: "", column: -1, sign: 1, page: 0, rows: [] };
 
 const commandOf = ([name, setting, size]) => {
-  const { operator, command } = data.settings[setting];
-  return `vigbench run ${data.names[name].command} --${operator ? "length" : "resolution"} ${size} ${command}`;
+  const { size_option: option, command } = data.settings[setting];
+  return `vigbench run ${data.names[name].command} ${option} ${size} ${command}`;
 };
 
 // a column: what it sorts by, a number or a text, NaN or "" where it is empty; and what it shows beside that

@@ -17,19 +17,20 @@ from matplotlib.text import Text
 
 from vigbench.records.schema import Status
 from vigbench.report.curves import panels
-from vigbench.report.figures.all import NARROW, PAPER, WIDE
+from vigbench.report.figures.all import PANEL, PAPER
 from vigbench.report.figures.axes import log_ticks, spaced
+from vigbench.report.figures.curves import curve_cells
 from vigbench.report.figures.labels import spread
-from vigbench.report.figures.panels import draw
-from vigbench.report.figures.sheet import Heading
+from vigbench.report.figures.sheet import compose, look
 from vigbench.report.figures.svg import ENDINGS, inline, save
 from vigbench.report.metrics import LATENCY, METRICS, Metric
-from vigbench.report.rows import to_rows
-from vigbench.report.style import FAMILY_COLOURS, MUTED, look, theme
+from vigbench.report.rows import read_cases
+from vigbench.report.sentences.captions import Caption
+from vigbench.report.style import FAMILY_COLOURS, MUTED, theme
 
 
-def picture(frame: Any, metric: Metric = LATENCY, width: float = WIDE, heading: Heading | None = None) -> Figure:
-    return draw(metric, panels(to_rows(frame), metric), width, heading)
+def picture(frame: Any, metric: Metric = LATENCY, width: float = PAPER, caption: Caption | None = None) -> Figure:
+    return compose(curve_cells(metric, panels(read_cases(frame), metric)), width, caption)
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -44,7 +45,7 @@ def boxes(figure: Figure, found: list[Text]) -> list[Any]:
     return [text.get_window_extent(canvas.get_renderer()) for text in found]
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW, PAPER])
+@pytest.mark.parametrize("width", [PANEL, PAPER])
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.column)
 @pytest.mark.parametrize("resolutions", [(224, 384, 512, 768, 1024), (224,)], ids=["lines", "dots"])
 def test_no_text_covers_another(
@@ -115,10 +116,10 @@ def test_a_line_breaks_where_a_case_failed(make_record: Any, make_frame: Any) ->
 
 
 def test_a_picture_alone_names_device_precision_batch_and_run(make_sweep: Any, make_frame: Any, tmp_path: Path) -> None:
-    heading = Heading("Finding", "float32, batch 1 · Demo CPU · run demo", ["a note"])
+    caption = Caption("Finding", "float32, batch 1 · Demo CPU · run demo", ["a note"])
     with look(text_as_paths=True):
-        shown = {text.get_text() for text in texts(picture(make_frame(make_sweep()), width=PAPER, heading=heading))}
-    assert {"Finding", heading.subtitle, "a note"} <= shown
+        shown = {text.get_text() for text in texts(picture(make_frame(make_sweep()), width=PAPER, caption=caption))}
+    assert {"Finding", caption.subtitle, "a note"} <= shown
 
 
 def test_the_same_input_gives_the_same_bytes(make_sweep: Any, make_frame: Any, tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ HOSTILE = [
 def test_hostile_names_stay_text_in_an_inlined_picture(make_record: Any, make_frame: Any) -> None:
     records = [make_record(name, "other", px, latency=float(px)) for name in HOSTILE for px in (224, 512)]
     with look(text_as_paths=False):
-        root = ET.fromstring(inline(picture(make_frame(records)), "wide", "x").replace("xlink:href", "href"))
+        root = ET.fromstring(inline(picture(make_frame(records)), "x").replace("xlink:href", "href"))
     shown = {element.text for element in root.iter() if element.tag == "text"}
     assert set(HOSTILE[:-1]) <= shown
     assert "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b" in shown
@@ -154,7 +155,7 @@ def test_hostile_names_stay_text_in_an_inlined_picture(make_record: Any, make_fr
 
 def test_every_colour_of_an_inlined_picture_follows_the_theme(make_sweep: Any, make_frame: Any) -> None:
     with look(text_as_paths=False):
-        text = inline(picture(make_frame(make_sweep())), "wide", "x")
+        text = inline(picture(make_frame(make_sweep())), "x")
     assert "var(--vig)" in text
     assert not [colour for colour in theme() if colour in text]
 

@@ -13,12 +13,13 @@ from matplotlib.text import Text
 
 from vigbench.records.schema import Record, Status
 from vigbench.report import write_report
-from vigbench.report.figures.all import NARROW, PAPER, WIDE
-from vigbench.report.figures.bars import draw_stacks
-from vigbench.report.figures.sheet import Heading
-from vigbench.report.rows import to_rows
-from vigbench.report.stacks import STACKS, STEP_MEMORY, STEP_TIME, Stack, stack_alternative, stack_panels, stack_title
-from vigbench.report.style import look
+from vigbench.report.figures.all import PANEL, PAPER
+from vigbench.report.figures.sheet import compose, look
+from vigbench.report.figures.stacks import stack_cells
+from vigbench.report.rows import read_cases
+from vigbench.report.sentences.captions import Caption
+from vigbench.report.sentences.stacks import stack_alternative, stack_title
+from vigbench.report.stacks import STACKS, STEP_MEMORY, STEP_TIME, Stack, stack_panels
 from vigbench.suites.case import Case
 
 MODELS = (
@@ -47,13 +48,13 @@ def steps(make_record: Any) -> list[Record]:
 
 
 def test_a_panel_for_each_resolution_small_models_first(steps: list[Record], make_frame: Any) -> None:
-    first, second = stack_panels(to_rows(make_frame(steps)), STEP_TIME)
+    first, second = stack_panels(read_cases(make_frame(steps)), STEP_TIME)
     assert (first.resolution, second.resolution) == (224, 512)
     assert first.title == "224 px, float32, batch 4, training step"
     assert [bar.label for bar in first.bars] == ["ViG-T", "ViG-S", "DeiT-T (eager)", "DeiT-T (sdpa)"]
     assert first.bars[0].values == (100.0, 200.0, 30.0)
     assert first.bars[0].whole == 325.0
-    (memory, _) = stack_panels(to_rows(make_frame(steps)), STEP_MEMORY)
+    (memory, _) = stack_panels(read_cases(make_frame(steps)), STEP_MEMORY)
     assert memory.bars[0].values == (20.0, 40.0, 7.0, 2.0, 200.0)
     assert memory.bars[0].whole is None, "the parts add up to it"
 
@@ -63,20 +64,20 @@ def test_only_training_steps_that_ended_well_have_bars(
 ) -> None:
     failed = make_record("resnet50", "cnn", 224, status=Status.timeout, phase="training_step", batch_size=4)
     graph = make_record("resnet50", "cnn", 512, phase="training_step", batch_size=4)  # whole, without parts
-    rows = to_rows(make_frame([*make_sweep(), *make_sweep(phase="training"), *steps, failed, graph]))
+    cases = read_cases(make_frame([*make_sweep(), *make_sweep(phase="training"), *steps, failed, graph]))
     for stack in STACKS:
-        assert [len(panel.bars) for panel in stack_panels(rows, stack)] == [4, 4]
-        assert stack_panels(to_rows(make_frame(make_sweep())), stack) == []
+        assert [len(panel.bars) for panel in stack_panels(cases, stack)] == [4, 4]
+        assert stack_panels(read_cases(make_frame(make_sweep())), stack) == []
 
 
 def test_the_title_has_the_shares_and_the_picture_is_told_in_words(steps: list[Record], make_frame: Any) -> None:
-    panels = stack_panels(to_rows(make_frame(steps)), STEP_TIME)
+    panels = stack_panels(read_cases(make_frame(steps)), STEP_TIME)
     # 200 / 330 for ViG-T, 600 / 930 for ViG-S, 140 / 240 for DeiT-T (sdpa); 30 of 930 to 30 of 240
     assert stack_title(STEP_TIME, panels[:1]) == (
         "At 224 px the backward pass takes 58% to 65% of a training step, the optimiser 3% to 12%"
     )
     assert stack_title(STEP_TIME, panels).startswith("At 224 px (float32, batch 4, training step) the backward")
-    memory = stack_panels(to_rows(make_frame(steps[1:2])), STEP_MEMORY)
+    memory = stack_panels(read_cases(make_frame(steps[1:2])), STEP_MEMORY)
     assert stack_title(STEP_MEMORY, memory) == (
         "At 224 px activations are 74% of the peak memory, the optimiser's state 15%"
     )
@@ -84,16 +85,16 @@ def test_the_title_has_the_shares_and_the_picture_is_told_in_words(steps: list[R
     assert "ViG-T forward pass 100, backward pass 200, optimiser 30.0" in words
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW, PAPER])
+@pytest.mark.parametrize("width", [PANEL, PAPER])
 @pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.name)
 @pytest.mark.parametrize("several", [False, True])
 def test_no_text_covers_another(
     steps: list[Record], make_frame: Any, stack: Stack, width: float, several: bool
 ) -> None:
-    panels = stack_panels(to_rows(make_frame(steps)), stack)[: 1 + several]
-    heading = Heading("A title", "a subtitle", ["a note"]) if width == PAPER else None
+    panels = stack_panels(read_cases(make_frame(steps)), stack)[: 1 + several]
+    caption = Caption("A title", "a subtitle", ["a note"]) if width == PAPER else None
     with look(text_as_paths=True):
-        figure = draw_stacks(stack, panels, width, heading)
+        figure = compose(stack_cells(stack, panels), width, caption)
         canvas = figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
         canvas.draw()
@@ -107,9 +108,9 @@ def test_no_text_covers_another(
 
 
 def test_bars_are_as_long_as_their_values(steps: list[Record], make_frame: Any) -> None:
-    (panel, _) = stack_panels(to_rows(make_frame(steps)), STEP_TIME)
+    (panel, _) = stack_panels(read_cases(make_frame(steps)), STEP_TIME)
     with look(text_as_paths=True):
-        (axes,) = draw_stacks(STEP_TIME, [panel], WIDE).axes
+        (axes,) = compose(stack_cells(STEP_TIME, [panel]), PAPER).axes
         bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     drawn = [(bar.get_x(), bar.get_width()) for bar in bars]
     assert drawn[:3] == [(0.0, 100.0), (100.0, 200.0), (300.0, 30.0)]
@@ -141,7 +142,7 @@ def test_one_page_holds_training_steps_and_operators(
     metrics = one.metrics.model_copy(update={"achieved_gb_per_s": 12.5})
     operator = one.model_copy(update={"case_id": case.case_id, "case": case, "metrics": metrics})
     frame = make_frame([*steps, operator])
-    assert [len(panel.bars) for panel in stack_panels(to_rows(frame), STEP_TIME)] == [4, 4]
+    assert [len(panel.bars) for panel in stack_panels(read_cases(frame), STEP_TIME)] == [4, 4]
     page = write_report(frame, run_info, tmp_path).read_text(encoding="utf-8")
     for found in (
         "<dt>Training step</dt>",
