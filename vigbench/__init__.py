@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from vigbench.evaluation.run import evaluate
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.records.load import load_results
+    from vigbench.report.figures.plotting import plot_curves, plot_scatter, published_values
     from vigbench.report.of_runs import write_report
-    from vigbench.report.plotting import plot_curves, plot_scatter, published_values
     from vigbench.report.profile import plot_profile
     from vigbench.runner.case import create_case
     from vigbench.runner.claims import count_claimed_models, measure_claims
@@ -58,11 +58,11 @@ _HOME = {
     "load_results": "vigbench.records.load",
     "load_suite": "vigbench.suites.loader",
     "measure_claims": "vigbench.runner.claims",
-    "plot_curves": "vigbench.report.plotting",
+    "plot_curves": "vigbench.report.figures.plotting",
     "plot_profile": "vigbench.report.profile",
-    "plot_scatter": "vigbench.report.plotting",
+    "plot_scatter": "vigbench.report.figures.plotting",
     "profile_subject": "vigbench.worker.profile_case",
-    "published_values": "vigbench.report.plotting",
+    "published_values": "vigbench.report.figures.plotting",
     "run": "vigbench.runner.run",
     "write_report": "vigbench.report.of_runs",
 }

@@ -9,7 +9,7 @@ import pytest
 from vigbench.records.schema import Status
 from vigbench.report.curves import panels
 from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, METRICS
-from vigbench.report.rows import to_rows
+from vigbench.report.rows import read_cases
 
 SETTINGS: list[dict[str, Any]] = [
     {"precision": "float32"},
@@ -32,7 +32,7 @@ def test_settings_never_share_a_curve(make_record: Any, make_frame: Any) -> None
         for index, setting in enumerate(SETTINGS)
         for px in (224, 384)
     ]
-    found = panels(to_rows(make_frame(records)), LATENCY)
+    found = panels(read_cases(make_frame(records)), LATENCY)
     assert len(found) == len(SETTINGS)
     assert all(len({point.value for point in curve.points}) == 1 for panel in found for curve in panel.curves)
     assert len({panel.title for panel in found} | {panel.setting.device for panel in found}) >= len(SETTINGS)
@@ -41,13 +41,13 @@ def test_settings_never_share_a_curve(make_record: Any, make_frame: Any) -> None
 def test_runs_never_share_a_curve(make_sweep: Any, make_frame: Any) -> None:
     rows = make_frame([*make_sweep(), *make_sweep()])
     rows["run"] = ["first"] * 35 + ["second"] * 35
-    found = panels(to_rows(rows), LATENCY)
+    found = panels(read_cases(rows), LATENCY)
     assert [panel.setting.run for panel in found] == ["first", "second"]
     assert all(len(curve.points) <= 5 for panel in found for curve in panel.curves)
 
 
 def test_values_are_those_of_the_records_and_the_end_is_named(make_sweep: Any, make_frame: Any) -> None:
-    (panel,) = panels(to_rows(make_frame(make_sweep())), LATENCY)
+    (panel,) = panels(read_cases(make_frame(make_sweep())), LATENCY)
     found = {curve.label: curve for curve in panel.curves}
     area = (1024 / 224) ** 2
     vig = found["ViG-T"].at(1024)
@@ -62,7 +62,7 @@ def test_values_are_those_of_the_records_and_the_end_is_named(make_sweep: Any, m
 def test_the_first_failure_ends_a_curve_and_an_earlier_gap_does_not(make_record: Any, make_frame: Any) -> None:
     statuses = {224: Status.ok, 384: Status.error, 512: Status.ok, 768: Status.timeout, 1024: Status.pruned}
     records = [make_record("resnet50", "cnn", px, status=status, reason="why") for px, status in statuses.items()]
-    (panel,) = panels(to_rows(make_frame(records)), LATENCY)
+    (panel,) = panels(read_cases(make_frame(records)), LATENCY)
     assert panel.curves[0].end == (768, "timeout")
     assert (384, "error") in panel.curves[0].failed
 
@@ -71,25 +71,25 @@ def test_a_failed_case_has_no_measured_point_even_if_a_value_is_there(make_recor
     frame = make_frame([make_record("resnet50", "cnn", px) for px in (224, 384)])
     frame.loc[1, "status"] = "wrong_result"
     for metric in (LATENCY, ACTIVATIONS):
-        (panel,) = panels(to_rows(frame), metric)
+        (panel,) = panels(read_cases(frame), metric)
         assert panel.extents == (224,)
 
 
 def test_a_count_is_drawn_once_for_all_implementations_and_settings(make_sweep: Any, make_frame: Any) -> None:
-    rows = to_rows(make_frame([*make_sweep(), *make_sweep(precision="bfloat16")]))
-    (panel,) = panels(rows, GMACS)
+    cases = read_cases(make_frame([*make_sweep(), *make_sweep(precision="bfloat16")]))
+    (panel,) = panels(cases, GMACS)
     assert [curve.label for curve in panel.curves].count("DeiT-T") == 1
     assert panel.title == "the same in every setting"
 
 
 def test_counts_that_differ_stay_apart(make_record: Any, make_frame: Any) -> None:
     records = [make_record("m", "other", 224, gmacs=n, implementation=name) for n, name in ((1.0, "a"), (2.0, "b"))]
-    (panel,) = panels(to_rows(make_frame(records)), GMACS)
+    (panel,) = panels(read_cases(make_frame(records)), GMACS)
     assert {curve.label: curve.points[0].value for curve in panel.curves} == {"m (a)": 1.0, "m (b)": 2.0}
 
 
 def test_no_values_no_panels(make_record: Any, make_frame: Any) -> None:
     failed = make_record("resnet50", "cnn", 224, status=Status.error, gmacs=None)
     for metric in METRICS:
-        assert panels(to_rows(make_frame([failed])), metric) == []
-        assert panels(to_rows(make_frame([])), metric) == []
+        assert panels(read_cases(make_frame([failed])), metric) == []
+        assert panels(read_cases(make_frame([])), metric) == []

@@ -41,13 +41,13 @@ def test_short_names(subject: str, short: str) -> None:
 
 def test_an_implementation_is_named_only_where_there_is_more_than_one() -> None:
     keys = [("deit_tiny_patch16_224", "sdpa"), ("deit_tiny_patch16_224", "eager"), ("vig_tiny_patch16_224", "default")]
-    found = labels({"subject": subject, "implementation": implementation} for subject, implementation in keys)
+    found = labels(keys)
     assert found == dict(zip(keys, ["DeiT-T (sdpa)", "DeiT-T (eager)", "ViG-T"], strict=True))
 
 
 def test_two_subjects_never_share_a_label() -> None:
     subjects = ("deit_base_patch16_224", "deit_base_patch16_384")
-    found = labels({"subject": subject, "implementation": "default"} for subject in subjects)
+    found = labels((subject, "default") for subject in subjects)
     assert sorted(found.values()) == sorted(subjects)
 
 

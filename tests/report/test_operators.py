@@ -12,14 +12,13 @@ from matplotlib.text import Text
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
 from vigbench.report import write_page
-from vigbench.report.curves import Panel, panels
-from vigbench.report.finding import headline, metric_title
-from vigbench.report.metrics import BANDWIDTH, GMACS, KERNEL, LATENCY, METRICS, OPERATOR_METRICS, THROUGHPUT
-from vigbench.report.names import labels
-from vigbench.report.plots import draw
-from vigbench.report.rows import to_rows
-from vigbench.report.style import look
-from vigbench.report.tables import case_table
+from vigbench.report.curves import all_panels, panels
+from vigbench.report.figures.curves import curve_cells
+from vigbench.report.figures.sheet import compose, look
+from vigbench.report.metrics import BANDWIDTH, GMACS, KERNEL, LATENCY, THROUGHPUT
+from vigbench.report.page.tables import case_tables
+from vigbench.report.rows import read_cases
+from vigbench.report.sentences.titles import headline, metric_title
 from vigbench.suites.case import Case
 
 LENGTHS = (196, 1024, 4096, 16384)
@@ -86,12 +85,8 @@ def info(run_info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def all_panels(frame: Any) -> dict[str, list[Panel]]:
-    return {metric.column: panels(to_rows(frame), metric) for metric in (*METRICS, *OPERATOR_METRICS)}
-
-
 def test_a_curve_is_one_implementation_at_one_shape(make_frame: Any) -> None:
-    found = panels(to_rows(make_frame([*every(), *every(heads=12), *every(phase="training")])), LATENCY)
+    found = panels(read_cases(make_frame([*every(), *every(heads=12), *every(phase="training")])), LATENCY)
     assert [panel.setting.shape for panel in found] == [(3, 32, 64), (3, 32, 64), (12, 32, 64)]
     assert len({panel.title for panel in found}) == 3
     for panel in found:
@@ -107,16 +102,16 @@ def test_a_curve_is_one_implementation_at_one_shape(make_frame: Any) -> None:
 
 
 def test_models_and_operators_share_no_panel_and_no_metric_of_the_other(make_sweep: Any, make_frame: Any) -> None:
-    rows = to_rows(make_frame([*every(), *make_sweep()]))
-    assert [bool(panel.setting.shape) for panel in panels(rows, LATENCY)] == [False, True]
-    assert [panel.setting.shape for panel in panels(rows, THROUGHPUT)] == [()]
-    assert [panel.setting.shape for panel in panels(rows, BANDWIDTH)] == [(3, 32, 64)]
-    (models,) = [panel for panel in panels(rows, GMACS) if not panel.setting.shape]
+    cases = read_cases(make_frame([*every(), *make_sweep()]))
+    assert [bool(panel.setting.shape) for panel in panels(cases, LATENCY)] == [False, True]
+    assert [panel.setting.shape for panel in panels(cases, THROUGHPUT)] == [()]
+    assert [panel.setting.shape for panel in panels(cases, BANDWIDTH)] == [(3, 32, 64)]
+    (models,) = [panel for panel in panels(cases, GMACS) if not panel.setting.shape]
     assert models.extents[0] == 224
 
 
 def test_the_headline_sets_gla_beside_attention(make_frame: Any) -> None:
-    found = all_panels(make_frame(every()))
+    found = all_panels(read_cases(make_frame(every())))
     # at 4096 tokens: 4096^2 / 2000 / 4096 = 2.048; twice as many bytes are no news: both hold length / 50 MiB
     expected = "At 4096 tokens GLA (triton_fused) is 2.0x faster than Attention (sdpa) and needs as much peak memory"
     assert headline(found, {"ok": 15, "out_of_memory": 1}) == expected
@@ -128,7 +123,7 @@ def test_the_device_s_own_time_comes_first_where_there_is_one(make_frame: Any) -
     frame = make_frame(every())
     frame["kernel_ms"] = frame["latency_ms"] / 10
     frame.loc[frame["subject"] == "gla", "kernel_ms"] *= 0.5
-    found = all_panels(frame)
+    found = all_panels(read_cases(frame))
     assert found[KERNEL.column]
     assert headline(found, {"ok": 16}).startswith("At 4096 tokens GLA (triton_fused) is 4.1x faster than")
 
@@ -142,14 +137,14 @@ def test_kernel_times_of_another_kind_are_not_set_beside_the_others(make_frame: 
     kernel, latency = (
         {(curve.subject, curve.implementation, one.extent) for curve in panel.curves for one in curve.points}
         for metric in (KERNEL, LATENCY)
-        for panel in panels(to_rows(frame), metric)
+        for panel in panels(read_cases(frame), metric)
     )
     assert {(subject, extent) for subject, _, extent in latency - kernel} == {("attention", 4096)}
 
 
 def test_ticks_are_the_lengths(make_frame: Any) -> None:
     with look(text_as_paths=True):
-        figure = draw(LATENCY, panels(to_rows(make_frame(every())), LATENCY), 760.0)
+        figure = compose(curve_cells(LATENCY, panels(read_cases(make_frame(every())), LATENCY)), 760.0)
         figure.draw_without_rendering()
     words = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
     assert {"196", "1024", "4096", "16384", "Length (tokens)"} <= set(words)
@@ -171,17 +166,17 @@ def test_the_page_speaks_of_tokens_and_never_of_images(
 
 
 def test_the_table_has_length_and_shape(make_sweep: Any, make_frame: Any) -> None:
-    table = case_table(to_rows(make_frame(every())))
-    names = [name for name, _, _ in table.heads]
+    table = case_tables(read_cases(make_frame(every())).rows)
+    names = [name for name, _, _ in table.layout.heads()]
     assert names[:4] == ["Operator", "Length", "Shape", "Batch"]
     assert "Resolution" not in names
     assert "Throughput" not in names
     assert [cell[0] for cell in table.rows[0][:3]] == ["GLA (torch_chunk)", "196", "3 heads of 32/64"]
-    both = case_table(to_rows(make_frame([*every(), *make_sweep()])))
-    assert [name for name, _, _ in both.heads][:4] == ["Subject", "Resolution", "Length", "Shape"]
-    assert all(len(row) == len(both.heads) for row in both.rows)
+    both = case_tables(read_cases(make_frame([*every(), *make_sweep()])).rows)
+    assert [name for name, _, _ in both.layout.heads()][:4] == ["Subject", "Resolution", "Length", "Shape"]
+    assert all(len(row) == len(both.layout.heads()) for row in both.rows)
 
 
 def test_an_operator_always_names_its_implementation(make_frame: Any) -> None:
-    rows = to_rows(make_frame([operator_record("attention", "sdpa", 196)]))
-    assert labels(rows) == {("attention", "sdpa"): "Attention (sdpa)"}
+    (row,) = read_cases(make_frame([operator_record("attention", "sdpa", 196)])).rows
+    assert row["label"] == "Attention (sdpa)"

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from vigbench.records.profile import CostRow, MemoryRow, ModuleRow, ProfileRecord
+from vigbench.report.figures.sheet import look
 from vigbench.report.profile import write_figures
 from vigbench.report.profile.memory import draw_memory, stretches
 from vigbench.report.profile.modules import draw_modules, largest_groups
 from vigbench.report.profile.points import bounded_shares, module_points, moving_points, operator_points
 from vigbench.report.profile.roofline import draw_roofline
 from vigbench.report.profile.text import disturbance, subtitle, uncounted
-from vigbench.report.style import look
 from vigbench.suites.case import Case
 
 pytestmark = pytest.mark.slow

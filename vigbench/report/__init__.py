@@ -1,4 +1,8 @@
-"""Pictures and pages from the records of runs; nothing here measures."""
+"""Pictures and pages from the records of runs; nothing here measures.
+
+What a page holds is worked out once (`findings.py`), then put into words (`sentences/`), drawn (`figures/`) and laid
+out (`page/`), in this order. pandas, matplotlib and jinja2 load only when something is written.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vigbench.report.compared import Versus
-
 if TYPE_CHECKING:
     import pandas as pd
 
     from vigbench.analysis.claims.sources import Sources
+    from vigbench.report.findings import Versus
 
 __all__ = ["Versus", "write_page"]
 
@@ -33,6 +36,20 @@ def write_page(
         versus: a comparison of two runs in the frame, which is then the page's first answer.
         evidence: duels and evaluations, which decide published claims about speed and accuracy.
     """
-    from vigbench.report.html import write  # matplotlib and jinja2 load only when a report is written
+    from vigbench.report.figures.all import draw_all
+    from vigbench.report.findings import find
+    from vigbench.report.page.content import write_page
+    from vigbench.report.sentences.words import put_into_words
 
-    return write(frame, run_infos, Path(out), versus, evidence)
+    findings = find(frame, run_infos, versus, evidence)
+    words = put_into_words(findings)
+    pictures = draw_all(findings, words.captions, Path(out) / "figures")
+    return write_page(findings, words, pictures, Path(out))
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Versus":
+        raise AttributeError(f"module 'vigbench.report' has no attribute {name!r}")
+    from vigbench.report.findings import Versus
+
+    return Versus

@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vigbench.records.metrics import SOURCES
-from vigbench.report.metrics import METRICS, OPERATOR_METRICS, Metric
-from vigbench.report.names import labels, size_of
-from vigbench.report.rows import Row, Setting, brief_texts, by_setting
-from vigbench.report.style import FAMILY_ORDER
+from vigbench.report.metrics import METRICS, OPERATOR_METRICS, PLOTTED, Metric
+from vigbench.report.names import size_of
+from vigbench.report.rows import Cases, Row, Setting, brief_texts
+from vigbench.report.style import family_rank
 
 MAX_CURVES, MAX_DOTS = 30, 60  # more cannot be read in one panel; the table has them all
 MAX_PANELS, MAX_DRAWN = 24, 80  # in one picture: panels, and curves in all of them together
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One value with its interval, where there is one; `extent` is a resolution in px, or a length in tokens."""
 
-    extent: int
+    extent: float
     value: float
     interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
-class Curve:
+class SubjectCurve:
     """One subject with one implementation in one setting."""
 
     subject: str
     implementation: str
     family: str
     label: str
-    points: tuple[Point, ...]
-    failed: tuple[tuple[int, str], ...] = ()  # (extent, status) of each case without a value
+    points: tuple[CurvePoint, ...]
+    failed: tuple[tuple[float, str], ...] = ()  # (extent, status) of each case without a value
 
     @property
     def size(self) -> str:
         return size_of(self.subject)
 
     @property
-    def end(self) -> tuple[int, str] | None:
+    def end(self) -> tuple[float, str] | None:
         """The first failure after the last value: why the curve ends."""
         last = self.points[-1].extent if self.points else 0
         return next((failure for failure in self.failed if failure[0] > last), None)
 
-    def at(self, extent: int) -> Point | None:
+    def at(self, extent: float) -> CurvePoint | None:
         """The point at a resolution or length."""
         return next((point for point in self.points if point.extent == extent), None)
 
@@ -56,29 +56,36 @@ class Panel:
     """All curves of one setting."""
 
     setting: Setting
-    curves: tuple[Curve, ...]
+    curves: tuple[SubjectCurve, ...]
     title: str = ""
     hidden: int = 0  # curves left out because there are too many
     brief: str = ""  # what tells its setting from those of the other panels
 
     @property
-    def extents(self) -> tuple[int, ...]:
+    def extents(self) -> tuple[float, ...]:
         return tuple(sorted({point.extent for curve in self.curves for point in curve.points}))
 
 
-def panels(rows: Sequence[Row], metric: Metric) -> list[Panel]:
+Panels = Mapping[str, Sequence[Panel]]  # by metric column
+
+
+def all_panels(cases: Cases) -> Panels:
+    """The panels of every metric that gets a plot; empty where there is no value."""
+    return {metric.column: panels(cases, metric) for metric in PLOTTED}
+
+
+def panels(cases: Cases, metric: Metric) -> list[Panel]:
     """One panel for each setting that has values of this metric; of values of several kinds, those of the commonest."""
-    names = labels(rows)
-    rows = [row for row in rows if metric in (OPERATOR_METRICS if row["shape"] else METRICS)]
     result = []
-    for setting, group in by_setting(list(rows)).items():
+    for setting, group in cases.groups.items():
+        if metric not in (OPERATOR_METRICS if setting.shape else METRICS):
+            continue
         series: dict[tuple[str, str], list[Row]] = {}
-        group = _of_one_kind(group, metric)
-        for row in sorted(group, key=lambda row: row["extent"]):
+        for row in sorted(_of_one_kind(group, metric), key=lambda row: row["extent"]):
             series.setdefault((row["subject"], row["implementation"]), []).append(row)
-        curves = [_curve(names[key], members, metric) for key, members in series.items()]
+        curves = [_curve(members, metric) for members in series.values()]
         if metric.counted:
-            curves = _merge_implementations(curves)
+            curves = _merge_implementations(curves, {row["subject"]: row["name"] for row in group})
         if any(curve.points for curve in curves):
             curves.sort(key=_order)
             result.append(Panel(setting, tuple(curves), setting.text()))
@@ -120,38 +127,42 @@ def most_panels(curves: Sequence[int]) -> int:
     return min(len(curves), MAX_PANELS)
 
 
-def _curve(label: str, members: list[Row], metric: Metric) -> Curve:
+def interval_of(row: Row, metric: Metric) -> tuple[float, float] | None:
+    """The 95% interval of a value, where there is one."""
+    low, high = (row[name] if name else None for name in (metric.low, metric.high))
+    return (low, high) if low is not None and high is not None else None
+
+
+def _curve(members: list[Row], metric: Metric) -> SubjectCurve:
     points, failed = [], []
     for row in members:
         value = row[metric.column]
         if value is not None and (row["status"] == "ok" or metric.counted):
-            low, high = (row[name] if name else None for name in (metric.low, metric.high))
-            interval = (low, high) if low is not None and high is not None else None
-            points.append(Point(row["extent"], value, interval))
+            points.append(CurvePoint(row["extent"], value, interval_of(row, metric)))
         elif row["status"] != "ok" and not metric.counted:
             failed.append((row["extent"], row["status"]))
     first = members[0]
-    return Curve(first["subject"], first["implementation"], first["family"], label, tuple(points), tuple(failed))
+    return SubjectCurve(
+        first["subject"], first["implementation"], first["family"], first["label"], tuple(points), tuple(failed)
+    )
 
 
-def _order(curve: Curve) -> tuple[int, str, str]:
-    known = FAMILY_ORDER.index(curve.family) if curve.family in FAMILY_ORDER else len(FAMILY_ORDER)
-    return (known, curve.subject, curve.implementation)
+def _order(curve: SubjectCurve) -> tuple[int, str, str]:
+    return (family_rank(curve.family), curve.subject, curve.implementation)
 
 
-def _merge_implementations(curves: list[Curve]) -> list[Curve]:
+def _merge_implementations(curves: list[SubjectCurve], names: Mapping[str, str]) -> list[SubjectCurve]:
     """A count is the same for every implementation: draw it once, unless the values really differ."""
-    names = labels({"subject": curve.subject, "implementation": ""} for curve in curves)
-    by_subject: dict[str, list[Curve]] = {}
+    by_subject: dict[str, list[SubjectCurve]] = {}
     for curve in curves:
         by_subject.setdefault(curve.subject, []).append(curve)
-    result: list[Curve] = []
+    result: list[SubjectCurve] = []
     for subject, own in by_subject.items():
         values = {point.extent: point for curve in own for point in curve.points}
         if all(values[point.extent] == point for curve in own for point in curve.points):
             first = own[0]
             points = tuple(values[extent] for extent in sorted(values))
-            result.append(Curve(subject, "default", first.family, names[subject, ""], points))
+            result.append(SubjectCurve(subject, "default", first.family, names[subject], points))
         else:
             result += own
     return result
@@ -159,7 +170,7 @@ def _merge_implementations(curves: list[Curve]) -> list[Curve]:
 
 def _merge_equal(found: list[Panel]) -> list[Panel]:
     """Counts mostly do not depend on the setting: equal panels become one."""
-    groups: dict[tuple[Curve, ...], list[Panel]] = {}
+    groups: dict[tuple[SubjectCurve, ...], list[Panel]] = {}
     for panel in found:
         groups.setdefault(panel.curves, []).append(panel)
     if len(groups) == 1 and len(found) > 1:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from vigbench.records.column import Column, QuantityKind, Shown
 from vigbench.records.metrics import COLUMNS
-from vigbench.report.rows import Setting
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Metric:
     """One column of the records that is shown, for cases whose items are `item`: images, sequences."""
 
     column: str
-    item: str = "image"
+    item: str = field(default="image", compare=False)
 
     def of(self, item: str) -> Metric:
         """The same for other items."""
@@ -69,10 +68,6 @@ class Metric:
     @property
     def is_time(self) -> bool:
         return self.declared.kind is QuantityKind.time
-
-    def name_in(self, setting: Setting) -> str:
-        """Its name among the cases of a setting: an operator works on sequences."""
-        return self.of("sequence").name if setting.shape else self.name
 
 
 _SHOWN = {name: Metric(name) for name, column in COLUMNS.items() if column.shown}

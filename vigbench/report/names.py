@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from vigbench.analysis.table import printable
 from vigbench.ops.registry import list_operators
-from vigbench.report.rows import Row
+
+Info = Mapping[str, Any]  # what `run.json` says of a run
 
 FAMILIES = {
     "vig_h": "ViG-H",
@@ -64,9 +66,30 @@ def size_of(subject: str) -> str:
     return next((size for size in SIZES if size in parts), "")
 
 
-def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+def size_rank(subject: str) -> int:
+    """Small models first, those of no size last."""
+    size = size_of(subject)
+    return list(SIZES).index(size) if size else len(SIZES)
+
+
+def whole_name(subject: str, implementation: str) -> str:
+    """The subject as it was asked for, with its implementation where there is a choice."""
+    return f"{subject} [{implementation}]" if implementation not in ("", "default") else subject
+
+
+def device_of(info: Info) -> str:
+    """The device of a run by name."""
+    return printable(str(info.get("device_name") or info.get("device") or "unknown device"))
+
+
+def run_of(info: Info) -> str:
+    """The run's name."""
+    return printable(str(info.get("run") or ""))
+
+
+def labels(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A unique readable label for each (subject, implementation); operators always say their implementation."""
-    keys = sorted({(row["subject"], row["implementation"]) for row in rows})
+    keys = sorted(set(names))
     subjects = {subject for subject, _ in keys}
     shared = Counter(short_name(subject) for subject in subjects)
     implementations = Counter(subject for subject, _ in keys)

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from operator import itemgetter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from vigbench.records.column import Units
+from vigbench.records.metrics import COLUMNS
 from vigbench.records.schema import columns
+from vigbench.report.names import labels, whole_name
+from vigbench.suites.axes import ALL, AXES, Axis
+from vigbench.suites.resolution import aspect_of, mean_side, read_resolution, resolution_at
 
 Row = Mapping[str, Any]
+"""The columns of a record, and what is worked out of them once.
+
+`setting`, `extent` (mean side of the resolution, or length), `shape` (of an operator, else empty), `label` (readable,
+and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for).
+"""
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
-FLAGS = ("compile", "cuda_graph", "channels_last", "tf32")
 SHAPE = ("heads", "key_dim", "value_dim")
-COUNTS = ("resolution", "length", *SHAPE, "batch_size", "threads")
-NUMBERS = frozenset(name for name in columns() if name.endswith(("_ms", "_mib", "_per_s", "_share", "gmacs")))
+TEXTS = ("subject", "family", "implementation", "unit", "status", "reason", "device", "marks", "run", "device_name")
+COUNTS = ("length", *SHAPE, "batch_size", "threads")
+NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit is not Units.text)
+# precision leads a line of settings
+SETTINGS = (AXES["precision"], *(axis for axis in ALL if not axis.of_size and axis.name != "precision"))
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What grows along the horizontal axis."""
+    """What grows along the horizontal axis; sizes of other proportions than a square's are shown with all sides."""
 
     name: str
     unit: str
+    aspect: str = ""
 
-    def text(self, extent: int) -> str:
+    def size(self, extent: float) -> str:
+        """`1024`, `448x640`."""
+        return str(resolution_at(self.aspect, extent))
+
+    def text(self, extent: float) -> str:
         """`1024 px`, `65536 tokens`."""
-        return f"{extent} {self.unit}"
-
-
-RESOLUTION, LENGTH = Sweep("Resolution", "px"), Sweep("Length", "tokens")
+        return f"{self.size(extent)} {self.unit}"
 
 
 @dataclass(frozen=True, order=True)
@@ -44,19 +56,24 @@ class Setting:
     run: str  # where it was measured; empty where the frame holds one run only
     device: str
     shape: tuple[int, ...]  # an operator's heads, key_dim and value_dim; empty for models
-    precision: str
-    batch_size: int
-    phase: str
-    compile: bool
-    cuda_graph: bool
-    channels_last: bool
-    tf32: bool
-    threads: int
+    values: tuple[Any, ...]  # of the axes in SETTINGS
+    aspect: str = ""  # the sides' proportions where they differ
+    unit: str = "image"  # what one item is
 
     @property
     def sweep(self) -> Sweep:
         """What its curves run over."""
-        return LENGTH if self.shape else RESOLUTION
+        return Sweep("Length", "tokens") if self.shape else Sweep("Resolution", "px", self.aspect)
+
+    def value(self, axis: str) -> Any:
+        """Its value on an axis."""
+        return self.values[_PLACE[axis]]
+
+    def with_value(self, axis: str, value: Any) -> Setting:
+        """The same with another value on an axis."""
+        values = list(self.values)
+        values[_PLACE[axis]] = value
+        return replace(self, values=tuple(values))
 
     def text(self) -> str:
         """One line for people."""
@@ -65,72 +82,18 @@ class Setting:
     def parts(self) -> list[str]:
         """What the line is made of."""
         parts = [shape_text(self.shape)] if self.shape else []
-        parts += [self.precision, f"batch {self.batch_size}", self.phase.replace("_", " ")]
-        parts += ["compiled"] * self.compile + ["CUDA graph"] * self.cuda_graph
-        parts += ["channels last"] * self.channels_last + ["TF32"] * self.tf32
-        parts += [f"{self.threads} thread{'s' * (self.threads > 1)}"] if self.threads else []
-        return [*parts, *([self.run] if self.run else [])]
+        parts += [f"sides {self.aspect}"] if self.aspect else []
+        parts += [axis.in_words(value) for axis, value in zip(SETTINGS, self.values, strict=True)]
+        return [part for part in (*parts, self.run) if part]
 
 
-_settings = itemgetter(*(one.name for one in fields(Setting) if one.name != "run"))
+_PLACE = {axis.name: place for place, axis in enumerate(SETTINGS)}
 
 
 def shape_text(shape: Sequence[int]) -> str:
     """`3 heads of 32/64`: key and value channels."""
     heads, key_dim, value_dim = shape
     return f"{heads} head{'s' * (heads > 1)} of {key_dim}/{value_dim}"
-
-
-def to_rows(frame: pd.DataFrame) -> list[Row]:
-    """One plain dictionary a case; a column that the frame lacks is None everywhere.
-
-    `where` tells runs apart: by the device where each has its own, else by the run's name; empty for one run only.
-    """
-    names = [*FRONT, *columns()]
-    columns_of = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in names}
-    rows = [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
-    device_of = {row["run"]: row["device_name"] for row in rows}
-    own_device = len(set(device_of.values())) == len(device_of)
-    for row in rows:
-        row["where"] = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
-    return list(rows)
-
-
-def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
-    row = {name: None if _missing(value) else value for name, value in raw.items()}
-    for name in NUMBERS:
-        value = row[name]
-        row[name] = float(value) if value is not None and math.isfinite(float(value)) else None
-    for name in COUNTS:
-        row[name] = int(row[name] or 0)
-    row["shape"] = tuple(row[name] for name in SHAPE) if row["length"] else ()
-    row["extent"] = row["length"] or row["resolution"]
-    for name in FLAGS:
-        row[name] = str(row[name]).lower() == "true"  # a CSV file read without types holds "True"
-    for name in (
-        "subject",
-        "family",
-        "implementation",
-        "status",
-        "reason",
-        "precision",
-        "phase",
-        "device",
-        "marks",
-        "run",
-        "device_name",
-    ):
-        row[name] = str(row[name] or "")
-    return row
-
-
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
-def setting_of(row: Row) -> Setting:
-    """The setting of one case."""
-    return Setting(row["where"], *_settings(row))
 
 
 def brief_texts(settings: Sequence[Setting]) -> dict[Setting, str]:
@@ -141,10 +104,59 @@ def brief_texts(settings: Sequence[Setting]) -> dict[Setting, str]:
     return own if clear else {setting: setting.text() for setting in settings}
 
 
-def by_setting(rows: list[Row]) -> dict[Setting, list[Row]]:
-    """Rows of each setting, the setting with the most results first."""
+@dataclass(frozen=True)
+class Cases:
+    """The cases of a frame in its order; the same by setting, the setting with the most results first."""
+
+    rows: Sequence[Row]
+    groups: Mapping[Setting, Sequence[Row]]
+
+
+def read_cases(frame: pd.DataFrame) -> Cases:
+    """One plain dictionary a case; a column that the frame lacks is None everywhere.
+
+    Settings tell runs apart: by the device where each has its own, else by the run's name; not where there is one run.
+    """
+    names = [*FRONT, *columns()]
+    columns_of = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in names}
+    rows = [_tidy(dict(zip(names, values, strict=True))) for values in zip(*columns_of.values(), strict=True)]
+    device_of = {row["run"]: row["device_name"] for row in rows}
+    own_device = len(set(device_of.values())) == len(device_of)
+    keys = {(row["subject"], row["implementation"]) for row in rows}
+    label, name_of = labels(keys), labels((subject, "") for subject, _ in keys)
     groups: dict[Setting, list[Row]] = {}
     for row in rows:
-        groups.setdefault(setting_of(row), []).append(row)
-    finished = Counter({setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()})
-    return {setting: groups[setting] for setting in sorted(groups, key=lambda one: (-finished[one], one))}
+        subject, implementation = row["subject"], row["implementation"]
+        where = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
+        values = tuple(row[axis.name] for axis in SETTINGS)
+        row["setting"] = Setting(where, row["device"], row["shape"], values, aspect_of(row["resolution"]), row["unit"])
+        row["label"], row["name"] = label[subject, implementation], name_of[subject, ""]
+        row["whole"] = whole_name(subject, implementation)
+        groups.setdefault(row["setting"], []).append(row)
+    finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
+    return Cases(rows, {one: groups[one] for one in sorted(groups, key=lambda one: (-finished[one], one))})
+
+
+def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
+    row = {name: None if _missing(value) else value for name, value in raw.items()}
+    for name in NUMBERS:
+        value = row[name]
+        row[name] = float(value) if value is not None and math.isfinite(float(value)) else None
+    for name in COUNTS:
+        row[name] = int(row[name] or 0)
+    row["resolution"] = read_resolution(row["resolution"]) if row["resolution"] else 0
+    row["shape"] = tuple(row[name] for name in SHAPE) if row["length"] else ()
+    row["extent"] = row["length"] or mean_side(row["resolution"] or 0)
+    for axis in SETTINGS:
+        row[axis.name] = row[axis.name] if axis.name in COUNTS else axis.read(_or_default(row[axis.name], axis))
+    for name in TEXTS:
+        row[name] = str(row[name] or "")
+    return row
+
+
+def _or_default(value: Any, axis: Axis) -> Any:
+    return axis.default if value is None else value
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))

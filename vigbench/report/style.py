@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-import matplotlib
 
 from vigbench.ops.registry import list_implementations
 
@@ -47,6 +42,11 @@ def colours(family: str) -> FamilyColour:
     return FAMILY_COLOURS.get(family, FAMILY_COLOURS["other"])
 
 
+def family_rank(family: str) -> int:
+    """Where a family stands among the others; unknown ones come last."""
+    return FAMILY_ORDER.index(family) if family in FAMILY_ORDER else len(FAMILY_ORDER)
+
+
 def dashes(implementation: str) -> tuple[float, ...] | None:
     """The dash pattern of an implementation; None is a solid line."""
     return DASHES.get(implementation)
@@ -64,22 +64,3 @@ def theme() -> dict[str, tuple[str, str, str]]:
         table[colour.line] = (f"--{family}", colour.line, colour.dark_line)
         table[colour.text] = (f"--{family}-text", colour.text, colour.dark_text)
     return table
-
-
-@contextmanager
-def look(*, text_as_paths: bool) -> Iterator[None]:
-    """Matplotlib's settings for the pictures, whatever the user's own; restored at the end."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a picture is no reason to fail
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "font.family": ["DejaVu Sans"],
-                "font.size": 8.5,
-                "text.parse_math": False,
-                "text.color": INK,
-                "svg.fonttype": "path" if text_as_paths else "none",
-                "svg.hashsalt": "vigbench",
-            }
-        )
-        yield

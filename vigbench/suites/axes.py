@@ -68,6 +68,7 @@ class Axis:
         default: where nothing is said; None where a case needs not have it.
         label: its part of a case's line; empty where it goes without saying.
         words: its part of a report's line of settings; by default the label.
+        title: the head of a report's column, where that is not its name.
         of_size: whether it says how large a case is: such axes are not crossed with one another.
         swept: whether a suite crosses its values; else one value holds for all cases of a device.
         fields: the fields of a case that a value sets.
@@ -81,6 +82,7 @@ class Axis:
     default: Any = None
     label: Callable[[Any], str] = str
     words: Callable[[Any], str] | None = None
+    title: str = ""
     of_size: bool = False
     swept: bool = True
     fields: Callable[[Any], Mapping[str, Any]] | None = None
@@ -145,6 +147,7 @@ def _flag(name: str, help_text: str, description: str, label: str, words: str) -
         default=False,
         label=lambda on: label * on,
         words=lambda on: words * on,
+        title=words if words.isupper() or " " in words else "",
     )
 
 

@@ -25,11 +25,11 @@ def plot_profile(folder: str | Path) -> Path:
 
 def write_figures(record: ProfileRecord, folder: Path) -> None:
     """Write modules, memory and roofline as PNG and SVG into `folder/figures`; OSError if that fails."""
+    from vigbench.report.figures.sheet import look
+    from vigbench.report.figures.svg import save
     from vigbench.report.profile.memory import draw_memory  # matplotlib loads only when something is drawn
     from vigbench.report.profile.modules import draw_modules
     from vigbench.report.profile.roofline import draw_roofline
-    from vigbench.report.style import look
-    from vigbench.report.svg import save
 
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vigbench.records.profile import MemoryRow, ProfileRecord
-from vigbench.report.axes import quiet, value_axis
+from vigbench.report.figures.axes import quiet, value_axis
+from vigbench.report.figures.sheet import Cell, compose, share_of, write
+from vigbench.report.figures.text import shorten, text_width
 from vigbench.report.metrics import number
 from vigbench.report.profile.text import module_name, name_in_title, subtitle
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
+from vigbench.report.sentences.captions import Caption
 from vigbench.report.style import GRID, INK, LEADER, MUTED, colours
-from vigbench.report.text import shorten, text_width
 
 WIDTH, PLOT, ABOVE, STRIP, BELOW = 480.0, 190.0, 16.0, 13.0, 48.0  # points
 MOST_STEPS = 3000
@@ -53,7 +54,7 @@ def _part(module: str) -> str:
 
 
 def draw_memory(record: ProfileRecord) -> Figure | None:
-    """The picture; None where nothing was allocated. Call it inside `style.look`."""
+    """The picture; None where nothing was allocated. Call it inside `look`."""
     if not record.memory:
         return None
     totals = record.info["totals"]
@@ -69,8 +70,8 @@ def draw_memory(record: ProfileRecord) -> Figure | None:
         "allocator in one iteration; the time is that under the profiler. The strip names the part of the model that "
         "allocates, where room is short by its number."
     )
-    heading = Heading(title, subtitle(record.info), [note])
-    return compose([Cell("", ABOVE + PLOT + BELOW, partial(_draw, record, base, peak))], WIDTH, heading)
+    caption = Caption(title, subtitle(record.info), [note])
+    return compose([Cell("", lambda _: ABOVE + PLOT + BELOW, partial(_draw, record, base, peak))], WIDTH, caption)
 
 
 def _draw(
@@ -85,7 +86,7 @@ def _draw(
     left = max(34.0, text_width(number(highest)) + 10)
     place = (x + left, y - ABOVE - PLOT, width - left - 8, PLOT)
     axes = figure.add_axes(share_of(figure, place), label="memory")
-    quiet(axes, grid="y")
+    quiet(axes)
     value_axis(axes, [min(live), highest * 1.06])
     end = max(times[-1], 1e-6)
     axes.set_xlim(0, end)

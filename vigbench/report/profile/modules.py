@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from vigbench.records.profile import ModuleRow, ProfileRecord
-from vigbench.report.axes import quiet, value_axis
+from vigbench.report.figures.bars import BarChart, BarRow
+from vigbench.report.figures.sheet import compose
 from vigbench.report.metrics import number, percent
 from vigbench.report.profile.text import is_on_device, module_name, name_in_title, share_text, subtitle, time_name
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
-from vigbench.report.style import INK, MUTED, colours
-from vigbench.report.text import shorten, text_width
+from vigbench.report.sentences.captions import Caption
+from vigbench.report.style import INK, colours
 
-WIDTH, ROW, BAR, ABOVE, BELOW = 480.0, 19.0, 11.0, 32.0, 22.0  # points
+WIDTH = 480.0  # points
 MOST_ROWS = 14
-PARTS = (("forward", 1.0), ("backward", 0.5), ("outside operators", 0.2))  # what, tint
+PARTS = (("in operators, forward", 1.0), ("in operators, backward", 0.5), ("outside operators", 0.2))  # what, tint
 
 
 @dataclass(frozen=True)
@@ -70,16 +67,15 @@ def _group(name: str, members: Sequence[ModuleRow]) -> GroupRow:
 
 
 def draw_modules(record: ProfileRecord) -> Figure:
-    """The picture. Call it inside `style.look`."""
+    """The picture. Call it inside `look`."""
     groups = largest_groups(record.modules)
     shown = groups[:MOST_ROWS]
     if rest := groups[MOST_ROWS:]:
         parts = [sum(part) for part in zip(*(one.parts_ms for one in rest), strict=True)]
         share = sum(one.share for one in rest)
         shown.append(GroupRow(f"{len(rest)} others", 0, share, (parts[0], parts[1], parts[2]), 0.0, 0.0))
-    heading = Heading(_title(groups, time_name(record.info)), subtitle(record.info), _notes(record))
-    cell = Cell("", ABOVE + ROW * len(shown) + BELOW, partial(_draw, record, shown))
-    return compose([cell], WIDTH, heading)
+    caption = Caption(_title(groups, time_name(record.info)), subtitle(record.info), _notes(record))
+    return compose([_chart(record, shown).cell()], WIDTH, caption)
 
 
 def _title(groups: Sequence[GroupRow], time: str) -> str:
@@ -105,59 +101,22 @@ def _notes(record: ProfileRecord) -> list[str]:
     ]
 
 
-def _draw(
-    record: ProfileRecord, groups: Sequence[GroupRow], figure: Figure, corner: tuple[float, float], width: float
-) -> None:
-    x, y = corner
+def _chart(record: ProfileRecord, groups: Sequence[GroupRow]) -> BarChart:
     what = "Own kernel time" if is_on_device(record.info) else "Own time"
-    write(figure, x, y - 9, f"{what} by group of modules (ms)", 8.0, "normal", MUTED)
-    colour = colours(record.info["family"])
-    _legend(figure, groups, colour.line, x, y - 24)
-    names = [shorten(_label(one), width * 0.45) for one in groups]
-    ends = [f"{number(one.self_ms)}  {share_text(one.share)}" for one in groups]
-    left, right = max(map(text_width, names)) + 12, max(map(text_width, ends)) + 12
-    height = ROW * len(groups)
-    place = (x + left, y - ABOVE - height, width - left - right, height)
-    axes = figure.add_axes(share_of(figure, place), label="modules")
-    value_axis(axes, [0.0, max(one.self_ms for one in groups) or 1.0], vertical=False)
-    quiet(axes, grid="x")
-    axes.grid(visible=False)  # it would shine through the tints; every value is written
-    axes.set_ylim(height, 0)
-    middles = [ROW * (row + 0.5) for row in range(len(groups))]
-    axes.set_yticks(middles, names, parse_math=False)
-    axes.tick_params(axis="y", pad=6)
-    for text in axes.get_yticklabels():
-        text.set_color(INK)
-    for middle, one, end in zip(middles, groups, ends, strict=True):
-        _bar(axes, one, colour.line, middle, end)
+    colour = colours(record.info["family"]).line
+    used = [any(one.parts_ms[index] for one in groups) for index in range(len(PARTS))]
+    rows = [
+        BarRow(_label(one), INK, colour, one.parts_ms, end=f"{number(one.self_ms)}  {share_text(one.share)}")
+        for one in groups
+    ]
+    return BarChart(
+        f"{what} by group of modules (ms)",
+        rows,
+        [tint for _, tint in PARTS],
+        [part for part, there in zip(PARTS, used, strict=True) if there],
+    )
 
 
 def _label(group: GroupRow) -> str:
     name = module_name(group.group)
     return f"{name} ({group.modules})" if group.modules > 1 else name
-
-
-def _bar(axes: Axes, group: GroupRow, colour: str, middle: float, end: str) -> None:
-    begin = 0.0
-    for value, (_, tint) in zip(group.parts_ms, PARTS, strict=True):
-        axes.barh(middle, value, BAR, begin, color=colour, alpha=tint, linewidth=0, zorder=3)
-        begin += value
-    axes.annotate(
-        end, (begin, middle), xytext=(6, 0), textcoords="offset points", va="center_baseline", color=INK,
-        annotation_clip=False,
-    )  # fmt: skip
-
-
-def _legend(figure: Figure, groups: Sequence[GroupRow], colour: str, x: float, y: float) -> None:
-    for index, (name, tint) in enumerate(PARTS):
-        if not any(one.parts_ms[index] for one in groups):
-            continue
-        text = name if name.startswith("outside") else f"in operators, {name}"
-        left, bottom, width, height = share_of(figure, (x, y - 1, 8.0, 8.0))
-        figure.add_artist(
-            Rectangle(
-                (left, bottom), width, height, transform=figure.transFigure, color=colour, linewidth=0, alpha=tint
-            )
-        )
-        write(figure, x + 12, y, text, 8.5, "normal", MUTED)
-        x += text_width(text) + 26

@@ -14,7 +14,7 @@ MIB, GIGA = 2**20, 1e9
 
 
 @dataclass(frozen=True)
-class Point:
+class RooflinePoint:
     """An operator, or the operators of a group of modules, in one iteration.
 
     Attributes:
@@ -32,19 +32,19 @@ class Point:
     gb_per_s: float
 
 
-def operator_points(rows: Sequence[CostRow], most: int) -> list[Point]:
+def operator_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
     """The operators with multiply-adds, the largest first, at most so many."""
     return _points([row for row in rows if row.gmacs], _operator, is_module=False)[:most]
 
 
-def module_points(rows: Sequence[CostRow], most: int) -> list[Point]:
+def module_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
     """The groups of modules that have several operators with multiply-adds or other work beside it."""
     busy = {(row.group, row.phase) for row in rows if row.gmacs}
     mine = [row for row in rows if (row.group, row.phase) in busy and not row.operator.startswith("(")]
     return _points(mine, _group, is_module=True)[:most]
 
 
-def moving_points(rows: Sequence[CostRow], most: int) -> list[Point]:
+def moving_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
     """The operators without multiply-adds that move data, the largest first, at most so many."""
     return _points([row for row in rows if not row.gmacs and row.moved_mib], _operator, is_module=False)[:most]
 
@@ -57,7 +57,7 @@ def _group(row: CostRow) -> str:
     return module_name(row.group) + (", backward" if row.phase == "backward" else "")
 
 
-def _points(rows: Sequence[CostRow], key: Callable[[CostRow], str], *, is_module: bool) -> list[Point]:
+def _points(rows: Sequence[CostRow], key: Callable[[CostRow], str], *, is_module: bool) -> list[RooflinePoint]:
     by_label: dict[str, list[CostRow]] = {}
     for row in rows:
         by_label.setdefault(key(row), []).append(row)
@@ -65,10 +65,10 @@ def _points(rows: Sequence[CostRow], key: Callable[[CostRow], str], *, is_module
     return sorted((point for point in points if point.share >= LEAST_SHARE), key=lambda point: -point.ms)
 
 
-def _point(label: str, rows: Sequence[CostRow], is_module: bool) -> Point:
+def _point(label: str, rows: Sequence[CostRow], is_module: bool) -> RooflinePoint:
     ms = sum(row.total_ms for row in rows)
     flops, moved = 2 * GIGA * sum(row.gmacs for row in rows), MIB * sum(row.moved_mib for row in rows)
-    return Point(
+    return RooflinePoint(
         label=label,
         is_module=is_module,
         share=sum(row.share for row in rows),

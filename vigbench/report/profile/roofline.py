@@ -12,35 +12,36 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vigbench.analysis.table import printable
 from vigbench.records.profile import ProfileRecord
-from vigbench.report.axes import log_ticks, plain, quiet, value_axis
-from vigbench.report.labels import LINE, spread
+from vigbench.report.figures.axes import log_ticks, plain, quiet
+from vigbench.report.figures.bars import BarChart, BarRow
+from vigbench.report.figures.labels import LINE, spread
+from vigbench.report.figures.sheet import Cell, compose, share_of, write
+from vigbench.report.figures.text import shorten, text_width
 from vigbench.report.metrics import number, percent
-from vigbench.report.profile.points import Point, bounded_shares, module_points, moving_points, operator_points
+from vigbench.report.profile.points import RooflinePoint, bounded_shares, module_points, moving_points, operator_points
 from vigbench.report.profile.text import share_text, subtitle, time_name, uncounted
-from vigbench.report.sheet import Cell, Heading, compose, share_of, write
+from vigbench.report.sentences.captions import Caption
 from vigbench.report.style import INK, LEADER, MUTED, FamilyColour, colours
-from vigbench.report.text import shorten, text_width
 
 WIDTH, PLOT, ABOVE, BELOW = 480.0, 230.0, 16.0, 36.0  # points
-ROW, BAR, BELOW_BARS = 19.0, 11.0, 36.0
 LABELS = 190.0  # points to the right of the roofline
 MOST_OPERATORS, MOST_MODULES, MOST_MOVING = 6, 5, 8
 
 
 def draw_roofline(record: ProfileRecord) -> Figure | None:
-    """The picture; None where nothing has multiply-adds or moves data. Call it inside `style.look`."""
+    """The picture; None where nothing has multiply-adds or moves data. Call it inside `look`."""
     points = [*operator_points(record.costs, MOST_OPERATORS), *module_points(record.costs, MOST_MODULES)]
     moving = moving_points(record.costs, MOST_MOVING)
     cells = []
     if points:
-        cells.append(Cell("Operators with multiply-adds", ABOVE + PLOT + BELOW, partial(_draw_roofs, record, points)))
+        draw = partial(_draw_roofs, record, points)
+        cells.append(Cell("Operators with multiply-adds", lambda _: ABOVE + PLOT + BELOW, draw))
     if moving:
-        height = ABOVE + ROW * len(moving) + BELOW_BARS
-        cells.append(Cell("Operators without multiply-adds", height, partial(_draw_moving, record, moving)))
+        cells.append(_moving_chart(record, moving).cell("Operators without multiply-adds"))
     if not cells:
         return None
     notes = [_note(record), *uncounted(record.info)]
-    return compose(cells, WIDTH, Heading(_title(record), subtitle(record.info), notes))
+    return compose(cells, WIDTH, Caption(_title(record), subtitle(record.info), notes))
 
 
 def _title(record: ProfileRecord) -> str:
@@ -62,7 +63,7 @@ def _note(record: ProfileRecord) -> str:
 
 
 def _draw_roofs(
-    record: ProfileRecord, points: Sequence[Point], figure: Figure, corner: tuple[float, float], width: float
+    record: ProfileRecord, points: Sequence[RooflinePoint], figure: Figure, corner: tuple[float, float], width: float
 ) -> None:
     x, y = corner
     ceilings = record.info["ceilings"]
@@ -71,7 +72,7 @@ def _draw_roofs(
     left = 40.0
     place = (x + left, y - ABOVE - PLOT, width - left - LABELS, PLOT)
     axes = figure.add_axes(share_of(figure, place), label="roofline")
-    quiet(axes, grid="y")
+    quiet(axes)
     low, high = _limits(axes, points, ceilings)
     _draw_ceilings(axes, ceilings, (low, high))
     for point in points:
@@ -104,7 +105,7 @@ def _write_beside(axes: Axes, text: str, at: tuple[float, float], shift: tuple[f
     )  # fmt: skip
 
 
-def _limits(axes: Axes, points: Sequence[Point], ceilings: dict[str, Any]) -> tuple[float, float]:
+def _limits(axes: Axes, points: Sequence[RooflinePoint], ceilings: dict[str, Any]) -> tuple[float, float]:
     """Logarithmic axes around all points and all ridges; the limits of the intensity."""
     copy, rates = ceilings["copy_gb_per_s"], ceilings["product_tflop_per_s"]
     highest = 1e3 * max(rates.values())
@@ -123,7 +124,7 @@ def _limits(axes: Axes, points: Sequence[Point], ceilings: dict[str, Any]) -> tu
     return low, high
 
 
-def _draw_point(axes: Axes, point: Point, colour: FamilyColour) -> None:
+def _draw_point(axes: Axes, point: RooflinePoint, colour: FamilyColour) -> None:
     axes.plot(
         point.intensity,
         point.gflop_per_s,
@@ -139,7 +140,7 @@ def _draw_point(axes: Axes, point: Point, colour: FamilyColour) -> None:
     )
 
 
-def _label_points(axes: Axes, points: Sequence[Point], colour: FamilyColour, area: tuple[float, float]) -> None:
+def _label_points(axes: Axes, points: Sequence[RooflinePoint], colour: FamilyColour, area: tuple[float, float]) -> None:
     fractions = axes.transData + axes.transAxes.inverted()
     at = [fractions.transform((point.intensity, point.gflop_per_s)) * area for point in points]
     heights = spread([float(one[1]) for one in at], LINE + 1, 4.0, area[1])
@@ -158,32 +159,16 @@ def _label_points(axes: Axes, points: Sequence[Point], colour: FamilyColour, are
         )  # fmt: skip
 
 
-def _draw_moving(
-    record: ProfileRecord, points: Sequence[Point], figure: Figure, corner: tuple[float, float], width: float
-) -> None:
-    x, y = corner
-    copy = record.info["ceilings"]["copy_gb_per_s"]
-    write(figure, x, y - 9, "Achieved GB/s, and the share of the time", 8.0, "normal", MUTED)
-    colour = colours(record.info["family"])
-    names = [shorten(printable(point.label), width * 0.45) for point in points]
-    ends = [f"{percent(point.gb_per_s / copy)} of a copy  ({share_text(point.share)})" for point in points]
-    left, right = max(map(text_width, names)) + 12, max(map(text_width, ends)) + 12
-    height = ROW * len(points)
-    place = (x + left, y - ABOVE - height, width - left - right, height)
-    axes = figure.add_axes(share_of(figure, place), label="moving")
-    value_axis(axes, [0.0, max(copy, *(point.gb_per_s for point in points))], vertical=False)
-    quiet(axes, grid="x")
-    axes.set_ylim(height, 0)
-    axes.axvline(copy, color=INK, linewidth=1.4, zorder=4)
-    middles = [ROW * (row + 0.5) for row in range(len(points))]
-    axes.set_yticks(middles, names, parse_math=False)
-    axes.tick_params(axis="y", pad=6)
-    for middle, point, end in zip(middles, points, ends, strict=True):
-        axes.barh(middle, point.gb_per_s, BAR, color=colour.line, linewidth=0, zorder=3)
-        axes.annotate(
-            end, (1.0, middle), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
-            va="center_baseline", color=INK, annotation_clip=False,
-        )  # fmt: skip
-    across = place[2] * copy / axes.get_xlim()[1]
-    text = f"a copy: {number(copy)} GB/s"
-    write(figure, x + left + across, y - ABOVE - height - 28, text, 7.5, "normal", INK, align="center")
+def _moving_chart(record: ProfileRecord, points: Sequence[RooflinePoint]) -> BarChart:
+    copy, colour = record.info["ceilings"]["copy_gb_per_s"], colours(record.info["family"])
+    rows = [
+        BarRow(
+            printable(point.label),
+            INK,
+            colour.line,
+            [point.gb_per_s],
+            end=f"{percent(point.gb_per_s / copy)} of a copy  ({share_text(point.share)})",
+        )
+        for point in points
+    ]
+    return BarChart("Achieved GB/s, and the share of the time", rows, ceiling=(copy, f"a copy: {number(copy)} GB/s"))

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vigbench.analysis.table import printable
+from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
-from vigbench.report.text import shorten
+from vigbench.report.rows import SETTINGS
+from vigbench.suites.axes import with_new_names
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels
@@ -48,8 +50,9 @@ def subtitle(info: Mapping[str, Any]) -> str:
     shown = name if name == case["subject"] else f"{name} ({case['subject']})"
     implementation = "" if case["implementation"] == "default" else f", {case['implementation']}"
     size = f"{case['resolution']} px" if case["resolution"] else f"{case['length']} tokens"
-    flags = [flag.replace("_", " ") for flag in ("channels_last", "tf32") if case[flag]]
-    parts = [size, f"batch {case['batch_size']}", case["precision"], case["phase"], *flags]
+    now = with_new_names(case)
+    words = [axis.in_words(now.get(axis.name, axis.default)) for axis in SETTINGS]
+    parts = [size, *(one for one in words if one)]
     return printable(f"{shown}{implementation}; {', '.join(parts)}; {info['device_name']}; {info['started_at'][:10]}")
 
 

@@ -1,0 +1,158 @@
+"""The table of measured beside published values: which rows it has, in which order, and what it says of differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vigbench.measure.closed_form import closed_form_macs
+from vigbench.published import all_published, published
+from vigbench.records.schema import Record, Status
+from vigbench.report import write_page
+from vigbench.report.page.published import PublishedTable, difference, published_table
+from vigbench.report.rows import read_cases
+from vigbench.suites.case import Case
+
+HEADS = ["Model", "Parameters", "published", "Multiply-adds", "published", "Ratio", "Difference", "Top-1"]
+NAMED = {  # all others are within 2%
+    "vig_tiny_patch16_224": "way of counting",
+    "vim_tiny_patch16_224": "rounding",
+    "vim_small_patch16_224": "way of counting",
+    "vrwkv_tiny_patch16_224": "rounding",
+}
+
+
+def with_params(record: Record, params: int) -> Record:
+    return record.model_copy(update={"metrics": record.metrics.model_copy(update={"params": params})})
+
+
+def column(table: PublishedTable, name: str, which: int = 0) -> list[str]:
+    index = [i for i, (head, _, _) in enumerate(table.heads) if head == name][which]
+    return [row[index].text for row in table.rows]
+
+
+def refers_to(table: PublishedTable, row: int, head: int) -> list[str]:
+    return [table.notes[number - 1] for number in table.rows[row][head].notes]
+
+
+def test_only_published_models_at_224_px_have_a_row_in_the_order_of_families_and_sizes(
+    make_sweep: Any, make_record: Any, make_frame: Any
+) -> None:
+    more = [make_record(f"deit_{size}_patch16_224", "deit", 224, implementation="sdpa") for size in ("base", "small")]
+    plugins = [make_record(name, "other", 224) for name in ("package.module:factory", "resnet18", "resnet50.a1_in1k")]
+    table = published_table(read_cases(make_frame([*plugins, *more, *make_sweep()])).rows)
+    assert table is not None
+    assert [head for head, _, _ in table.heads[:8]] == HEADS
+    assert [head for head, _, _ in table.heads[8:]] == ["Throughput", "Latency", "Activation memory", "Peak memory"]
+    assert column(table, "Model") == [
+        "ViG-T", "DeiT-T (eager)", "DeiT-T (sdpa)", "DeiT-S", "DeiT-B", "Vim-T", "Swin-T", "ConvNeXt-T", "resnet50"
+    ]  # fmt: skip
+    assert table.subtitle == "At 224 px · float32, batch 1, inference"
+    assert all(len(row) == len(table.heads) for row in table.rows)
+
+
+def test_values_stand_beside_each_other_with_their_sources(make_record: Any, make_frame: Any) -> None:
+    one = with_params(make_record("vig_tiny_patch16_224", "vig", 224, gmacs=1.196663808, latency=20.0), 5_834_680)
+    table = published_table(read_cases(make_frame([one])).rows)
+    assert table is not None
+    texts = [cell.text for cell in table.rows[0]]
+    assert texts[:8] == ["ViG-T", "5.835", "6", "1.197", "0.911", "0.76", "way of counting", "77.2"]
+    assert texts[8:] == ["50.0", "20.0", "100", "125"]
+    assert refers_to(table, 0, 2) == ["Source: hustvl/ViG README.md."]
+    counted = "Counted: MACs without the MLP's down projection and two thirds of GLA."
+    assert refers_to(table, 0, 4)[1:] == [counted]
+    assert refers_to(table, 0, 6) == [counted]
+    assert "19.8 to 20.2" in table.rows[0][9].tip
+
+
+def test_what_is_not_published_is_empty_and_has_no_note(make_record: Any, make_frame: Any) -> None:
+    name = "vit_small_patch14_reg4_dinov2"
+    table = published_table(read_cases(make_frame([make_record(name, "deit", 224, gmacs=6.2)])).rows)
+    assert table is not None
+    assert column(table, "Model") == ["DINOv2-S+reg"]
+    for head in (4, 5, 6, 7):
+        assert table.rows[0][head].text == ""
+        assert not table.rows[0][head].notes
+
+
+@pytest.mark.parametrize("subject", all_published())
+def test_no_published_count_is_unexplained(subject: str) -> None:
+    values, macs = published(subject), closed_form_macs(subject, 224)
+    assert values is not None
+    assert macs is not None
+    assert difference(values, macs / 1e9) == NAMED.get(subject, "")
+
+
+def test_a_wrong_count_is_unexplained_even_where_the_way_of_counting_differs() -> None:
+    for subject, gmacs in (("vig_tiny_patch16_224", 1.11), ("vim_small_patch16_224", 4.85), ("resnet50", 3.9)):
+        values = published(subject)
+        assert values is not None
+        assert difference(values, gmacs) == "unexplained"
+
+
+def test_several_settings_have_a_row_each_and_a_failed_case_has_its_status(make_record: Any, make_frame: Any) -> None:
+    small = make_record("resnet50", "cnn", 224, gmacs=4.089)
+    large = make_record(
+        "resnet50", "cnn", 224, gmacs=4.089, batch_size=128, status=Status.out_of_memory, reason="needs 5 GiB"
+    )
+    table = published_table(read_cases(make_frame([small, large])).rows)
+    assert table is not None
+    assert table.subtitle == "At 224 px · one row for each setting"
+    assert column(table, "Setting") == ["float32, batch 1, inference", "float32, batch 128, inference"]
+    assert column(table, "Status") == ["ok", "out of memory"]
+    assert table.rows[1][-1].tip == "needs 5 GiB"
+    assert column(table, "Multiply-adds") == ["4.089", "4.089"], "counted before it failed"
+    assert column(table, "Latency") == ["10.0", ""]
+
+
+def test_two_runs_are_told_apart(make_record: Any, make_frame: Any) -> None:
+    frame = make_frame([make_record("resnet50", "cnn", 224)] * 2)
+    frame["run"] = ["first", "second"]
+    table = published_table(read_cases(frame).rows)
+    assert table is not None
+    assert [text.rpartition(", ")[2] for text in column(table, "Setting")] == ["first", "second"]
+
+
+def test_a_run_of_nothing_but_failures_has_what_is_published(make_record: Any, make_frame: Any) -> None:
+    failed = make_record("resnet50", "cnn", 224, gmacs=None, status=Status.timeout, reason="took 3 min")
+    table = published_table(read_cases(make_frame([failed])).rows)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0]] == [
+        "ResNet-50", "", "25.56", "", "4.09", "", "", "76.13", "timeout"
+    ]  # fmt: skip
+
+
+def test_there_is_no_table_without_a_row(
+    make_sweep: Any, make_record: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
+) -> None:
+    case = Case(subject="gla", implementation="torch_chunk", length=224, heads=3, key_dim=32, value_dim=64)
+    operator = make_record("resnet18", "cnn", 224).model_copy(update={"case_id": case.case_id, "case": case})
+    frame = make_frame([operator, make_record("package.module:factory", "other", 224), *make_sweep((384,))])
+    assert published_table(read_cases(frame).rows) is None
+    assert published_table([]) is None
+    page = write_page(frame, run_info, tmp_path).read_text(encoding="utf-8")
+    assert "Beside the published values" not in page
+    assert "<dt>Published values</dt>" not in page
+
+
+def test_the_page_has_the_table_its_notes_and_how_to_read_it(
+    make_sweep: Any, make_record: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path
+) -> None:
+    reason = '"><img src=x onerror=alert(1)>'
+    failed = make_record("regnety_040", "cnn", 224, status=Status.error, reason=reason)
+    page = write_page(make_frame([*make_sweep(), failed]), run_info, tmp_path).read_text(encoding="utf-8")
+    start = page.index('<section aria-labelledby="published">')
+    section = page[start : page.index("</section>", start)]
+    assert start < page.index('<h2 id="cases"')
+    assert '<h2 id="published">Beside the published values</h2>' in section
+    assert "RegNetY-4GF" in section
+    assert "<img" not in section
+    assert "Counted: MACs without the MLP&#39;s down projection" in section
+    notes = section.count('<li id="published-')
+    assert notes == section.count("<li") > 5
+    assert {f"#published-{number}" for number in range(1, notes + 1)} == {
+        part.partition('"')[0] for part in section.split('href="')[1:]
+    }, "every note is referred to, and every reference leads to one"
+    assert "<dt>Published values</dt>" in page

@@ -1,0 +1,96 @@
+"""Crossovers and exponents for the first screen: from which size on the winner wins, and how time grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from vigbench.analysis.crossovers import crossovers
+from vigbench.analysis.curves import curve_name
+from vigbench.analysis.scaling import fit_scaling
+from vigbench.analysis.sides import SETTINGS
+from vigbench.report.curves import Panel, SubjectCurve
+from vigbench.report.findings import Findings
+from vigbench.report.metrics import KERNEL, LATENCY, Metric
+from vigbench.report.rows import Sweep
+from vigbench.report.sentences.answer import MOST_NAMES, MOST_SETTINGS, AnswerLine
+from vigbench.report.sentences.phrases import listed, some
+from vigbench.report.sentences.rivals import best, common_extent, find_rivals
+
+KEYS = ("run", *SETTINGS)
+WITHOUT_CROSSING = {
+    "always": "than {} at every size",
+    "never": "never faster than {}",
+    "level": "about as fast as {}",
+}
+
+
+def scaling_lines(findings: Findings) -> list[AnswerLine]:
+    """Where the winner overtakes each other curve, and the exponents; for the settings that the first screen names."""
+    speed = next((metric for metric in (KERNEL, LATENCY) if findings.head_panels[metric.column]), None)
+    if speed is None:
+        return []
+    crossing, growing = [], []
+    panels = findings.head_panels[speed.column]
+    for panel in panels[:MOST_SETTINGS]:
+        if len(panel.extents) < 2:
+            continue
+        mine = [index for index, row in enumerate(findings.cases.rows) if row["setting"] == panel.setting]
+        own = findings.frame.iloc[mine]
+        own = own.drop_duplicates([name for name in KEYS if name in own], keep="last")
+        labels = {curve_name(vars(curve)): curve.label for curve in panel.curves if curve.points}
+        front, sweep = f"{panel.brief}: " if len(panels) > 1 else "", panel.setting.sweep
+        winner = curve_name(vars(_winner(speed, panel)))
+        if text := _crossings(crossovers(own, speed.column, a=winner), labels, sweep):
+            crossing.append(front + text)
+        if text := _exponents(fit_scaling(own, speed.column), labels, sweep):
+            growing.append(front + text)
+    lines = [AnswerLine("Crossover", tuple(crossing))] if crossing else []
+    return [*lines, *([AnswerLine("Growth", tuple(growing))] if growing else [])]
+
+
+def _winner(speed: Metric, panel: Panel) -> SubjectCurve:
+    """ViG (GLA) where it is compared with DeiT (attention), else the fastest at the largest common size."""
+    if rivals := find_rivals([panel], speed):
+        return rivals.ours
+    extent, curves = common_extent(panel)
+    return best(curves, speed, extent)
+
+
+def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> str:
+    rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]
+    rows = [row for row in rows if row["b"] in labels and row["smallest"] < row["largest"]]
+    if not rows:
+        return ""
+    parts = [_crossing(row, labels[row["b"]], sweep) for row in rows if row["kind"] not in WITHOUT_CROSSING]
+    for kind, text in WITHOUT_CROSSING.items():
+        names = [labels[row["b"]] for row in rows if row["kind"] == kind]
+        if names:
+            parts.append(text.format(listed(some(names, 4))))
+    return f"{labels[rows[0]['a']]} is faster {'; '.join(some(parts, MOST_NAMES + 1))}"
+
+
+def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:
+    low, high = (None if pd.isna(row[end]) else f"{row[end]:.0f}" for end in ("low", "high"))
+    interval = f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high or 'any'} or less"
+    beyond = ", by the fitted law" if row["kind"] == "extrapolated" else ""
+    return f"than {label} from {row['crossing']:.0f} {sweep.unit} ({interval}) on{beyond}"
+
+
+def _exponents(laws: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> str:
+    found = []
+    for row in laws.to_dict("records"):
+        name = curve_name({str(column): value for column, value in row.items()})
+        if name in labels and not pd.isna(row["exponent"]):
+            found.append((float(row["exponent"]), int(row["largest"]), labels[name]))
+    if not found:
+        return ""
+    found.sort()
+    largest = {extent for _, extent, _ in found}
+    where = f" at {sweep.text(largest.pop())}" if len(largest) == 1 else ""
+    shown = [f"{label} {exponent:.2f}" for exponent, _, label in found]
+    if len(shown) > MOST_NAMES + 1:
+        shown = [*shown[: MOST_NAMES - 1], "\N{HORIZONTAL ELLIPSIS}", shown[-1]]
+    return f"Exponent of time over tokens{where}: {', '.join(shown)}"
