@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
+
+from tests import house
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -68,10 +71,31 @@ print("fine")
     assert python(code).strip() == "fine"
 
 
-def test_no_file_is_over_500_lines_and_the_median_is_small() -> None:
-    sizes = sorted(len(path.read_text().splitlines()) for path in (ROOT / "vigbench").rglob("*.py"))
-    assert sizes[-1] <= 500
-    assert sizes[len(sizes) // 2] <= 120
+def test_files_stay_small() -> None:
+    sizes = house.lines()
+    assert max(sizes.values()) <= 400
+    assert median(sizes.values()) <= 110
+
+
+def test_nothing_goes_in_circles() -> None:
+    assert house.circles() == []
+
+
+@pytest.mark.parametrize(
+    ("wing", "most_files", "most_floors"), [("runner", 20, 5), ("report", 8, 12), ("models", 8, 3)]
+)
+def test_a_wing_stays_a_place_to_live_in(wing: str, most_files: int, most_floors: int) -> None:
+    assert len(house.flat_files(wing)) <= most_files
+    assert house.floors_of(wing) <= most_floors
+
+
+def test_a_name_means_one_class_but_for_the_parts_of_models() -> None:
+    assert set(house.names_used_twice()) <= {"Block", "PatchEmbed", "SwiGLU"}  # as their papers call them
+
+
+@pytest.mark.parametrize("axis", ["tf32", "cuda_graph", "memory_format"])
+def test_an_axis_is_named_in_few_files(axis: str) -> None:
+    assert len(house.files_that_name(axis)) <= 12
 
 
 PUBLIC = (

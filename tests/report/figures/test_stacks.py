@@ -49,7 +49,7 @@ def steps(make_record: Any) -> list[Record]:
 
 def test_a_panel_for_each_resolution_small_models_first(steps: list[Record], make_frame: Any) -> None:
     first, second = stack_panels(read_cases(make_frame(steps)), STEP_TIME)
-    assert (first.resolution, second.resolution) == (224, 512)
+    assert (first.size, second.size) == ("224 px", "512 px")
     assert first.title == "224 px, float32, batch 4, training step"
     assert [bar.label for bar in first.bars] == ["ViG-T", "ViG-S", "DeiT-T (eager)", "DeiT-T (sdpa)"]
     assert first.bars[0].values == (100.0, 200.0, 30.0)

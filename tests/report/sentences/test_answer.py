@@ -9,10 +9,11 @@ import pytest
 from vigbench.records.schema import Status
 from vigbench.report.curves import all_panels
 from vigbench.report.findings import find
-from vigbench.report.rows import LENGTH, RESOLUTION, read_cases
+from vigbench.report.rows import Sweep, read_cases
 from vigbench.report.sentences.answer import memory_line, speed_line
 from vigbench.report.sentences.phrases import listed, sizes, some
 from vigbench.report.sentences.scaling import scaling_lines
+from vigbench.suites.resolution import mean_side
 
 SIZES = (224, 448, 896, 1792)
 
@@ -88,8 +89,10 @@ def test_a_curve_that_failed_throughout_is_not_named(make_record: Any, make_fram
 
 
 def test_sizes_and_lists_in_words() -> None:
-    assert sizes([224], RESOLUTION) == "224 px"
-    assert sizes([224, 384], RESOLUTION) == "224 and 384 px"
-    assert sizes([196, 1024, 4096], LENGTH) == "196 to 4096 tokens"
+    resolution, length, wide = Sweep("Resolution", "px"), Sweep("Length", "tokens"), Sweep("Resolution", "px", "7:10")
+    assert sizes([224], resolution) == "224 px"
+    assert sizes([224, 384], resolution) == "224 and 384 px"
+    assert sizes([196, 1024, 4096], length) == "196 to 4096 tokens"
+    assert sizes([mean_side("224x320"), mean_side("448x640")], wide) == "224x320 and 448x640 px"
     assert [listed("A"), listed("AB"), listed("ABC")] == ["A", "A and B", "A, B and C"]
     assert [some("ABC", 3), some("ABCD", 3)] == [["A", "B", "C"], ["A", "B", "2 more"]]

@@ -12,7 +12,7 @@ from vigbench.report.names import Info
 from vigbench.report.rows import SETTINGS, SHAPE, Row, Setting
 
 ALWAYS = ("batch_size", "precision", "phase")
-OTHERS = [axis for axis in SETTINGS if axis.name not in ALWAYS]
+OTHERS = [axis for axis in SETTINGS if axis.swept and axis.name not in ALWAYS]
 CUSTOM_LIMIT_S = 300.0  # `vigbench run` without a suite: the case's and the run's time
 
 
@@ -33,6 +33,8 @@ def setting_options(row: Row) -> str:
         options.append(("shape", "x".join(str(row[name]) for name in SHAPE)))
     options += [(name, row[name]) for name in ALWAYS]
     options += [(axis.name, _value(row[axis.name])) for axis in OTHERS if row[axis.name] != axis.default]
+    if row["device"] == "cpu" and row["threads"]:
+        options.append(("threads", row["threads"]))
     return _options([*options, ("device", row["device"])])
 
 
