@@ -10,11 +10,12 @@ from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
+from vigbench.suites.resolution import Resolution, mean_side
 
 
 @pytest.fixture
 def make_record() -> Callable[..., Record]:
-    def make(resolution: int, **changes: object) -> Record:
+    def make(resolution: Resolution, **changes: object) -> Record:
         case = Case(subject="resnet50", resolution=resolution)
         fields = {
             "case_id": case.case_id,
@@ -22,7 +23,7 @@ def make_record() -> Callable[..., Record]:
             "family": "cnn",
             "status": "ok",
             "started_at": "2026-01-01T00:00:00+00:00",
-            "metrics": Metrics(latency_ms=resolution / 10, samples=10),
+            "metrics": Metrics(latency_ms=mean_side(resolution) / 10, samples=10),
         }
         return Record.model_validate({**fields, **changes})
 

@@ -167,6 +167,15 @@ def test_records_of_before_throughput_had_a_unit_still_load(tmp_path: Path, run:
     pd.testing.assert_frame_equal(vigbench.load_results(store.folder), frame)
 
 
+def test_sizes_that_are_texts_stay_so_beside_cases_that_were_not_checked(runs: Path, make_record: MakeRecord) -> None:
+    store = RunStore.open(runs / "a")
+    store.append(make_record("64x96", metrics=Metrics(gate_resolution="64x96")), [])
+    frame = vigbench.load_results(runs / "a")
+    assert list(frame["resolution"]) == [64, 128, "64x96"]
+    assert list(frame["gate_resolution"].dropna()) == ["64x96"]
+    assert list(frame["gate_resolution"].isna()) == [True, True, False]
+
+
 @pytest.mark.parametrize("line", [b"", b"null", b'{"case_id": "a', b"\xff\xfe"])
 def test_a_damaged_line_is_named_and_a_torn_last_one_passed_over(runs: Path, line: bytes) -> None:
     journal = runs / "a" / "journal.jsonl"

@@ -46,6 +46,16 @@ def test_runs_never_share_a_curve(make_sweep: Any, make_frame: Any) -> None:
     assert all(len(curve.points) <= 5 for panel in found for curve in panel.curves)
 
 
+def test_sizes_of_other_proportions_never_share_a_curve(make_record: Any, make_frame: Any) -> None:
+    records = [make_record("vig_tiny_patch16_224", "vig", size) for size in (224, "224x320", 448, "448x640")]
+    checked = [one.metrics.model_copy(update={"gate_resolution": one.case.resolution}) for one in records]
+    frame = make_frame(one.model_copy(update={"metrics": own}) for one, own in zip(records, checked, strict=True))
+    found = panels(read_cases(frame), LATENCY)
+    sizes = [[panel.setting.sweep.text(extent) for extent in panel.extents] for panel in found]
+    assert sizes == [["224 px", "448 px"], ["224x320 px", "448x640 px"]]
+    assert [panel.brief.partition(",")[0] for panel in found] == ["float32", "sides 7:10"]
+
+
 def test_values_are_those_of_the_records_and_the_end_is_named(make_sweep: Any, make_frame: Any) -> None:
     (panel,) = panels(read_cases(make_frame(make_sweep())), LATENCY)
     found = {curve.label: curve for curve in panel.curves}

@@ -95,8 +95,8 @@ def _column(name: str, values: list[Any]) -> pd.Series[Any]:
     if isinstance(next((value for value in values if value is not None), None), Enum):
         return pd.Series([None if value is None else value.value for value in values])
     types = _TYPES.get(name, ())
-    # a count that some cases lack, or all, is a float: NaN is one
-    number = float in types or (int in types and None in values)
+    # a count that some cases lack, or all, is a float: NaN is one; a size may also be a text, 224x320
+    number = float in types or (int in types and None in values and str not in map(type, values))
     return pd.Series(values, dtype="float64" if number else None)
 
 
