@@ -154,6 +154,20 @@ def test_what_has_changed_since_is_named_and_stops_a_resume(
         resume_plan(other.folder)
 
 
+def test_the_words_of_an_earlier_version_stop_no_resume(suite: Path, tmp_path: Path) -> None:
+    suite.write_text(suite.read_text().replace("[32, 48, 64]", "32, memory_format: channels_last"))
+    store, planned = start_run(suite, out=tmp_path, device="cpu")
+    info = store.info()
+    definition, (case,) = info["suite_definition"], info["cases"]
+    definition["profiles"] = definition.pop("devices")
+    for one in (definition["profiles"]["cpu"], case):
+        one["channels_last"] = [True] if isinstance(one.pop("memory_format"), list) else True
+    for subject in definition["subjects"]:
+        subject |= {"gla": subject.pop("implementation"), "attention": None, "scan": None, "biwkv": None}
+    store.write_info(info)
+    assert resume_plan(store.folder)[1] == planned
+
+
 @pytest.mark.slow
 def test_two_runs_of_one_second_get_two_folders_even_if_the_clock_goes_back(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

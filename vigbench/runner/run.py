@@ -172,6 +172,7 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
             calibrate=info.get("calibrate", False),
         )
         definition = Suite.model_validate(info["suite_definition"])
+        info["suite_definition"] = definition.model_dump(mode="json")  # in the words of today
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{store.info_file} does not hold the plan of a run: {error}") from error
     if info.get("shipped_suite") and definition.name in list_suites():

@@ -71,10 +71,14 @@ class SubjectEntry(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_one_key(cls, value: Any) -> Any:
-        given = [key for key in _IMPLEMENTATION_KEYS if key in value] if isinstance(value, dict) else []
+        if not isinstance(value, dict):
+            return value
+        # older runs have written down every key, empty but for one
+        known = {key: one for key, one in value.items() if key not in _IMPLEMENTATION_KEYS or one is not None}
+        given = [key for key in _IMPLEMENTATION_KEYS if key in known]
         if len(given) > 1:
             raise ValueError(f"name the implementations of one operator, with one key, not with {one_of(given)}")
-        return value
+        return known
 
 
 def _values_of(axis: Axis) -> Any:
