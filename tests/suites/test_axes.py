@@ -66,6 +66,14 @@ def test_suites_and_records_from_before_memory_format_still_read(was: bool) -> N
     assert Suite.model_validate(suite.model_dump(mode="json")) == suite
 
 
+def test_one_setting_under_both_names_is_refused_and_so_is_what_is_none() -> None:
+    with pytest.raises(ValueError, match="channels_last\n  Extra inputs are not permitted"):
+        Case(**MODEL, channels_last=True, memory_format="contiguous")
+    section: dict[str, Any] = {"resolution": 64, "channels_last": {"not": "a flag"}, "budget": 60}
+    with pytest.raises(ValueError, match="is not allowed; choose from contiguous, channels_last"):
+        DeviceSection(**section)
+
+
 def test_a_setting_that_nobody_declared_is_refused() -> None:
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         Case(**MODEL, colour="red")

@@ -256,9 +256,24 @@ def with_new_names(values: Any) -> Any:
         return values
     found = dict(values)
     for axis in ALL:
-        if axis.before is not None and (former := axis.before[0]) in found:
-            old, meaning = found.pop(former), axis.before[1]
-            found[axis.name] = (
-                [meaning.get(one, one) for one in old] if isinstance(old, list) else meaning.get(old, old)
-            )
+        if axis.before is None or axis.before[0] not in found or axis.name in found:
+            continue
+        former, meaning = axis.before
+        old = found.pop(former)
+        new = [_meant(one, meaning) for one in (old if isinstance(old, list) else [old])]
+        found[axis.name] = new if isinstance(old, list) else new[0]
     return found
+
+
+def with_former_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's settings in the words of earlier versions, which read no others; this one reads both."""
+    found = dict(values)
+    for axis in ALL:
+        if axis.before is not None and axis.name in found:
+            former, meaning = axis.before
+            found[former] = _meant(found.pop(axis.name), {new: old for old, new in meaning.items()})
+    return found
+
+
+def _meant(value: Any, meaning: Mapping[Any, Any]) -> Any:
+    return next((meant for one, meant in meaning.items() if one == value), value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Status
+from vigbench.suites.axes import with_former_names
 from vigbench.suites.case import Case
 
 
@@ -40,8 +42,9 @@ class Job(_Message):
     references: str | None = None  # folder for what references compute, shared by the cases of a run
 
     def to_json(self) -> str:
-        """Without defaults, so that an older build in another environment knows every key."""
-        return self.model_dump_json(exclude_defaults=True, by_alias=True)
+        """Without defaults and in former words, so that an older build in another environment knows every key."""
+        job = self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+        return json.dumps({**job, "case": with_former_names(job["case"])})
 
 
 class BlockRequest(_Message):
