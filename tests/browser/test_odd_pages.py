@@ -98,3 +98,17 @@ def test_base_stands_behind_head_until_it_is_switched_off(open_page: Open, made:
     driver.find_element("id", "behind").click()
     assert driver.find_elements("css selector", thin) == []
     assert every_choice(driver) == []
+
+
+def test_each_proportion_of_the_sides_has_its_own_sizes(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
+    records = [
+        made.record("resnet50", "cnn", size, latency=float(index))
+        for index, size in enumerate(("96", "192", "96x160", "192x320"), 1)
+    ]
+    driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
+    ticks = driver.execute_script("""
+    return Array.from(document.querySelectorAll("#plot svg"), (svg) => Array.from(
+      svg.querySelectorAll(".ticks-x text"), (tick) => tick.textContent));
+    """)
+    assert ticks == [["192", "96"], ["192x320", "96x160"]]
+    assert every_choice(driver) == []

@@ -27,7 +27,7 @@ MakeFrame = Callable[[Iterable[Record]], pd.DataFrame]
 def record(
     subject: str,
     family: str,
-    resolution: int,
+    resolution: int | str,
     *,
     latency: float = 10.0,
     memory: float = 100.0,

@@ -27,7 +27,7 @@ FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 SHAPE = ("heads", "key_dim", "value_dim")
 TEXTS = ("subject", "family", "implementation", "unit", "status", "reason", "device", "marks", "run", "device_name")
 COUNTS = ("length", *SHAPE, "batch_size", "threads")
-NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit is not Units.text)
+NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit not in (Units.text, Units.px))
 # precision leads a line of settings
 SETTINGS = (AXES["precision"], *(axis for axis in ALL if not axis.of_size and axis.name != "precision"))
 

@@ -65,9 +65,9 @@ const headings = (settings) => {
   byId("shown").textContent = `${data.names.length - state.hidden.size} of ${data.names.length}`;
 };
 
-// sizes are shared by models, and by operators: px and tokens have no axis in common
-const sizesOf = (curves, operator) => {
-  const own = curves.filter((curve) => curve.setting.operator === operator);
+// sizes are shared by settings whose sizes read alike: px and tokens have no axis in common, nor 3:5 and square
+const sizesOf = (curves, { operator, aspect }) => {
+  const own = curves.filter(({ setting }) => setting.operator === operator && setting.aspect === aspect);
   return [...new Set(own.flatMap((curve) => curve.points.map((point) => point.size)))].sort((a, b) => a - b);
 };
 
@@ -92,7 +92,7 @@ const redraw = () => {
   };
   reading.panels = [];
   plot.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-  const sizes = settings.map((at) => sizesOf(every, data.settings[at].operator));
+  const sizes = settings.map((at) => sizesOf(every, data.settings[at]));
   plot.replaceChildren(
     ...settings.map((at, index) => drawPanel(at, panels[index], { ...shared, sizes: sizes[index] })),
   );

@@ -77,7 +77,7 @@ const select = () => {
 const cellElement = ({ key, text, tip }, one) => {
   const value = key(one);
   const numeric = typeof value === "number";
-  const shown = numeric ? (Number.isNaN(value) ? "" : text(value)) : value;
+  const shown = numeric ? (Number.isNaN(value) ? "" : text(value, one)) : value;
   const cell = element("td", shown);
   if (numeric && shown) cell.className = "n";
   else if (shown.length < 20) cell.className = "nowrap";
