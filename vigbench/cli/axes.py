@@ -69,6 +69,6 @@ def _with_options(
         return command(**arguments, axes={name: value for name, value in values.items() if value is not None})
 
     with_axes.__doc__, with_axes.__name__ = command.__doc__, command.__name__
-    with_axes.__annotations__ = {one.name: one.annotation for one in parameters}
+    with_axes.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     with_axes.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return with_axes

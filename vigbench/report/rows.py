@@ -134,7 +134,10 @@ def read_cases(frame: pd.DataFrame) -> Cases:
         row["whole"] = whole_name(subject, implementation)
         groups.setdefault(row["setting"], []).append(row)
     finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
-    return Cases(rows, {one: groups[one] for one in sorted(groups, key=lambda one: (-finished[one], one))})
+    return Cases(
+        rows,
+        {setting: groups[setting] for setting in sorted(groups, key=lambda setting: (-finished[setting], setting))},
+    )
 
 
 def _tidy(raw: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def true_or_false(value: Any) -> bool:
 
 def member_of(kind: type[E], aliases: Mapping[str, str] | None = None) -> Callable[[Any], E]:
     """Reads the name of a member, or another name for it."""
-    names = [one.value for one in kind]
+    names = [member.value for member in kind]
 
     def read(value: Any) -> E:
         name = (aliases or {}).get(str(value), str(value))
@@ -259,6 +259,6 @@ def with_new_names(values: Any) -> Any:
         if axis.before is not None and (former := axis.before[0]) in found:
             old, meaning = found.pop(former), axis.before[1]
             found[axis.name] = (
-                [meaning.get(one, one) for one in old] if isinstance(old, list) else meaning.get(old, old)
+                [meaning.get(value, value) for value in old] if isinstance(old, list) else meaning.get(old, old)
             )
     return found

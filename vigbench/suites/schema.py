@@ -146,7 +146,9 @@ class DeviceSection(Axes):
     def extents(self) -> list[Mapping[str, Any]]:
         """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
         if self.resolution is not None:
-            return [{"resolution": one} for one in sorted(self.resolution, key=lambda one: (mean_side(one), str(one)))]
+            return [
+                {"resolution": size} for size in sorted(self.resolution, key=lambda size: (mean_side(size), str(size)))
+            ]
         assert self.length is not None
         assert self.shape is not None
         shapes = [parse_entry(text) for text in self.shape]
