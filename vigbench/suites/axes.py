@@ -91,7 +91,7 @@ class Axis:
     @property
     def option(self) -> str:
         """On the command line."""
-        return "--" + self.name.replace("_", "-")
+        return option_of(self.name)
 
     def settings(self, value: Any) -> Mapping[str, Any]:
         """What a value means for the fields of a case."""
@@ -100,6 +100,11 @@ class Axis:
     def in_words(self, value: Any) -> str:
         """See `words`."""
         return (self.words or self.label)(value)
+
+
+def option_of(name: str) -> str:
+    """An axis's name as the command line writes it."""
+    return "--" + name.replace("_", "-")
 
 
 def whole_number(value: Any) -> int:
