@@ -36,20 +36,30 @@ def flat_files(wing: str) -> list[str]:
     return sorted(path.name for path in (PACKAGE / wing).glob("*.py") if path.name != "__init__.py")
 
 
-def modules_of(wing: str) -> set[str]:
-    """A wing's modules."""
-    name = f"vigbench.{wing}"
-    return {name, *graph().find_descendants(name)}
+def room_of(wing: str, module: str) -> str:
+    """The room of a module: a file directly in the wing, or a folder in it as a whole; no room is an `__init__.py`."""
+    path = module.removeprefix(f"vigbench.{wing}").lstrip(".")
+    return path.partition(".")[0]
+
+
+def rooms_of(wing: str) -> set[str]:
+    """A wing's rooms."""
+    return {room_of(wing, module) for module in graph().find_descendants(f"vigbench.{wing}")}
 
 
 def arrows_in(wing: str) -> set[tuple[str, str]]:
-    """Imports from one module of a wing to another, of the code itself: `__init__.py` of a folder is no room."""
-    rooms = {one for one in modules_of(wing) if (PACKAGE.parent / one.replace(".", "/")).with_suffix(".py").is_file()}
-    return {(one, other) for one in rooms for other in graph().find_modules_directly_imported_by(one) if other in rooms}
+    """Imports from one room of a wing to another."""
+    inside = graph().find_descendants(f"vigbench.{wing}")
+    return {
+        (room_of(wing, one), room_of(wing, other))
+        for one in inside
+        for other in graph().find_modules_directly_imported_by(one)
+        if other in inside and room_of(wing, one) != room_of(wing, other)
+    }
 
 
 def floors_of(wing: str) -> int:
-    """Modules on the longest chain of imports inside a wing; AssertionError where there is a circle."""
+    """Rooms on the longest chain of imports inside a wing; AssertionError where there is a circle."""
     below: dict[str, set[str]] = {}
     for one, other in arrows_in(wing):
         below.setdefault(one, set()).add(other)
@@ -95,10 +105,11 @@ def main() -> None:
     print(f"{len(sizes)} files, {sum(sizes.values()):,} lines, median {median(sizes.values()):g}, ", end="")
     longest = max(sizes, key=sizes.__getitem__)
     print(f"longest {longest} ({sizes[longest]})")
-    print(f"{'wing':12}{'files':>6}{'flat':>6}{'floors':>8}{'arrows':>8}")
+    print(f"{'wing':12}{'files':>6}{'flat':>6}{'rooms':>7}{'floors':>8}{'arrows':>8}")
     for wing in WINGS:
         count = sum(name.startswith(f"{wing}/") for name in sizes)
-        print(f"{wing:12}{count:6}{len(flat_files(wing)):6}{floors_of(wing):8}{len(arrows_in(wing)):8}")
+        rooms = len(rooms_of(wing))
+        print(f"{wing:12}{count:6}{len(flat_files(wing)):6}{rooms:7}{floors_of(wing):8}{len(arrows_in(wing)):8}")
     print("circles:", circles() or "none")
     print("class names used twice:", names_used_twice() or "none")
     for word in ("tf32", "cuda_graph", "memory_format"):

@@ -56,27 +56,6 @@ def every_choice(driver: Any) -> list[Any]:
     return list(driver.get_log("browser"))
 
 
-def panel_ticks(driver: Any) -> list[list[str]]:
-    """The sizes below each panel, small ones first."""
-    found: list[list[str]] = driver.execute_script("""
-    return Array.from(document.querySelectorAll("#plot .panel"), (panel) => Array.from(
-      panel.querySelectorAll(".ticks-x text"), (tick) => tick.textContent));
-    """)
-    return [sorted(one) for one in found]
-
-
-def test_each_panel_has_the_sizes_of_its_own_proportions(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
-    sizes = ["224", "448", "224x320", "448x640"]
-    records = [made.record("resnet50", "cnn", size, latency=10.0 * at) for at, size in enumerate(sizes, 1)]
-    driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
-    assert panel_ticks(driver) == [sizes[:2], sizes[2:]]
-    assert every_choice(driver) == []
-    driver = open_page(write_page(made.frame(records[::2]), {"run": "r"}, tmp_path))
-    assert [one.text for one in driver.find_elements("css selector", "#plot .unit")] == [
-        "Latency (ms) at 224 px", "Latency (ms) at 224x320 px",
-    ], "one size has dots"  # fmt: skip
-
-
 def test_nothing_ended_well(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
     records = [made.record("resnet50", "cnn", px, status=Status.error, reason="no", gmacs=None) for px in (224, 384)]
     driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
@@ -118,4 +97,18 @@ def test_base_stands_behind_head_until_it_is_switched_off(open_page: Open, made:
     assert len(driver.find_elements("css selector", thin)) == 7
     driver.find_element("id", "behind").click()
     assert driver.find_elements("css selector", thin) == []
+    assert every_choice(driver) == []
+
+
+def test_each_proportion_of_the_sides_has_its_own_sizes(open_page: Open, made: ModuleType, tmp_path: Path) -> None:
+    records = [
+        made.record("resnet50", "cnn", size, latency=float(index))
+        for index, size in enumerate(("96", "192", "96x160", "192x320"), 1)
+    ]
+    driver = open_page(write_page(made.frame(records), {"run": "r"}, tmp_path))
+    ticks = driver.execute_script("""
+    return Array.from(document.querySelectorAll("#plot svg"), (svg) => Array.from(
+      svg.querySelectorAll(".ticks-x text"), (tick) => tick.textContent));
+    """)
+    assert ticks == [["192", "96"], ["192x320", "96x160"]]
     assert every_choice(driver) == []

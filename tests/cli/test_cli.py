@@ -55,6 +55,7 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "--suite", "smoke", "--resolution", "0"], "above 0"),
         (["run", "--suite", "smoke", "--precision", "bf61"], "did you mean 'bfloat16'"),
         (["run", "--suite", "smoke", "--compile", "maybe"], "choose true or false"),
+        (["run", "--suite", "smoke", "--channels-last", "true"], "It is --memory-format now"),
         (["run", "--suite", "smoke", "--budget", "soon"], "90s, 3m or 1h30m"),
         (["run", "--suite", "smoke", "--threads", "-1"], "--threads"),
         (["run", "--suite", "smoke", "--device", "tpu"], "choose auto, cpu or cuda"),

@@ -12,7 +12,6 @@ import pytest
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status, columns
 from vigbench.suites.case import Case
-from vigbench.suites.resolution import Resolution
 
 RESOLUTIONS = (224, 384, 512, 768, 1024)
 FRONT = {
@@ -28,7 +27,7 @@ MakeFrame = Callable[[Iterable[Record]], pd.DataFrame]
 def record(
     subject: str,
     family: str,
-    resolution: Resolution,
+    resolution: int | str,
     *,
     latency: float = 10.0,
     memory: float = 100.0,

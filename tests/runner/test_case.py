@@ -17,7 +17,7 @@ def test_what_is_not_said_is_what_users_get() -> None:
 
 def test_an_operator_has_a_length_and_a_shape() -> None:
     case = vigbench.create_case("gla", device="cpu", length=64, shape="2x4x8")
-    assert case == vigbench.create_case("gla", device="cpu", length=64, heads=2, key_dim=4, value_dim=8)
+    assert (case.length, case.heads, case.key_dim, case.value_dim) == (64, 2, 4, 8)
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,10 @@ def _end(law: GrowthLaw, px: int, end: str) -> float:
 def _overruled(px: int, curve: Curve, memory: float) -> int:
     """The resolution, not below one measured to fit nor at one measured not to."""
     measured = list(zip(curve.extents, curve.values, strict=True))
-    fitting = [one for one, value in measured if value <= memory]
-    above = [one for one, value in measured if value > memory]
-    px = min([px, *(int(one - 1) // STEP_PX * STEP_PX for one in above)])
-    return max([px, *(int(one) // STEP_PX * STEP_PX for one in fitting)])
+    fitting = [extent for extent, value in measured if value <= memory]
+    above = [extent for extent, value in measured if value > memory]
+    px = min([px, *(int(extent - 1) // STEP_PX * STEP_PX for extent in above)])
+    return max([px, *(int(extent) // STEP_PX * STEP_PX for extent in fitting)])
 
 
 def _tokens(px: int) -> float:

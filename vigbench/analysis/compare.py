@@ -51,16 +51,18 @@ def compare(
                          f"Choose {one_of(METRICS)}.")  # fmt: skip
     if not 0 < margin < 1:
         raise ValueError(f"A margin of {margin} makes no sense: give a share such as 0.03.")
-    one, two = open_side(base), open_side(head)
+    base_side, head_side = open_side(base), open_side(head)
     if isinstance(base, pd.DataFrame) != isinstance(head, pd.DataFrame):
-        one, two = (side.as_known_to_a_frame() for side in (one, two))
-    require_comparable(one.name, one.fingerprint, two.name, two.fingerprint, across)
-    if one.cases.keys().isdisjoint(two.cases):
-        raise ValueError(f"{one.name} and {two.name} have no case in common; compare runs of the same suite.")
+        base_side, head_side = (side.as_known_to_a_frame() for side in (base_side, head_side))
+    require_comparable(base_side.name, base_side.fingerprint, head_side.name, head_side.fingerprint, across)
+    if base_side.cases.keys().isdisjoint(head_side.cases):
+        raise ValueError(
+            f"{base_side.name} and {head_side.name} have no case in common; compare runs of the same suite."
+        )
     rows: list[tuple[dict[str, Any], Estimate | None]] = []
-    for key in dict.fromkeys([*one.cases, *two.cases]):
+    for key in dict.fromkeys([*base_side.cases, *head_side.cases]):
         row = empty_row(dict(zip(SETTINGS, key, strict=True)), metric)
-        rows.append((row, _fill(row, one.cases.get(key), two.cases.get(key), metric)))
+        rows.append((row, _fill(row, base_side.cases.get(key), head_side.cases.get(key), metric)))
     return judged_frame(rows, margin)
 
 
@@ -120,7 +122,7 @@ def _estimate(side: Measurement, quantity: str | None, calibrated: bool, metric:
     unseen = UNSEEN_SPREAD[str(side.row["device"])]
     if quantity is not None:
         groups = [group for group in side.samples[quantity] if group]
-        logs = [[math.log(one) for one in group] for group in groups]
+        logs = [[math.log(sample) for sample in group] for group in groups]
         if calibrated:
             fixed = [group for group in side.samples["calibration_ms"] if group]
             logs = [[a - math.log(b) for a, b in zip(*pair, strict=True)] for pair in zip(logs, fixed, strict=True)]

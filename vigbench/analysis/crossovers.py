@@ -49,7 +49,7 @@ def crossovers(
     by_group: dict[tuple[Any, ...], list[Curve]] = {}
     for curve in seconds:
         by_group.setdefault(curve.group, []).append(curve)
-    count = sum(len(by_group.get(one.group, ())) for one in firsts)
+    count = sum(len(by_group.get(first.group, ())) for first in firsts)
     if count > MOST_PAIRS:
         raise ValueError(
             f"{count:,} pairs of curves are more than the {MOST_PAIRS:,} that can be looked at; name a side (a or b, "
@@ -57,9 +57,9 @@ def crossovers(
         )
     rows = [
         row
-        for one in firsts
-        for two in by_group.get(one.group, ())
-        if one is not two and (row := _row(one, two, metric)) is not None
+        for first in firsts
+        for second in by_group.get(first.group, ())
+        if first is not second and (row := _row(first, second, metric)) is not None
     ]
     keys = [name for name in keys_of(frame, metric) if name not in OF_ONE_SIDE]
     return pd.DataFrame(rows, columns=[*keys, *FOUND, "sentence"])
@@ -80,30 +80,30 @@ def _matching(curves: Iterable[Curve], side: str, pattern: str | None) -> list[C
     return found
 
 
-def _row(one: Curve, two: Curve, metric: str) -> dict[str, Any] | None:
-    found = find_crossover(one.points, two.points, (one.law, two.law))
+def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
+    found = find_crossover(first.points, second.points, (first.law, second.law))
     if found is None:
         return None
 
     def extent(tokens: float | None) -> float | None:
-        return None if tokens is None else extent_of(one.over, tokens)
+        return None if tokens is None else extent_of(first.over, tokens)
 
     row = {
-        **{name: value for name, value in one.settings.items() if name not in OF_ONE_SIDE},
+        **{name: value for name, value in first.settings.items() if name not in OF_ONE_SIDE},
         "metric": metric,
-        "a": one.name,
-        "b": two.name,
-        "over": one.over,
+        "a": first.name,
+        "b": second.name,
+        "over": first.over,
         "kind": str(found.kind),
         "crossing": extent(found.size),
         "low": extent(found.low),
         "high": extent(found.high),
         "share": found.share,
-        "others": ";".join(f"{extent_of(one.over, size):.6g}" for size in found.others),
+        "others": ";".join(f"{extent_of(first.over, size):.6g}" for size in found.others),
         "smallest": extent(found.smallest),
         "largest": extent(found.largest),
     }
-    return {**row, "sentence": sentence(one, two, metric, found)}
+    return {**row, "sentence": sentence(first, second, metric, found)}
 
 
 def sentence(one: Curve, two: Curve, metric: str, found: Crossover) -> str:

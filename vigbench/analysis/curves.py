@@ -122,7 +122,7 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
 def keys_of(frame: pd.DataFrame, metric: str) -> list[str]:
     """The columns in which the points of a curve agree: run, settings but for the size, and the kind of value."""
     kind = SOURCES.get(metric)
-    aspect = [ASPECT] * any(isinstance(one, str) for one in frame.get("resolution", ()))
+    aspect = [ASPECT] * any(isinstance(resolution, str) for resolution in frame.get("resolution", ()))
     known = [name for name in ("run", *KEYS) if name in frame]
     return [*known, *aspect, *([kind] if kind is not None and kind in frame else [])]
 
@@ -134,8 +134,8 @@ def _with_failed(
     found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for key, rows in groups.items():
         kinds = [other for other in groups if other[:place] == key[:place] and other[place] is not None]
-        for one in kinds if key[place] is None and kinds else [key]:
-            found.setdefault(one, []).extend(rows)
+        for curve_key in kinds if key[place] is None and kinds else [key]:
+            found.setdefault(curve_key, []).extend(rows)
     return found
 
 

@@ -38,9 +38,9 @@ def find_growth(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
         part["metric"] = metric
         sides = both[f"{metric}_base"], both[f"{metric}_head"]
         if metric == UNCOUNTED:
-            pairs = [(names_in(one), names_in(two)) for one, two in zip(*sides, strict=True)]
-            part["base"] = [float(len(one)) for one, _ in pairs]
-            part["head"] = [float(len(one | two)) for one, two in pairs]
+            pairs = [(names_in(before), names_in(after)) for before, after in zip(*sides, strict=True)]
+            part["base"] = [float(len(before)) for before, _ in pairs]
+            part["head"] = [float(len(before | after)) for before, after in pairs]
         else:
             part["base"], part["head"] = (pd.to_numeric(side) for side in sides)
         parts.append(part.dropna(subset=["base"]))

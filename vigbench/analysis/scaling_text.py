@@ -98,7 +98,7 @@ def _law_rows(laws: pd.DataFrame) -> list[tuple[str, ...]]:
         predicted = _ranged(row, "predicted", "predicted_low", "predicted_high")
         fits = "" if row["fits"] is None else "yes" if row["fits"] else "no"
         following = "" if row["next"] is None else f"{row['next']:.0f} {size}"
-        told = [one and f"{one} {unit}" for one in (*coefficients, predicted)]
+        told = [value and f"{value} {unit}" for value in (*coefficients, predicted)]
         rows.append((_label(row, varying), *exponents, *told[:3], fits, following, told[3], row["reason"]))
     return rows
 
@@ -158,12 +158,12 @@ def _label(row: Mapping[str, Any], varying: Sequence[str]) -> str:
 
 
 def _ranged(row: Mapping[str, Any], value: str, low: str = "", high: str = "", digits: int = 3) -> str:
-    found, one, two = (_number(row.get(name), digits) for name in (value, low, high))
+    found, lower, upper = (_number(row.get(name), digits) for name in (value, low, high))
     if not found:
-        return f"({one} or more)" if one else ""
-    if not one and not two:
+        return f"({lower} or more)" if lower else ""
+    if not lower and not upper:
         return found
-    return f"{found} ({one} or more)" if not two else f"{found} ({one} to {two})"
+    return f"{found} ({lower} or more)" if not upper else f"{found} ({lower} to {upper})"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -160,7 +160,7 @@ def require_comparable(
     found = {name: pair for name, pair in differences(base_print, head_print).items() if name not in across}
     if found:
         named = "; ".join(
-            f"{name}: {one or 'unknown'} against {two or 'unknown'}" for name, (one, two) in found.items()
+            f"{name}: {left or 'unknown'} against {right or 'unknown'}" for name, (left, right) in found.items()
         )
         raise ValueError(
             f"{base} and {head} do not compare: {named}. If that difference is what you want to see, name it: "
@@ -170,14 +170,14 @@ def require_comparable(
 
 def _stores(source: Any) -> list[RunStore]:
     folder = getattr(source, "folder", source)
-    patterns = [folder] if isinstance(folder, str | Path) else [getattr(one, "folder", one) for one in folder]
+    patterns = [folder] if isinstance(folder, str | Path) else [getattr(run, "folder", run) for run in folder]
     folders: list[Path] = []
     for pattern in map(str, patterns):
         runs = [folder for folder in matching(pattern) if (folder / "run.json").is_file()]
         if not runs:
             raise ValueError(f"{pattern} is not a run; runs are folders such as results/<suite>-<device>-<time>.")
         folders += runs
-    return [RunStore.open(one) for one in {one.resolve(): one for one in folders}.values()]
+    return [RunStore.open(path) for path in {path.resolve(): path for path in folders}.values()]
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

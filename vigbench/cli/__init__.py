@@ -23,7 +23,7 @@ from vigbench.cli import (
     scaling,
     tuning,
 )
-from vigbench.cli.axes import UsageError
+from vigbench.cli.axes import UsageError, usage_message
 
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
 3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
@@ -65,7 +65,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
-        _fail(error.format_message())  # type: ignore[attr-defined]
+        _fail(usage_message(error))
     except BrokenPipeError:  # whoever reads our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

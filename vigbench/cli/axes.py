@@ -9,13 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from vigbench.suites.axes import SWEPT, Axis, true_or_false
+from vigbench.suites.axes import SWEPT, Axis, option_of, true_or_false
 
 AxisValues = Mapping[str, Any] | None
 """What a command is given under the name `axes`: the axes that somebody has set, by name."""
 
 # typer ships click or depends on it, by version: the base of all its usage errors is reached through typer alone
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def usage_message(error: Exception) -> str:
+    """What was wrong with a command line; of an option that earlier versions had, what it is now."""
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    asked = getattr(error, "option_name", "")
+    now = [axis for axis in SWEPT if axis.before and asked == option_of(axis.before[0])]
+    return f"{message}. It is {now[0].option} now: {now[0].help}" if now else message
 
 
 def several_values(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,6 +77,6 @@ def _with_options(
         return command(**arguments, axes={name: value for name, value in values.items() if value is not None})
 
     with_axes.__doc__, with_axes.__name__ = command.__doc__, command.__name__
-    with_axes.__annotations__ = {one.name: one.annotation for one in parameters}
+    with_axes.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     with_axes.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return with_axes

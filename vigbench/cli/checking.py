@@ -56,7 +56,7 @@ def check(
     wanted = units(
         _listed("--operator", operator),
         _listed("--implementation", implementation),
-        precisions and [PRECISION_ALIASES.get(one, one) for one in precisions],
+        precisions and [PRECISION_ALIASES.get(name, name) for name in precisions],
     )
     machine = describe_machine(carrier(where))
     here = checked_here(machine["device_name"], machine["environment"])

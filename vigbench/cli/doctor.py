@@ -86,9 +86,9 @@ def implementation_rows() -> list[tuple[str, str]]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
-    for one in list_implementations():
-        reason = one.unsupported_reason(device)
-        rows.append((f"{one.operator}/{one.name}", f"unsupported: {reason}" if reason else one.description))
+    for entry in list_implementations():
+        reason = entry.unsupported_reason(device)
+        rows.append((f"{entry.operator}/{entry.name}", f"unsupported: {reason}" if reason else entry.description))
     return rows
 
 

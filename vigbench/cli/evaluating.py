@@ -69,7 +69,7 @@ def evaluate(
 
     Exit codes: 0 done; 2 wrong input; 130 interrupted.
     """
-    resolutions = [options.whole_number("--resolution", one) for one in options.listed("--resolution", resolution)]
+    resolutions = [options.whole_number("--resolution", text) for text in options.listed("--resolution", resolution)]
     precision = options.precision_name("--precision", precision)
 
     from vigbench.cli.progress import show_evaluation

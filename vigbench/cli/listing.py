@@ -45,7 +45,7 @@ def _subject_rows(pattern: str) -> list[tuple[str, str]]:
     from vigbench.subjects.operators import OPERATORS
     from vigbench.subjects.own import subject_plugins
 
-    kinds = {name: f"operator: {one.description}" for name, one in OPERATORS.items()}
+    kinds = {name: f"operator: {operator.description}" for name, operator in OPERATORS.items()}
     refused = []
     for name, plugin in subject_plugins().items():
         source = f"plug-in of {plugin.distribution}"

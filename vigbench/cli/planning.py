@@ -52,8 +52,8 @@ def print_plan(planned: Plan) -> None:
     print(
         aligned(
             [
-                (case.case_id, case.label(), f"about {format_duration(one)}")
-                for case, one in zip(planned.cases, seconds, strict=True)
+                (case.case_id, case.label(), f"about {format_duration(duration_s)}")
+                for case, duration_s in zip(planned.cases, seconds, strict=True)
             ]
         )
     )

@@ -63,13 +63,13 @@ def summary(record: ProfileRecord, folder: Path) -> list[str]:
     groups = largest_groups(record.modules)[:ROWS]
     rows = [
         (
-            module_name(one.group),
-            f"{one.share:.1%}",
-            f"{one.self_ms:.2f}",
-            f"{one.total_ms:.2f}",
-            f"{one.peak_growth_mib:.2f}",
+            module_name(group.group),
+            f"{group.share:.1%}",
+            f"{group.self_ms:.2f}",
+            f"{group.total_ms:.2f}",
+            f"{group.peak_growth_mib:.2f}",
         )
-        for one in groups
+        for group in groups
     ]
     lines = [f"{record.info['label']} on {record.info['device_name']}", aligned([HEADS, *rows], right=range(1, 5))]
     words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]

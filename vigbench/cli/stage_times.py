@@ -33,8 +33,8 @@ def time_spent(records: Sequence[Record]) -> str:
     whole_s = sum(seconds.values())
     if not seconds:
         return ""
-    rest = sorted(((one, WORDS[stage]) for stage, one in seconds.items() if stage != TIMING), reverse=True)
+    rest = sorted(((spent_s, WORDS[stage]) for stage, spent_s in seconds.items() if stage != TIMING), reverse=True)
     least_s = max(SMALLEST_S, SMALLEST_SHARE * whole_s)
-    named = ", ".join(f"{word} {format_duration(one)}" for one, word in rest if one >= least_s)
+    named = ", ".join(f"{word} {format_duration(spent_s)}" for spent_s, word in rest if spent_s >= least_s)
     front = f"Of {format_duration(whole_s)} in {len(measured)} case{'s' * (len(measured) != 1)}"
     return f"{front}, {format_duration(seconds.get(TIMING, 0.0))} were timing{'; ' * bool(named)}{named}."

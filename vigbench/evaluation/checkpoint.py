@@ -68,7 +68,7 @@ def read_checkpoint(path: Path, *, ema: bool = True) -> Checkpoint:
     preferred = (*AVERAGED, *PLAIN) if ema else PLAIN
     weights = next((key for key in preferred if isinstance(content.get(key), Mapping)), "")
     state = content[weights] if weights else content
-    if not state or not all(isinstance(name, str) and isinstance(one, Tensor) for name, one in state.items()):
+    if not state or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
         raise ValueError(
             f"{path} holds no state dict, a name and a tensor for each weight; save it with torch.save({{'model': "
             "model.state_dict()}, path)."
@@ -121,9 +121,9 @@ def _differences(state: Mapping[str, Tensor], model: nn.Module) -> str:
     missing = [name for name in wanted if name not in state]
     unknown = [name for name in state if name not in wanted]
     other = [
-        f"{name} {tuple(state[name].shape)} for {tuple(one.shape)}"
-        for name, one in wanted.items()
-        if name in state and isinstance(one, Tensor) and state[name].shape != one.shape
+        f"{name} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and isinstance(tensor, Tensor) and state[name].shape != tensor.shape
     ]
     parts = {"weights are missing": missing, "weights are unknown": unknown, "have another shape": other}
     return ", ".join(f"{len(names)} {what} ({_some(names)})" for what, names in parts.items() if names)

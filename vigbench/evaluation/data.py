@@ -61,9 +61,9 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
     """
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give --data the folder that holds a folder of images for each class.")
-    inside = sorted(one for one in root.iterdir() if not one.name.startswith("."))
-    folders = [one for one in inside if one.is_dir()]
-    if loose := [one for one in inside if _is_image(one) and not one.is_dir()]:
+    inside = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in inside if entry.is_dir()]
+    if loose := [entry for entry in inside if _is_image(entry) and not entry.is_dir()]:
         raise ValueError(
             f"{root} holds {len(loose)} images outside of a class's folder, such as {loose[0].name}; sort them into "
             "one folder for each class."
@@ -72,7 +72,7 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
         raise ValueError(
             f"{root} holds no folders; give --data the folder that holds a folder of images for each class."
         )
-    names = [one.name for one in folders]
+    names = [folder.name for folder in folders]
     classes = tuple(sorted(names, key=lambda name: (_by_number(name), name)))
     notes = []
     if class_map is not None:
@@ -85,7 +85,7 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
     index = {name: label for label, name in enumerate(classes)}
     labelled = [
         (index[folder.name], f"{folder.name}/{name}")
-        for folder in sorted(folders, key=lambda one: index[one.name])
+        for folder in sorted(folders, key=lambda folder: index[folder.name])
         for name in _images(folder)
     ]
     return ImageFolder(
@@ -99,13 +99,13 @@ def _is_image(path: Path) -> bool:
 
 def _images(folder: Path) -> list[str]:
     """Names of the images in a class's folder, at least one."""
-    found = [one for one in folder.iterdir() if not one.name.startswith(".")]
-    if nested := [one for one in found if one.is_dir()]:
+    found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    if nested := [entry for entry in found if entry.is_dir()]:
         raise ValueError(
             f"{folder} holds folders, such as {nested[0].name}: images have to lie in the folder of their class "
             "itself. Give --data the folder that holds the classes' folders."
         )
-    names = sorted(one.name for one in found if _is_image(one))
+    names = sorted(entry.name for entry in found if _is_image(entry))
     if not names:
         raise ValueError(f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)}); remove it, or put its images back.")
     for name in names:

@@ -48,7 +48,7 @@ class EvaluationFolder:
         """Make a folder in `out`. ValueError if that fails."""
         device = "cpu" if info["device"] == "cpu" else info["device_name"].lower()
         subject, device = (
-            re.sub(r"[^A-Za-z0-9_.]+", "-", one).strip("-.") for one in (info["settings"]["subject"], device)
+            re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") for name in (info["settings"]["subject"], device)
         )
         content = {"format": FORMAT, **info, "fingerprint": fingerprint(info), "finished_at": None, "sessions": []}
         with starting_in(out):

@@ -86,9 +86,9 @@ def _next(found: Iterator[Any], workers: int) -> Tensor | str | None:
 
 
 def _collate(found: list[Tensor | str]) -> Tensor | str:
-    if unreadable := [one for one in found if isinstance(one, str)]:
+    if unreadable := [reason for reason in found if isinstance(reason, str)]:
         return unreadable[0]
-    return torch.stack([one for one in found if isinstance(one, Tensor)])
+    return torch.stack([image for image in found if isinstance(image, Tensor)])
 
 
 def _leave_interrupts(_worker: int) -> None:

@@ -113,7 +113,7 @@ def prepare_evaluation(
             "classes_sha256": images.classes_sha256,
         },
         "transforms": transforms,
-        "notes": [one for one in (*images.notes, note) if one],
+        "notes": [text for text in (*images.notes, note) if text],
         **describe_here(settings.case(settings.resolutions[0])),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -198,8 +198,8 @@ def _extend(
             ranks = ranked_classes(logits_of(model, pixels, case))
             begin = len(predictions)
             new = [
-                Prediction(data.images[begin + index], data.labels[begin + index], one)
-                for index, one in enumerate(ranks)
+                Prediction(data.images[begin + index], data.labels[begin + index], image_ranks)
+                for index, image_ranks in enumerate(ranks)
             ]
             folder.keep(case.resolution, new)
             predictions += new

@@ -60,14 +60,14 @@ class BoundedValue:
         if not beyond.any():
             return None
         worst = (error / self.allowed).nan_to_num(math.inf, math.inf).where(beyond, 0.0).argmax()
-        off, rounding = ((one[worst] / self.scale[worst]).item() for one in (error, self.allowed))
+        off, rounding = ((tensor[worst] / self.scale[worst]).item() for tensor in (error, self.allowed))
         return f"off by {off:.1e} of itself, of which rounding explains {rounding:.1e}"
 
 
 def snapshot(optimizer: AdamW) -> list[Snapshot]:
     """Every parameter of `optimizer`, in order; on the CPU, so that nothing lies beside the case on its device."""
     found = (_now(parameter, optimizer) for parameter in parameters_of(optimizer))
-    return [Snapshot(_kept(one.weight), _kept(one.moment), _kept(one.square), one.steps) for one in found]
+    return [Snapshot(_kept(now.weight), _kept(now.moment), _kept(now.square), now.steps) for now in found]
 
 
 def broken_step(optimizer: AdamW, before: Iterable[Snapshot]) -> str | None:
@@ -93,8 +93,8 @@ def broken_step(optimizer: AdamW, before: Iterable[Snapshot]) -> str | None:
         for pieces in zip(*(_flat(tensor).split(PIECE) for tensor in tensors), strict=True):
             weight, moment, square, gradient, *found = (x.to(parameter.device, torch.float64) for x in pieces)
             expected = _rule(Snapshot(weight, moment, square, old.steps), gradient, group, parameter.dtype)
-            for what, one, value in zip(("first moment", "second moment", "change"), expected, found, strict=True):
-                if excess := one.excess(value):
+            for what, wanted, value in zip(("first moment", "second moment", "change"), expected, found, strict=True):
+                if excess := wanted.excess(value):
                     return f"the {what} of parameter {number} is {excess}"
     return None if moved else "no parameter has a gradient"
 

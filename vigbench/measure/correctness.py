@@ -1,4 +1,4 @@
-"""The gate before timing: a result that differs from the reference is never timed."""
+"""The correctness check before timing: a result that differs from the reference is never timed."""
 
 from __future__ import annotations
 

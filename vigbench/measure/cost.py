@@ -78,7 +78,7 @@ def count_cost(
     }
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
     arguments = _on_meta(inputs, dtype)
-    options = {name: torch.empty_like(one, device="meta") for name, one in (named or {}).items()}
+    options = {name: torch.empty_like(tensor, device="meta") for name, tensor in (named or {}).items()}
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -90,7 +90,7 @@ def count_cost(
         raise
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        shapes = ", ".join(str(tuple(one.shape)) for one in (*arguments, *options.values()))
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*arguments, *options.values()))
         raise ValueError(
             f"{type(model).__name__} did not run on an input of shape {shapes} on the meta device: {first_line}"
         ) from error
@@ -116,8 +116,8 @@ def count_cost(
 
 
 def _on_meta(inputs: Sequence[int] | Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    tensors = tuple(torch.empty_like(one, device="meta") for one in inputs if isinstance(one, Tensor))
-    shape = tuple(one for one in inputs if not isinstance(one, Tensor))
+    tensors = tuple(torch.empty_like(tensor, device="meta") for tensor in inputs if isinstance(tensor, Tensor))
+    shape = tuple(size for size in inputs if not isinstance(size, Tensor))
     return tensors if tensors else (torch.empty(shape, dtype=dtype, device="meta"),)
 
 

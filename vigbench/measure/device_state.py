@@ -84,8 +84,8 @@ class StateRecorder:
         """All readings so far as one line."""
         middle = {name: median(values) for name, values in self._series.items()}
         bits = 0
-        for one in self._series.get("throttle_bits", ()):
-            bits |= int(one)
+        for sample in self._series.get("throttle_bits", ()):
+            bits |= int(sample)
         return DeviceState(
             power_w=middle.get("power_w"),
             sm_clock_mhz=middle.get("sm_clock_mhz"),

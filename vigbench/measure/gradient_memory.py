@@ -41,7 +41,7 @@ def measure_gradients(call: Callable[[], object], model: nn.Module, device: torc
     model.zero_grad(set_to_none=True)
     with without_collection():
         at_peak = (_at_cuda_peak if device.type == "cuda" else _at_cpu_peak)(call, model)
-    total = storage_bytes(one.grad for one in model.parameters() if one.grad is not None)
+    total = storage_bytes(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
     model.zero_grad(set_to_none=True)
     return GradientMemory(total, at_peak)
 

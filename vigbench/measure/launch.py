@@ -71,7 +71,7 @@ def profile_device(call: Callable[[], object], device: torch.device) -> DeviceWo
         if found := read_cold(work, calls, latency_s):
             return found
     work = device_work(_profiled(call, calls, synchronize, None), index)
-    busy_s = busy_time((one.begin, one.end) for one in work) / 1e9 / calls
+    busy_s = busy_time((piece.begin, piece.end) for piece in work) / 1e9 / calls
     return DeviceWork(busy_s, latency_s, (busy_s,), cold=False) if busy_s else None
 
 
@@ -87,11 +87,11 @@ def read_cold(work: Sequence[Work], calls: int, latency_s: float) -> DeviceWork 
     """
     groups: list[list[tuple[int, int]]] = []
     ordered = sorted(work)
-    for one in ordered:
-        if one.stream == ordered[0].stream:
+    for piece in ordered:
+        if piece.stream == ordered[0].stream:
             groups.append([])
         else:
-            groups[-1].append((one.begin, one.end))
+            groups[-1].append((piece.begin, piece.end))
     found = [busy_time(group) / 1e9 for group in groups if group]
     if len(found) != calls + 2:
         return None

@@ -87,8 +87,8 @@ def measure_memory(
 
 def _drop_gradients(model: nn.Module, inputs: Sequence[Tensor]) -> None:
     model.zero_grad(set_to_none=True)
-    for one in inputs:
-        one.grad = None
+    for tensor in inputs:
+        tensor.grad = None
 
 
 def _measure_cuda(call: Callable[[], object], weights: int, inputs: int, kept: int) -> Memory:

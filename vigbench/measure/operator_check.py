@@ -84,8 +84,8 @@ def check_implementation(
         repeats = repeats and all(torch.equal(x, y) for x, y in zip(found, again, strict=True))
         expected = _run(_doubled(sample), operator.check_reference, trains)
         allowed = tolerance * sample.slack
-        for name, one in _errors(found, expected, sample, dtype):
-            worst = max(worst, (one / allowed, one, allowed, f"{name}: {sample.name}"))
+        for name, deviation in _errors(found, expected, sample, dtype):
+            worst = max(worst, (deviation / allowed, deviation, allowed, f"{name}: {sample.name}"))
     if count == 0:
         raise UnsupportedError(next(iter(refused.values()), "there is nothing to check it on"))
     return Finding(*worst[1:], samples=count, refused=refused, repeats=repeats)

@@ -98,7 +98,7 @@ class Implementation:
         if kind == "meta":
             return None
         if missing := [package for package in self.requires if not _is_installed(package)]:
-            names = " ".join(dict.fromkeys(DISTRIBUTIONS.get(one, one.replace("_", "-")) for one in missing))
+            names = " ".join(dict.fromkeys(DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in missing))
             verb = "is" if len(missing) == 1 else "are"
             return f"{', '.join(missing)} {verb} not installed: pip install {names}"
         if self.devices and kind not in self.devices:
@@ -194,7 +194,7 @@ class OperatorInfo:
 
     def __post_init__(self) -> None:
         def ours(parts: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(replace(one, operator=self.name) for one in parts)
+            return tuple(replace(part, operator=self.name) for part in parts)
 
         object.__setattr__(self, "implementations", ours(self.implementations))
         object.__setattr__(self, "subjects", ours(self.subjects))
@@ -207,7 +207,7 @@ class OperatorInfo:
     @property
     def names(self) -> tuple[str, ...]:
         """Of its implementations."""
-        return tuple(one.name for one in self.implementations)
+        return tuple(implementation.name for implementation in self.implementations)
 
     def promise(self, name: str, device: str) -> Promise:
         """What a profile of an implementation has to show and must not show: the proof that the label is what ran.
@@ -216,7 +216,7 @@ class OperatorInfo:
         """
         label = self.implementations[self.names.index(name)]
         mine = (f"vigbench::{self.name}_{name}{'*' if label.variants else ''}",) if label.own else ()
-        others = tuple(ran for one in self.implementations if one is not label for ran in one.own_operators())
+        others = tuple(ran for other in self.implementations if other is not label for ran in other.own_operators())
         on_cuda = label.must_run_on_cuda if device_type(device) == "cuda" else ()
         return Promise((*mine, *label.must_run, *on_cuda), (*others, *label.must_not_run))
 

@@ -80,7 +80,7 @@ class Arguments:
             return self._place_of_shifted.get(address, address.base)
         if not isinstance(x, tuple):
             return self._place_of_constant[id(x)]
-        places = tuple(self._place(one) for one in x)
+        places = tuple(self._place(part) for part in x)
         self._tuples.setdefault(places, _picker(*places))
         return self._first_tuple + list(self._tuples).index(places)
 

@@ -99,7 +99,7 @@ class Trace:
             if _storage(x) in self._bases:
                 continue
             size = -(-x.untyped_storage().nbytes() // ALIGNMENT) * ALIGNMENT
-            place = next((one for one in places if one[1] == size and one[2] < before), None)
+            place = next((earlier for earlier in places if earlier[1] == size and earlier[2] < before), None)
             if place is None:
                 place = [end, size, 0]
                 places.append(place)

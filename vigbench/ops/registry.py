@@ -44,7 +44,7 @@ def get_operator(name: str) -> OperatorInfo:
 def list_implementations(operator: str | None = None) -> list[Implementation]:
     """Implementations of one operator, or of all, in order of preference. ValueError for an unknown operator."""
     operators = list_operators() if operator is None else [get_operator(operator)]
-    return [each for one in operators for each in one.implementations]
+    return [each for declared in operators for each in declared.implementations]
 
 
 def get_implementation(operator: str, name: str) -> Implementation:

@@ -53,8 +53,8 @@ def all_published() -> Mapping[str, Published]:
     """Every model that has published values, by name: architectures together, and small models first."""
     text = files("vigbench.published").joinpath("imagenet.csv").read_text(encoding="utf-8")
     found = [_parse(row) for row in csv.DictReader(text.splitlines(), strict=True)]
-    assert len({one.subject for one in found}) == len(found), "a model stands twice in imagenet.csv"
-    return {one.subject: one for one in found}
+    assert len({model.subject for model in found}) == len(found), "a model stands twice in imagenet.csv"
+    return {model.subject: model for model in found}
 
 
 def is_rounded_from(printed: Decimal, value: float) -> bool:

@@ -96,7 +96,7 @@ def prediction_lines(predictions: Iterable[Prediction]) -> str:
     """CSV lines without the header; ranks that there are not stay empty."""
     return csv_text(
         COLUMNS,
-        ((one.image, one.label, *one.ranks, *[""] * (RANKS - len(one.ranks))) for one in predictions),
+        ((row.image, row.label, *row.ranks, *[""] * (RANKS - len(row.ranks))) for row in predictions),
         header=False,
     )
 

@@ -101,7 +101,7 @@ def matching(pattern: str) -> list[Path]:
     """What a path or a glob pattern names, sorted; an existing folder is tried first: its name may hold a glob's."""
     if Path(pattern).is_dir():
         return [Path(pattern)]
-    return [Path(one) for one in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
+    return [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
 
 
 def new_folder(parent: Path, name: str) -> Path:

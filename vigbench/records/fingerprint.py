@@ -43,7 +43,7 @@ FIELDS = {
     "cpu": Field("environment.cpu.name", "launches a GPU's kernels, so it bounds small cases there too"),
     "cpu_capability": Field("environment.cpu.capability", "which vector instructions torch's CPU kernels use"),
     "threads": Field("environment.cpu.threads_used", "how many cores share one call"),
-    "gpu_multiprocessors": Field("environment.gpu.multiprocessors", "a partition of a GPU carries the GPU's name"),
+    "gpu_multiprocessors": Field("environment.gpu.multiprocessors", "a MIG slice reports the whole GPU's name"),
     "gpu_power_limit_w": Field("environment.gpu.power_limit_w", "caps the clocks under load", _whole),
     "driver": Field("environment.gpu.driver", "launch costs, clocks and the compiler of PTX"),
     "cuda": Field("environment.gpu.cuda", "which cuBLAS and which compiler torch brings"),

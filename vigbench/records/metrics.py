@@ -368,8 +368,8 @@ class Metrics(BaseModel):
 
 def _declared() -> dict[str, Column]:
     found = {name: field.json_schema_extra for name, field in Metrics.model_fields.items()}
-    assert all(isinstance(one, Column) for one in found.values()), "a metric is declared by `column`"
-    return {name: one for name, one in found.items() if isinstance(one, Column)}
+    assert all(isinstance(declared, Column) for declared in found.values()), "a metric is declared by `column`"
+    return {name: declared for name, declared in found.items() if isinstance(declared, Column)}
 
 
 COLUMNS = _declared()

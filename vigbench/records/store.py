@@ -288,11 +288,11 @@ class RunStore:
             return 0
         rescued = rescue.read_rescued(file)
         held = {record.case_id: record for record in self.records()}
-        missing = [one for one in rescued if rescue.supersedes(one.record, held.get(one.record.case_id))]
+        missing = [entry for entry in rescued if rescue.supersedes(entry.record, held.get(entry.record.case_id))]
         with advising(self.folder, f"Records that belong there are safe in {file}."):
-            for one in missing:
-                line = one.record.model_dump_json()
-                self._keep(one.record, line, one.samples, one.operators, one.kernels)
+            for entry in missing:
+                line = entry.record.model_dump_json()
+                self._keep(entry.record, line, entry.samples, entry.operators, entry.kernels)
                 self._follow(line)
         with contextlib.suppress(OSError):  # if it stays, all its records are passed over next time
             file.unlink()

@@ -39,13 +39,13 @@ def write_report(
     Raises:
         ValueError: if a folder is no run, one is named twice, or the two do not compare.
     """
-    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(one) for one in runs]
+    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     if against is not None and len(folders) != 1:
         raise ValueError(f"One run is compared with another, and {len(folders)} were given; name one.")
     if against is not None:
         folders = [Path(against), *folders]
     stores = [RunStore.open(folder) for folder in folders]
-    found = read_sources([str(one) for one in evidence])
+    found = read_sources([str(path) for path in evidence])
     if len(stores) == 1:
         (store,) = stores
         return write_page(frame_of_run(store), store.info(), Path(out or folders[0]), evidence=found)

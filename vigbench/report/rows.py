@@ -27,7 +27,6 @@ FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 SHAPE = ("heads", "key_dim", "value_dim")
 TEXTS = ("subject", "family", "implementation", "unit", "status", "reason", "device", "marks", "run", "device_name")
 COUNTS = ("length", *SHAPE, "batch_size", "threads")
-# px: a resolution may be a text, 224x320
 NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit not in (Units.text, Units.px))
 # precision leads a line of settings
 SETTINGS = (AXES["precision"], *(axis for axis in ALL if not axis.of_size and axis.name != "precision"))
@@ -135,7 +134,10 @@ def read_cases(frame: pd.DataFrame) -> Cases:
         row["whole"] = whole_name(subject, implementation)
         groups.setdefault(row["setting"], []).append(row)
     finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
-    return Cases(rows, {one: groups[one] for one in sorted(groups, key=lambda one: (-finished[one], one))})
+    return Cases(
+        rows,
+        {setting: groups[setting] for setting in sorted(groups, key=lambda setting: (-finished[setting], setting))},
+    )
 
 
 def _tidy(raw: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,9 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
     if "resolution" in values:
         require_buildable(subject, [values["resolution"]])
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
-    settings = {field: one for name, value in values.items() for field, one in AXES[name].settings(value).items()}
+    settings = {
+        field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
+    }
     case = Case.model_validate(
         {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
     )

@@ -69,8 +69,8 @@ def units(
 ) -> list[Unit]:
     """Every combination that is asked for; None is all. ValueError for a name that does not exist."""
     every = list_operators()
-    _require("--operator", operators, [one.name for one in every])
-    _require("--implementation", implementations, sorted({name for one in every for name in one.names}))
+    _require("--operator", operators, [operator.name for operator in every])
+    _require("--implementation", implementations, sorted({name for operator in every for name in operator.names}))
     _require("--precision", precisions, list(PRECISIONS))
     return [
         Unit(operator.name, name, precision)
@@ -104,8 +104,8 @@ def check(wanted: Sequence[Unit], device: Device, jobs: int) -> Iterator[Row]:
             for done in as_completed(pending):
                 yield done.result()
         finally:
-            for one in pending:
-                one.cancel()
+            for future in pending:
+                future.cancel()
 
 
 def used_by(cases: Iterable[Case]) -> set[str]:

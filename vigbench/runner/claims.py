@@ -113,22 +113,24 @@ def measure_claims(
     chosen = choose_claims(claims)
     found = read_sources([*map(str, evidence), *measured_in(out)])
     known = on_each_device(rows_of(found.frame), found.duels)
-    todo = sorted(missing(chosen, known, choose_device(device), threads), key=lambda one: one.estimated_s())
+    todo = sorted(missing(chosen, known, choose_device(device), threads), key=lambda pair: pair.estimated_s())
     progress.comparisons_found(len(todo), out)
-    for number, one in enumerate(todo):
-        if (left_s := budget_s - (monotonic() - begin)) < one.estimated_s():
-            progress.budget_spent(len(todo) - number, max(0.0, left_s), one.estimated_s())
+    for number, pair in enumerate(todo):
+        if (left_s := budget_s - (monotonic() - begin)) < pair.estimated_s():
+            progress.budget_spent(len(todo) - number, max(0.0, left_s), pair.estimated_s())
             break
-        progress.comparison_started(one, number + 1, len(todo))
-        if one.is_duel:
-            effort = EFFORT[one.ours.device]
+        progress.comparison_started(pair, number + 1, len(todo))
+        if pair.is_duel:
+            effort = EFFORT[pair.ours.device]
             try:
-                duel(one.ours, one.theirs, effort=effort, out=out, command_line=command_line, progress=progress)
+                duel(pair.ours, pair.theirs, effort=effort, out=out, command_line=command_line, progress=progress)
             except ContestantFailedError as error:
                 progress.contestant_failed(error)
             continue
-        changes = one.overrides(left_s)
-        if not measure(*start_run(None, out=out, device=one.ours.device, overrides=changes, command_line=command_line)):
+        changes = pair.overrides(left_s)
+        if not measure(
+            *start_run(None, out=out, device=pair.ours.device, overrides=changes, command_line=command_line)
+        ):
             return False
     return True
 
@@ -168,18 +170,18 @@ def missing(
     seen: set[tuple[bool, Case, Case]] = set()
     # a GPU is not asked for its name: that would leave a context on it beside every case
     name = device_name(device, threads) if device is Device.cpu else None
-    here = [one for one in evidence if one.device == device and name in (None, one.device_name)]
+    here = [known for known in evidence if known.device == device and name in (None, known.device_name)]
     for claim in claims:
         if not claim.quantity.needs_gpu:
             continue
         for point in claim.points:
             for ours, theirs in _pairs(claim):
-                if any(_is_known(one, claim, ours, theirs, point) for one in here):
+                if any(_is_known(known, claim, ours, theirs, point) for known in here):
                     continue
-                one = Comparison(claim, *(_case(claim, side, point, device, threads) for side in (ours, theirs)))
-                if (key := (one.is_duel, one.ours, one.theirs)) not in seen:
+                comparison = Comparison(claim, *(_case(claim, side, point, device, threads) for side in (ours, theirs)))
+                if (key := (comparison.is_duel, comparison.ours, comparison.theirs)) not in seen:
                     seen.add(key)
-                    yield one
+                    yield comparison
 
 
 def _pairs(claim: Claim) -> list[tuple[ClaimSide, ClaimSide]]:

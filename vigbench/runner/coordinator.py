@@ -136,8 +136,10 @@ class Coordinator:
         if CONTENDED in measured.marks and self.budget.can_repeat(later, end - monotonic(), monotonic() - begin):
             self.progress.stage("again, since other processes disturbed it")
             attempts[2] = self._measure(case, sampling_s)
-        spent = seconds_of(one.metrics for one in attempts.values())
-        references = [one.metrics.reference_s for one in attempts.values() if one.metrics.reference_s is not None]
+        spent = seconds_of(attempt.metrics for attempt in attempts.values())
+        references = [
+            attempt.metrics.reference_s for attempt in attempts.values() if attempt.metrics.reference_s is not None
+        ]
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
         measured = attempts.pop(kept)
         extra: dict[str, float | int | None] = {
@@ -150,8 +152,8 @@ class Coordinator:
         }
         record = _record(case, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
-        for number, other in attempts.items():
-            self.store.discard(case.case_id, other.samples, number)
+        for number, attempt in attempts.items():
+            self.store.discard(case.case_id, attempt.samples, number)
         return record
 
     def _lacks_largest_batch(self, record: Record) -> bool:

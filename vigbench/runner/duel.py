@@ -74,7 +74,7 @@ class Pair:
 
     def log_ratios(self) -> list[float]:
         """log(head / base) of the blocks' median durations; the speed of the machine at that moment cancels."""
-        return [math.log(median(two) / median(one)) for one, two in zip(self.base, self.head, strict=True)]
+        return [math.log(median(head) / median(base)) for base, head in zip(self.base, self.head, strict=True)]
 
 
 class ContestantFailedError(ValueError):

@@ -40,7 +40,7 @@ def smallest_difference(log_ratio: Estimate, power: float = POWER, error: float 
 
 def noise_report(pairs: Sequence[Pair], log_ratio: Estimate) -> list[str]:
     """What the A/A duel says, for a person; the true ratio is 1."""
-    low, high = (math.exp(one) for one in log_ratio.interval())
+    low, high = (math.exp(end) for end in log_ratio.interval())
     smallest = smallest_difference(log_ratio)
     alone = [median(call for block in side for call in block) for pair in pairs for side in (pair.base, pair.head)]
     spread = max(alone) / min(alone) - 1

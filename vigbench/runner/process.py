@@ -206,7 +206,7 @@ def _kill_strays(server: int) -> None:
     deadline = monotonic() + KILL_S
     # again until there are none: one that starts another just before it dies leaves that to the server too
     while (strays := [child for child in _children(server) if _is_stray(child, server)]) and monotonic() < deadline:
-        _kill_all([*strays, *(one for stray in strays for one in _descendants(stray.pid))])
+        _kill_all([*strays, *(descendant for stray in strays for descendant in _descendants(stray.pid))])
         sleep(0.001)
 
 

@@ -23,7 +23,7 @@ from vigbench.worker.messages import Outcome
 
 
 def _joined(several: Sequence[str]) -> str:
-    return ";".join(dict.fromkeys(part for one in several for part in one.split(";") if part))
+    return ";".join(dict.fromkeys(part for text in several for part in text.split(";") if part))
 
 
 COMBINED: dict[Combine, Callable[[list[Any]], Any]] = {
@@ -94,7 +94,7 @@ def _alone(outcome: Outcome) -> Measured:
 
 def _with_seconds(outcomes: Sequence[Outcome], failure: Measured) -> Measured:
     """The failure, with the seconds of all processes."""
-    spent = stage_columns(seconds_of(one.metrics for one in outcomes))
+    spent = stage_columns(seconds_of(outcome.metrics for outcome in outcomes))
     return replace(failure, metrics=failure.metrics.model_copy(update=spent))
 
 
@@ -105,7 +105,10 @@ def combined(outcomes: Sequence[Outcome], case: Case) -> Measured:
         return replace(alone, metrics=alone.metrics.model_copy(update={"processes": 1}))
     for source in dict.fromkeys(SOURCES.values()):
         outcomes = _with_one(source, outcomes)
-    known = {name: [value for one in outcomes if (value := getattr(one.metrics, name)) is not None] for name in COLUMNS}
+    known = {
+        name: [value for outcome in outcomes if (value := getattr(outcome.metrics, name)) is not None]
+        for name in COLUMNS
+    }
     if differing := _differing(known):
         reason = f"The processes differ in {differing}; build the subject the same way in each, e.g. from a fixed seed."
         return _with_seconds(outcomes, Measured.failed(Status.error, reason))
@@ -114,15 +117,15 @@ def combined(outcomes: Sequence[Outcome], case: Case) -> Measured:
         for name, column in COLUMNS.items()
         if column.combine in COMBINED and known[name]
     }
-    samples = tuple(one.samples for one in outcomes)
+    samples = tuple(outcome.samples for outcome in outcomes)
     return Measured(
         status=Status.ok,
         operator=outcomes[0].operator,
-        marks=tuple(dict.fromkeys(mark for one in outcomes for mark in one.marks)),
+        marks=tuple(dict.fromkeys(mark for outcome in outcomes for mark in outcome.marks)),
         metrics=Metrics.model_validate({**one_by_one, **_estimates(samples, case), "processes": len(outcomes)}),
         samples=samples,
-        operators=max((one.operators for one in outcomes), key=_calls),  # as the columns that count them say
-        kernels=max((one.kernels for one in outcomes), key=_calls),
+        operators=max((outcome.operators for outcome in outcomes), key=_calls),  # as the columns that count them say
+        kernels=max((outcome.kernels for outcome in outcomes), key=_calls),
     )
 
 
@@ -138,25 +141,25 @@ def _calls(by_name: Mapping[str, int]) -> int:
 
 def _with_one(source: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Without the values of processes that found theirs in another way than most did."""
-    kinds = Counter(kind for one in outcomes if (kind := getattr(one.metrics, source)) is not None)
+    kinds = Counter(kind for outcome in outcomes if (kind := getattr(outcome.metrics, source)) is not None)
     kept = kinds.most_common(1)[0][0] if kinds else None
     names = of_source(source)
     return [
-        one
-        if getattr(one.metrics, source) == kept
-        else one.model_copy(
+        outcome
+        if getattr(outcome.metrics, source) == kept
+        else outcome.model_copy(
             update={
-                "metrics": one.metrics.model_copy(update=dict.fromkeys(names)),
-                "samples": {name: values for name, values in one.samples.items() if name not in names},
+                "metrics": outcome.metrics.model_copy(update=dict.fromkeys(names)),
+                "samples": {name: values for name, values in outcome.samples.items() if name not in names},
             }
         )
-        for one in outcomes
+        for outcome in outcomes
     ]
 
 
 def _queued(samples: Sequence[Mapping[str, Sequence[float]]]) -> list[Sequence[float]]:
     """Milliseconds of a queued call where they were taken (CUDA), else of a latency sample."""
-    return [one.get("queued_call_ms", one["latency_ms"]) for one in samples]
+    return [process.get("queued_call_ms", process["latency_ms"]) for process in samples]
 
 
 def _estimates(samples: Sequence[Mapping[str, Sequence[float]]], case: Case) -> dict[str, float]:
@@ -164,13 +167,13 @@ def _estimates(samples: Sequence[Mapping[str, Sequence[float]]], case: Case) -> 
 
     Two processes do not show that spread; for them it is the one that a comparison assumes too.
     """
-    latency = _log_interval([one["latency_ms"] for one in samples], case.device)
+    latency = _log_interval([process["latency_ms"] for process in samples], case.device)
     queued, queued_low, queued_high = _log_interval(_queued(samples), case.device)
     rates = (1e3 * case.batch_size / one_ms for one_ms in (queued, queued_high, queued_low))
     return {**with_interval("latency_ms", *latency), **with_interval("throughput_per_s", *rates)}
 
 
 def _log_interval(groups_ms: Sequence[Sequence[float]], device: str) -> tuple[float, float, float]:
-    logarithms = [[math.log(one) for one in group] for group in groups_ms]
+    logarithms = [[math.log(sample_ms) for sample_ms in group] for group in groups_ms]
     found = estimate(logarithms, UNSEEN_SPREAD[device])
-    return math.exp(found.value), *(math.exp(one) for one in found.interval())  # type: ignore[return-value]
+    return math.exp(found.value), *(math.exp(end) for end in found.interval())  # type: ignore[return-value]

@@ -90,7 +90,7 @@ def find_crossover(
     noise = error * np.random.default_rng(seed).standard_normal((draws, len(common)))
     places = stays_below_from(logs, difference + noise)
     place = float(stays_below_from(logs, difference[None])[0])
-    rest = tuple(math.exp(one) for one in _sign_changes(logs, difference) if one != place)
+    rest = tuple(math.exp(change) for change in _sign_changes(logs, difference) if change != place)
     ends = (float(common[0]), float(common[-1]))
     if _is_level(difference / error):
         return Crossover(Kind.level, None, None, None, 1.0, rest, *ends)
@@ -121,9 +121,9 @@ def stays_below_from(positions: Array, differences: Array) -> Array:
     left = np.clip(last, 0, max(points - 2, 0))
     right = np.minimum(left + 1, points - 1)
     rows = np.arange(len(differences))
-    one, two = differences[rows, left], differences[rows, right]
+    at_left, at_right = differences[rows, left], differences[rows, right]
     inside = (last >= 0) & (last < points - 1)
-    share = np.divide(one, one - two, out=np.zeros_like(one), where=inside)
+    share = np.divide(at_left, at_left - at_right, out=np.zeros_like(at_left), where=inside)
     crossing = positions[left] + share * (positions[right] - positions[left])
     found: Array = np.where(inside, crossing, np.where(last < 0, -math.inf, math.inf))
     return found
@@ -155,17 +155,17 @@ def _beyond(
     grid = np.geomspace(largest, REACH * largest, GRID)
     # two laws fitted with the same seed share their noise: another order makes the draws independent
     order = np.random.default_rng(seed + 1).permutation(len(second.drawn))
-    one, two = first.drawn_logs(grid, seed=seed + 2), second.drawn_logs(grid, seed=seed + 3)[order]
-    count = min(len(one), len(two))
-    places = stays_below_from(np.log(grid), one[:count] - two[:count])
+    first_logs, second_logs = first.drawn_logs(grid, seed=seed + 2), second.drawn_logs(grid, seed=seed + 3)[order]
+    count = min(len(first_logs), len(second_logs))
+    places = stays_below_from(np.log(grid), first_logs[:count] - second_logs[:count])
     share = float((places < math.inf).mean())
     low, high = _interval(places)
     return (size, max(low or largest, largest), high, share) if share >= AGREED else None
 
 
 def _interval(places: Array) -> tuple[float | None, float | None]:
-    ends = [float(one) for one in np.quantile(places, (0.025, 0.975), method="inverted_cdf")]
-    low, high = (math.exp(one) if math.isfinite(one) else None for one in ends)
+    ends = [float(end) for end in np.quantile(places, (0.025, 0.975), method="inverted_cdf")]
+    low, high = (math.exp(end) if math.isfinite(end) else None for end in ends)
     return low, high
 
 
@@ -173,7 +173,7 @@ def _sign_changes(positions: Array, difference: Array) -> list[float]:
     below = difference < 0
     changes = np.flatnonzero(below[1:] != below[:-1])
     share = difference[changes] / (difference[changes] - difference[changes + 1])
-    return [float(one) for one in positions[changes] + share * (positions[changes + 1] - positions[changes])]
+    return [float(change) for change in positions[changes] + share * (positions[changes + 1] - positions[changes])]
 
 
 def _is_level(standardised: Array) -> bool:

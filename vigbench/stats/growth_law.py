@@ -82,7 +82,7 @@ class GrowthLaw:
     def exponent(self, size: float) -> Bounded:
         """d log y / d log N at a size: 0 where the constant rules, 1 the linear term, 2 the quadratic."""
         powers = size ** np.arange(TERMS)
-        terms, drawn, free = (one * powers for one in (self.coefficients, self.drawn, self.free))
+        terms, drawn, free = (coefficients * powers for coefficients in (self.coefficients, self.drawn, self.free))
         steps = np.arange(TERMS)
         possible = np.clip(free @ steps / np.maximum(free.sum(axis=1), TINY), 0, 2)
         return _enclosing(bounded(terms @ steps / terms.sum(), drawn @ steps / drawn.sum(axis=1)), possible)
@@ -203,13 +203,13 @@ def sorted_points(
     sizes: Sequence[float], values: Sequence[float], errors: Sequence[float]
 ) -> tuple[Array, Array, Array]:
     """The points as arrays, sizes rising; ValueError as `fit_growth`."""
-    points = [np.asarray(one, dtype=np.float64) for one in (sizes, values, errors)]
-    if len({one.shape for one in points}) > 1 or points[0].ndim != 1:
+    points = [np.asarray(series, dtype=np.float64) for series in (sizes, values, errors)]
+    if len({series.shape for series in points}) > 1 or points[0].ndim != 1:
         raise ValueError("Sizes, values and errors must be as many; give one of each for every point.")
-    if not all(np.isfinite(one).all() and (one > 0).all() for one in points):
+    if not all(np.isfinite(series).all() and (series > 0).all() for series in points):
         raise ValueError("Sizes, values and errors must be finite and above 0; leave out what was not measured.")
     order = np.argsort(points[0])
-    n, y, e = (one[order] for one in points)
+    n, y, e = (series[order] for series in points)
     if (np.diff(n) == 0).any():
         raise ValueError("A size is given more than once; give one value for each.")
     return n, y, e

@@ -33,7 +33,7 @@ class Estimate:
         """The difference of two independent estimates (Welch 1947 for the degrees of freedom)."""
         variances = self.standard_error**2, other.standard_error**2
         total = sum(variances)
-        parts = sum(v**2 / one.degrees for v, one in zip(variances, (self, other), strict=True))
+        parts = sum(v**2 / side.degrees for v, side in zip(variances, (self, other), strict=True))
         degrees = total**2 / parts if parts > 0 else math.inf
         return Estimate(self.value - other.value, math.sqrt(total), degrees)
 
@@ -76,7 +76,7 @@ def estimate(groups: Sequence[Sequence[float]], unseen_spread: float, seed: int 
     value = location(arrays)
     rng = np.random.default_rng(seed)
     count = len(arrays)
-    medians = np.stack([_resampled_medians(one, rng) for one in arrays])  # (process, resample)
+    medians = np.stack([_resampled_medians(group, rng) for group in arrays])  # (process, resample)
     if count < SEEN_FROM:
         within = float(np.sqrt((medians.var(axis=1, ddof=1) / count**2).sum()))
         return Estimate(value, math.hypot(within, unseen_spread / math.sqrt(count)), math.inf)
@@ -88,7 +88,7 @@ def estimate(groups: Sequence[Sequence[float]], unseen_spread: float, seed: int 
 
 def location(groups: Sequence[NDArray[np.float64]]) -> float:
     """Mean over processes of the median within each: the value of `estimate`, without its uncertainty."""
-    return float(np.mean([np.median(one) for one in groups]))
+    return float(np.mean([np.median(group) for group in groups]))
 
 
 def _resampled_medians(samples: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 TERMS = 3  # constant, linear, quadratic
 # the sets of terms that may be above zero, the whole one first
-SUBSETS = [np.array(one) for size in (3, 2, 1) for one in combinations(range(TERMS), size)]
+SUBSETS = [np.array(terms) for size in (3, 2, 1) for terms in combinations(range(TERMS), size)]
 ROUNDING = 1e-15  # keeps two sizes that are almost the same from dividing by zero
 NOTHING = 1e-12  # a term of this share of the largest is rounding
 

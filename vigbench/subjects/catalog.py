@@ -122,24 +122,24 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
         ValueError: if the subject or an implementation is unknown, or the subject offers no choice.
     """
     subject = describe(name)
-    wanted = [one for one in requested if one != DEFAULT]
+    wanted = [choice for choice in requested if choice != DEFAULT]
     if subject.operator is None:
         if wanted:
             raise ValueError(f"{name} offers no choice of implementation; remove {', '.join(wanted)}.")
         return [DEFAULT]
-    for one in wanted:
-        if one != "auto":
-            get_implementation(subject.operator, one)
+    for choice in wanted:
+        if choice != "auto":
+            get_implementation(subject.operator, choice)
     auto = _auto(subject.operator, str(device))
-    return list(dict.fromkeys(auto if one == "auto" else one for one in wanted)) or [auto]
+    return list(dict.fromkeys(auto if choice == "auto" else choice for choice in wanted)) or [auto]
 
 
 def matching_implementations(name: str, patterns: Sequence[str], device: str) -> list[str]:
     """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
     operator = describe(name).operator
     default = resolve_implementations(name, [], device)
-    offered = [DEFAULT] if operator is None else [one.name for one in list_implementations(operator)]
-    matching = [one for one in offered if any(fnmatchcase(one, pattern) for pattern in patterns)]
+    offered = [DEFAULT] if operator is None else [choice.name for choice in list_implementations(operator)]
+    matching = [choice for choice in offered if any(fnmatchcase(choice, pattern) for pattern in patterns)]
     return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
 
 
@@ -147,7 +147,7 @@ def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: st
     """Raise ValueError, naming what there is, if no subject offers what is asked for."""
     if any(matching_implementations(name, patterns, device) for name in subjects):
         return
-    offered = dict.fromkeys(one for name in subjects for one in matching_implementations(name, ["*"], device))
+    offered = dict.fromkeys(choice for name in subjects for choice in matching_implementations(name, ["*"], device))
     raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
 
 
@@ -167,7 +167,7 @@ def _auto(operator: str, device: str) -> str:
     try:
         return select_implementation(operator, "auto", device).name
     except ValueError:  # planning for a device that this machine lacks
-        return next(one.name for one in list_implementations(operator) if not one.devices)
+        return next(choice.name for choice in list_implementations(operator) if not choice.devices)
 
 
 def require_supported(

@@ -49,7 +49,7 @@ def load_factory(target: str) -> Callable[..., Any]:
         ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
-            near = did_you_mean(name, [one for one in dir(found) if not one.startswith("_")])
+            near = did_you_mean(name, [member for member in dir(found) if not member.startswith("_")])
             raise FactoryError(
                 f"Subject {target!r}: {module_name} has no {name!r}{near} Name a function or class of it."
             )
@@ -72,9 +72,13 @@ def side_parameter(factory: Callable[..., Any], target: str) -> str | None:
         parameters = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError):  # code without a signature is called without arguments
         return None
-    side = next((one.name for one in parameters if one.name in SIDE_NAMES and one.kind in _NAMED), None)
+    side = next(
+        (parameter.name for parameter in parameters if parameter.name in SIDE_NAMES and parameter.kind in _NAMED), None
+    )
     needed = [
-        one.name for one in parameters if one.default is one.empty and one.kind not in _COLLECTING and one.name != side
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind not in _COLLECTING and parameter.name != side
     ]
     if needed:
         raise FactoryError(

@@ -32,5 +32,5 @@ def family_of(subject: str) -> str:
     name = subject.lower()
     if name in OPERATORS:
         return OPERATORS[name].family
-    matches = (family for family, patterns in _PATTERNS.items() if any(fnmatchcase(name, one) for one in patterns))
+    matches = (family for family, patterns in _PATTERNS.items() if any(fnmatchcase(name, glob) for glob in patterns))
     return next(matches, "other")

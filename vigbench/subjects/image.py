@@ -69,5 +69,5 @@ def smaller(resolution: Resolution, side: float) -> Resolution:
     if isinstance(resolution, int):
         return int(side)
     scale = side / mean_side(resolution)
-    sides = (max(STEP_PX, int(one * scale) // STEP_PX * STEP_PX) for one in map(int, resolution.split("x")))
+    sides = (max(STEP_PX, int(px * scale) // STEP_PX * STEP_PX) for px in map(int, resolution.split("x")))
     return "x".join(map(str, sides))

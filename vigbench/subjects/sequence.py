@@ -119,11 +119,11 @@ class SequenceTask(Task):
         if case.phase.trains:
             inputs[OUTPUT_GRADIENT] = normal(shape.value_dim, torch.Generator(device).manual_seed(SEED + 1))
         dtype = DTYPES[case.precision]
-        inputs = {name: one.to(dtype) for name, one in inputs.items()}
+        inputs = {name: tensor.to(dtype) for name, tensor in inputs.items()}
         return self.leaves(inputs) if case.phase.trains else inputs
 
     def arguments(self, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return tuple(one for name, one in inputs.items() if name != OUTPUT_GRADIENT), {}
+        return tuple(tensor for name, tensor in inputs.items() if name != OUTPUT_GRADIENT), {}
 
     def start_of_backward(self, returned: Any, inputs: Inputs) -> Any:
         return returned
@@ -132,7 +132,7 @@ class SequenceTask(Task):
         returned.backward(inputs[OUTPUT_GRADIENT])
 
     def leaves(self, inputs: Inputs) -> Inputs:
-        return {name: one.detach().requires_grad_(name != OUTPUT_GRADIENT) for name, one in inputs.items()}
+        return {name: tensor.detach().requires_grad_(name != OUTPUT_GRADIENT) for name, tensor in inputs.items()}
 
     def macs(self, case: Case) -> int:
         return self.subject.macs(_length(case), *_shape(case))
@@ -204,12 +204,12 @@ def _length(case: Case) -> int:
 
 
 def _cut(inputs: Inputs, sequence: int, first: int, end: int) -> Inputs:
-    return {name: one.detach()[sequence : sequence + 1, first:end].clone() for name, one in inputs.items()}
+    return {name: tensor.detach()[sequence : sequence + 1, first:end].clone() for name, tensor in inputs.items()}
 
 
 def _last_from(result: Result, token: int) -> Result:
     """Of the last sequence what begins at a token."""
-    outputs, gradients = ({name: one[-1:, token:] for name, one in part.items()} for part in result)
+    outputs, gradients = ({name: tensor[-1:, token:] for name, tensor in part.items()} for part in result)
     return outputs, gradients
 
 

@@ -105,12 +105,12 @@ class Task(ABC):
         if isinstance(returned, Tensor):
             return {"output": returned}
         if isinstance(returned, Mapping):
-            named: Mapping[str, Any] = {str(name): one for name, one in returned.items()}
+            named: Mapping[str, Any] = {str(name): output for name, output in returned.items()}
         elif isinstance(returned, Sequence):
-            named = {f"output {number}": one for number, one in enumerate(returned, 1)}
+            named = {f"output {number}": output for number, output in enumerate(returned, 1)}
         else:
             named = {"": returned}
-        if not named or not all(isinstance(one, Tensor) for one in named.values()):
+        if not named or not all(isinstance(output, Tensor) for output in named.values()):
             raise UnsupportedError(
                 f"The model returns {type(returned).__name__}, not a tensor, nor a mapping or list of tensors: give "
                 "its factory a task whose `outputs` finds them."
@@ -119,7 +119,7 @@ class Task(ABC):
 
     def loss(self, returned: Any, inputs: Inputs) -> Tensor:
         """The loss of the training phases: by default the mean square of each output, summed in float32."""
-        squares = [one.float().square().mean() for one in self.outputs(returned).values()]
+        squares = [output.float().square().mean() for output in self.outputs(returned).values()]
         return squares[0] if len(squares) == 1 else torch.stack(squares).sum()
 
     def start_of_backward(self, returned: Any, inputs: Inputs) -> Any:
@@ -132,11 +132,11 @@ class Task(ABC):
 
     def item(self, inputs: Inputs, number: int = 0) -> Inputs:
         """One item of a batch, as a batch of its own."""
-        return {name: one[number : number + 1] for name, one in inputs.items()}
+        return {name: x[number : number + 1] for name, x in inputs.items()}
 
     def leaves(self, inputs: Inputs) -> Inputs:
         """The same values as leaves whose gradients are wanted, where they can have any."""
-        return {name: one.detach().requires_grad_() if one.is_floating_point() else one for name, one in inputs.items()}
+        return {name: x.detach().requires_grad_() if x.is_floating_point() else x for name, x in inputs.items()}
 
     def result(self, model: nn.Module, inputs: Inputs, trains: bool) -> Result:
         """Outputs and, in training, all gradients, which are gone from the model afterwards."""
@@ -149,7 +149,7 @@ class Task(ABC):
         self.backward(returned, inputs)
         found = gradients_of(model, inputs)
         model.zero_grad(set_to_none=True)
-        return {name: one.detach() for name, one in self.outputs(returned).items()}, found
+        return {name: output.detach() for name, output in self.outputs(returned).items()}, found
 
     def macs(self, case: Case) -> int | None:
         """Multiply-adds of one item by the definition; None: the model is counted."""
@@ -191,4 +191,4 @@ class Task(ABC):
 def gradients_of(model: nn.Module, inputs: Inputs) -> Gradients:
     """Gradients by the name of the parameter or input that has one; not copies."""
     every = [*model.named_parameters(), *inputs.items()]
-    return {name: one.grad for name, one in every if one.grad is not None}
+    return {name: tensor.grad for name, tensor in every if tensor.grad is not None}

@@ -91,7 +91,7 @@ class Axis:
     @property
     def option(self) -> str:
         """On the command line."""
-        return "--" + self.name.replace("_", "-")
+        return option_of(self.name)
 
     def settings(self, value: Any) -> Mapping[str, Any]:
         """What a value means for the fields of a case."""
@@ -100,6 +100,11 @@ class Axis:
     def in_words(self, value: Any) -> str:
         """See `words`."""
         return (self.words or self.label)(value)
+
+
+def option_of(name: str) -> str:
+    """An axis's name as the command line writes it."""
+    return "--" + name.replace("_", "-")
 
 
 def whole_number(value: Any) -> int:
@@ -120,7 +125,7 @@ def true_or_false(value: Any) -> bool:
 
 def member_of(kind: type[E], aliases: Mapping[str, str] | None = None) -> Callable[[Any], E]:
     """Reads the name of a member, or another name for it."""
-    names = [one.value for one in kind]
+    names = [member.value for member in kind]
 
     def read(value: Any) -> E:
         name = (aliases or {}).get(str(value), str(value))
@@ -260,7 +265,7 @@ def with_new_names(values: Any) -> Any:
             continue
         former, meaning = axis.before
         old = found.pop(former)
-        new = [_meant(one, meaning) for one in (old if isinstance(old, list) else [old])]
+        new = [_meant(value, meaning) for value in (old if isinstance(old, list) else [old])]
         found[axis.name] = new if isinstance(old, list) else new[0]
     return found
 
@@ -276,4 +281,4 @@ def with_former_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _meant(value: Any, meaning: Mapping[Any, Any]) -> Any:
-    return next((meant for one, meant in meaning.items() if one == value), value)
+    return next((meant for written, meant in meaning.items() if written == value), value)

@@ -62,7 +62,7 @@ class Overrides(_Replaced):
         """
         known = DeviceSection.model_fields
         changes = {name: value for name, value in self if name in known and value is not None}
-        kept = [one for one in section.exclude if not one.model_fields_set <= changes.keys()]
+        kept = [exclusion for exclusion in section.exclude if not exclusion.model_fields_set <= changes.keys()]
         return DeviceSection.model_validate({**section.model_dump(), **changes, "exclude": kept})
 
 
@@ -99,7 +99,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     for entry in entries:
         implementations = resolve(entry.name, entry.implementation or [], device)
         offered += implementations
-        subjects += [(entry.name, one) for one in implementations if _wanted(one, section.implementation)]
+        subjects += [(entry.name, name) for name in implementations if _wanted(name, section.implementation)]
     if not subjects:
         wanted = one_of(section.implementation or ())
         raise ValueError(
@@ -120,7 +120,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         for settings in product(*(getattr(section, name) for name in others))
         for subject, implementation in subjects
     ]
-    cases = [case for case in cases if not any(one.matches(case) for one in section.exclude)]
+    cases = [case for case in cases if not any(exclusion.matches(case) for exclusion in section.exclude)]
     if not cases:
         raise ValueError(f"The exclusions of suite {suite.name} leave no case: change {device}.exclude, or the axes.")
     limits = (section.budget, section.case_timeout, section.processes, section.calibrate)

@@ -74,7 +74,7 @@ class SubjectEntry(_Strict):
         if not isinstance(value, dict):
             return value
         # older runs have written down every key, empty but for one
-        known = {key: one for key, one in value.items() if key not in _IMPLEMENTATION_KEYS or one is not None}
+        known = {key: entry for key, entry in value.items() if key not in _IMPLEMENTATION_KEYS or entry is not None}
         given = [key for key in _IMPLEMENTATION_KEYS if key in known]
         if len(given) > 1:
             raise ValueError(f"name the implementations of one operator, with one key, not with {one_of(given)}")
@@ -150,7 +150,9 @@ class DeviceSection(Axes):
     def extents(self) -> list[Mapping[str, Any]]:
         """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
         if self.resolution is not None:
-            return [{"resolution": one} for one in sorted(self.resolution, key=lambda one: (mean_side(one), str(one)))]
+            return [
+                {"resolution": size} for size in sorted(self.resolution, key=lambda size: (mean_side(size), str(size)))
+            ]
         assert self.length is not None
         assert self.shape is not None
         shapes = [parse_entry(text) for text in self.shape]

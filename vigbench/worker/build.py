@@ -41,8 +41,8 @@ def runnable(model: nn.Module, case: Case) -> Callable[..., Any]:
 def clear_gradients(model: nn.Module, inputs: Inputs) -> None:
     """Drop the gradients of parameters and inputs."""
     model.zero_grad(set_to_none=True)
-    for one in inputs.values():
-        one.grad = None
+    for tensor in inputs.values():
+        tensor.grad = None
 
 
 def iteration(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> tuple[Callable[[], Any], Callable[[], None]]:

@@ -62,7 +62,7 @@ def check_call(
     if plain.outputs:
         with torch.inference_mode():
             found = task.outputs(result)
-            error = max(relative_error(found[name], one) for name, one in plain.outputs.items())
+            error = max(relative_error(found[name], output) for name, output in plain.outputs.items())
     else:
         error, _ = gradient_error(gradients_of(model, inputs), plain.gradients)
     if not error <= allowed:

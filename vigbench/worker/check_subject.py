@@ -115,7 +115,7 @@ def _compare(case: Case, task: Task, operator: str, references: References, prob
     def compute() -> Result:
         with full_float32():
             twin, dtype = task.reference(probe.model, operator)
-            inputs = {name: one.to(dtype) if one.is_floating_point() else one for name, one in probe.inputs.items()}
+            inputs = {name: x.to(dtype) if x.is_floating_point() else x for name, x in probe.inputs.items()}
             return task.result(twin, inputs, trains)
 
     def judge(expected: Result) -> CheckResult:
@@ -130,9 +130,9 @@ def _errors(found: Result, expected: Result, case: Case, task: Task, where: str)
     """The largest errors of outputs and of gradients; WrongResultError if one is too large."""
     error = 0.0
     for name, output in expected[0].items():
-        one = relative_error(_one(found[0], name), output)
-        require_close(one, task.tolerance, f"The {name}", case, where)
-        error = max(error, one)
+        deviation = relative_error(_one(found[0], name), output)
+        require_close(deviation, task.tolerance, f"The {name}", case, where)
+        error = max(error, deviation)
     if not case.phase.trains:
         return error, None
     if task.gradient_measure == "norm":
@@ -141,9 +141,9 @@ def _errors(found: Result, expected: Result, case: Case, task: Task, where: str)
         return error, worst
     worst = 0.0
     for name, gradient in expected[1].items():
-        one = relative_error(_one(found[1], name), gradient)
-        require_close(one, task.gradient_tolerance, f"The gradient of {name}", case, where)
-        worst = max(worst, one)
+        deviation = relative_error(_one(found[1], name), gradient)
+        require_close(deviation, task.gradient_tolerance, f"The gradient of {name}", case, where)
+        worst = max(worst, deviation)
     return error, worst
 
 
@@ -156,7 +156,7 @@ def _one(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 def require_finite(result: Result) -> None:
     """Raise WrongResultError if a value of an output or of a gradient is NaN or infinite."""
     outputs, gradients = result
-    for name, tensor in [*outputs.items(), *((f"gradient of {name}", one) for name, one in gradients.items())]:
+    for name, tensor in [*outputs.items(), *((f"gradient of {name}", x) for name, x in gradients.items())]:
         if not is_finite(tensor):
             raise WrongResultError(f"The {name} holds NaN or infinite values; nothing was timed.")
 

@@ -26,7 +26,7 @@ def interval_columns(name: str, interval: MedianInterval) -> dict[str, float]:
 
 def latency_columns(timing: Timing) -> dict[str, float | int | None]:
     """Median, interval and what else the samples can bear."""
-    samples_ms = [1e3 * one for one in timing.latency.durations_s]
+    samples_ms = [1e3 * duration_s for duration_s in timing.latency.durations_s]
     return {
         **interval_columns("latency_ms", timing.latency.interval()),
         "latency_p90_ms": percentile(samples_ms, 90),
@@ -43,7 +43,10 @@ def calibrated_latency(timing: Timing) -> float | None:
     """Median of each call's duration over that of the fixed workload just after it; None without one."""
     if not timing.calibration_s:
         return None
-    return median(one / other for one, other in zip(timing.latency.durations_s, timing.calibration_s, strict=True))
+    return median(
+        latency_s / calibration_s
+        for latency_s, calibration_s in zip(timing.latency.durations_s, timing.calibration_s, strict=True)
+    )
 
 
 def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
@@ -151,5 +154,5 @@ def raw_samples(taken: CallTiming, work: DeviceWork | None) -> dict[str, tuple[f
     if taken.kernel is not None and not taken.kernel.launch_hidden:
         seconds["kernel_exposed_ms"] = taken.kernel.samples.durations_s
     seconds["kernel_ms"] = device_time(taken.kernel, work)[1]
-    found = {name: tuple(1e3 * one for one in values) for name, values in seconds.items()}
+    found = {name: tuple(1e3 * value for value in values) for name, values in seconds.items()}
     return {name: values for name, values in {**found, **taken.series}.items() if values}

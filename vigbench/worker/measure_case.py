@@ -146,7 +146,7 @@ def _step_parts(prepared: Prepared, budget_s: float) -> _StepParts:
         columns |= interval_columns(f"{name}_ms", robust_interval(series))
     return _StepParts(
         columns=columns,
-        samples={f"{name}_ms": tuple(1e3 * one for one in series) for name, series in taken.by_name.items()},
+        samples={f"{name}_ms": tuple(1e3 * seconds for seconds in series) for name, series in taken.by_name.items()},
         converged=taken.converged,
     )
 

@@ -69,14 +69,14 @@ def operator_rows(profile: Profile, iterations: int) -> tuple[OperatorRow, ...]:
     return tuple(
         OperatorRow(
             operator=name,
-            calls=one.calls / iterations,
-            share=one.own / times.total,
-            self_ms=one.own / per_ms,
-            total_ms=one.total / per_ms,
+            calls=time.calls / iterations,
+            share=time.own / times.total,
+            self_ms=time.own / per_ms,
+            total_ms=time.total / per_ms,
             allocated_mib=allocated.get(name, 0) / MIB,
             shapes=profile.shapes.get(name, ""),
         )
-        for name, one in ordered
+        for name, time in ordered
     )
 
 
@@ -120,14 +120,14 @@ def memory_rows(profile: Profile, base: int) -> tuple[MemoryRow, ...]:
     """The timeline of one iteration; `base` are the bytes of weights and inputs."""
     return tuple(
         MemoryRow(
-            time_ms=one.time / NS_PER_MS,
-            change_mib=one.change / MIB,
-            live_mib=(base + one.live) / MIB,
-            module=one.module,
-            operator=one.operator or "",
-            phase="backward" if one.backward else "forward",
+            time_ms=moment.time / NS_PER_MS,
+            change_mib=moment.change / MIB,
+            live_mib=(base + moment.live) / MIB,
+            module=moment.module,
+            operator=moment.operator or "",
+            phase="backward" if moment.backward else "forward",
         )
-        for one in profile.memory.moments
+        for moment in profile.memory.moments
     )
 
 
@@ -135,11 +135,11 @@ def totals_of(measured: ProfiledCase, latency: Samples, memory: Memory) -> dict[
     """The sums of a profile, and what they are checked against."""
     prepared, profile = measured.prepared, measured.profile
     interval, profiled_s = latency.interval(), median(profile.wall_s)
-    counted = [(key, one.flops) for key, one in profile.counts.items()]
+    counted = [(key, count.flops) for key, count in profile.counts.items()]
     uncounted: Counter[str] = Counter()
-    for (_, _, operator), one in profile.counts.items():
-        uncounted[operator] += one.unknown
-    calls = sum(one.calls for one in profile.counts.values())
+    for (_, _, operator), count in profile.counts.items():
+        uncounted[operator] += count.unknown
+    calls = sum(count.calls for count in profile.counts.values())
     peak = profile.memory.peak
     accounted_ms = profile.times.total / NS_PER_MS / measured.iterations
     wall_ms = 1e3 * sum(profile.wall_s) / len(profile.wall_s)
@@ -150,7 +150,7 @@ def totals_of(measured: ProfiledCase, latency: Samples, memory: Memory) -> dict[
         "latency_high_ms": 1e3 * interval.high,
         "samples": len(latency.durations_s),
         "profiled_ms": 1e3 * profiled_s,
-        "iterations_ms": [1e3 * one for one in profile.wall_s],
+        "iterations_ms": [1e3 * seconds for seconds in profile.wall_s],
         "slowdown": profiled_s / interval.median,
         "accounted_ms": accounted_ms,
         "accounted_share": None if on_cuda else accounted_ms / wall_ms,

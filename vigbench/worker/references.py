@@ -94,7 +94,7 @@ def wait_for(device: torch.device) -> None:
 def _read(file: Path, device: torch.device) -> Result:
     kept = load_file(file, device=str(device))
     outputs, gradients = (
-        {name.removeprefix(kind): one for name, one in kept.items() if name.startswith(kind)}
+        {name.removeprefix(kind): tensor for name, tensor in kept.items() if name.startswith(kind)}
         for kind in (OUTPUT, GRADIENT)
     )
     return outputs, gradients
@@ -102,9 +102,9 @@ def _read(file: Path, device: torch.device) -> Result:
 
 def _write(file: Path, result: Result) -> None:
     named = zip((OUTPUT, GRADIENT), result, strict=True)
-    tensors = {f"{kind}{name}": one for kind, part in named for name, one in part.items()}
-    content = save({name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()})
-    if len(content) + sum(one.stat().st_size for one in file.parent.iterdir()) > MOST_BYTES:
+    tensors = {f"{kind}{name}": tensor for kind, part in named for name, tensor in part.items()}
+    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    if len(content) + sum(path.stat().st_size for path in file.parent.iterdir()) > MOST_BYTES:
         return
     write_whole(file, content)
 

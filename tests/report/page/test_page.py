@@ -47,6 +47,15 @@ class Reader(HTMLParser):
         return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
 
 
+def test_images_that_are_not_square_were_checked_at_such_a_size(
+    make_record: Any, make_frame: Any, tmp_path: Path
+) -> None:
+    record = make_record("resnet50", "cnn", "224x320")
+    checked = record.metrics.model_copy(update={"gate_resolution": "96x160", "output_error": 1e-7})
+    frame = make_frame([record.model_copy(update={"metrics": checked})])
+    assert "224x320" in Reader(write_page(frame, {"run": "r"}, tmp_path).read_text("utf-8")).text
+
+
 def test_the_page_and_its_figures(make_sweep: Any, make_frame: Any, run_info: dict[str, Any], tmp_path: Path) -> None:
     path = write_page(make_frame(make_sweep()), run_info, tmp_path)
     assert path == tmp_path / "report.html"

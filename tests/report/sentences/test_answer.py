@@ -77,6 +77,17 @@ def test_the_crossover_and_the_exponents_are_those_of_the_laws(make_record: Any,
     assert exponents == {"ViG-T": pytest.approx(1, abs=0.05), "DeiT-T": pytest.approx(2, abs=0.05)}
 
 
+def test_a_winner_that_never_overtakes_is_still_a_sentence(make_record: Any, make_frame: Any) -> None:
+    names = ("vig_tiny_patch16_224", "vig"), ("deit_tiny_patch16_224", "deit")
+    records = [
+        make_record(name, family, px, latency=cost * px**2 / 1e3)
+        for cost, (name, family) in zip((2, 1), names, strict=True)
+        for px in SIZES
+    ]
+    crossover, _ = scaling_lines(find(make_frame(records), []))
+    assert crossover.answers == ("ViG-T is never faster than DeiT-T",)
+
+
 def test_a_run_of_one_size_has_neither(make_sweep: Any, make_frame: Any) -> None:
     assert scaling_lines(find(make_frame(make_sweep((224,))), [])) == []
 

@@ -39,5 +39,5 @@ def check_claims(
     if isinstance(evidence, pd.DataFrame):
         return as_frame(judge_claims(evidence, counts=counts))
     patterns = [evidence] if isinstance(evidence, str | Path) else list(evidence)
-    found = read_sources([str(one) for one in patterns])
+    found = read_sources([str(pattern) for pattern in patterns])
     return as_frame(judge_claims(found.frame, duels=found.duels, accuracies=found.accuracies, counts=counts))

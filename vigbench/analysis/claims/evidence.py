@@ -83,10 +83,10 @@ class Evidence:
         """Time of theirs over that of ours; of several duels the geometric mean, and their whole range."""
         found = []
         for duel in self.duels:
-            one, two = duel.base.model_dump(mode="json"), duel.head.model_dump(mode="json")
-            if self._belongs(one, claim, ours, point) and self._belongs(two, claim, theirs, point):
+            base, head = duel.base.model_dump(mode="json"), duel.head.model_dump(mode="json")
+            if self._belongs(base, claim, ours, point) and self._belongs(head, claim, theirs, point):
                 found.append((duel.ratio, duel.low, duel.high))
-            elif self._belongs(two, claim, ours, point) and self._belongs(one, claim, theirs, point):
+            elif self._belongs(head, claim, ours, point) and self._belongs(base, claim, theirs, point):
                 found.append((1 / duel.ratio, 1 / duel.high, 1 / duel.low))
         if not found:
             return None
@@ -139,7 +139,7 @@ class Evidence:
 
     def _evaluated(self, side: ClaimSide, point: ClaimPoint) -> AccuracyRow | None:
         assert point.resolution is not None
-        rows = [one.at(point.resolution) for one in self.accuracies if one.subject == side.subject]
+        rows = [evaluation.at(point.resolution) for evaluation in self.accuracies if evaluation.subject == side.subject]
         return next((row for row in rows if row is not None), None)
 
 

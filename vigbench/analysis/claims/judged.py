@@ -62,39 +62,41 @@ class Judged:
     @property
     def verdict(self) -> ClaimVerdict:
         """The worst of its points': refuted before open before supported."""
-        found = {one.verdict for one in self.points}
+        found = {point.verdict for point in self.points}
         return next(one for one in (ClaimVerdict.refuted, ClaimVerdict.open, ClaimVerdict.supported) if one in found)
 
     @property
     def reason(self) -> str:
         """Why it is open, or which points are refuted; empty for a supported claim."""
         if self.verdict is ClaimVerdict.refuted:
-            wrong = [str(one.point.extent) for one in self.points if one.verdict is ClaimVerdict.refuted]
+            wrong = [str(point.point.extent) for point in self.points if point.verdict is ClaimVerdict.refuted]
             return f"at {', '.join(wrong)} {self.points[0].point.unit}" if len(self.points) > 1 else ""
-        return "; ".join(dict.fromkeys(one.reason for one in self.points if one.reason))
+        return "; ".join(dict.fromkeys(point.reason for point in self.points if point.reason))
 
     @property
     def holds_as_counted(self) -> bool:
         """Whether it is refuted, but every refuted point supported in the paper's own way of counting."""
-        refuted = [one for one in self.points if one.verdict is ClaimVerdict.refuted]
+        refuted = [point for point in self.points if point.verdict is ClaimVerdict.refuted]
         return bool(self.claim.counted and refuted) and all(
-            any(other.verdict is ClaimVerdict.supported for other in one.beside) for one in refuted
+            any(other.verdict is ClaimVerdict.supported for other in point.beside) for point in refuted
         )
 
     @property
     def published(self) -> str:
         """The published numbers in words."""
-        return self._at_points([published_text(self.claim, one.point) for one in self.points])
+        return self._at_points([published_text(self.claim, point.point) for point in self.points])
 
     @property
     def measured_text(self) -> str:
         """The measured numbers in words, each with its interval; empty without one."""
-        return self._at_points([_text_of(self.claim, one.measured) if one.measured else "" for one in self.points])
+        return self._at_points(
+            [_text_of(self.claim, point.measured) if point.measured else "" for point in self.points]
+        )
 
     @property
     def beside_text(self) -> str:
         """The numbers beside in words."""
-        labels = dict.fromkeys(other.label for one in self.points for other in one.beside)
+        labels = dict.fromkeys(other.label for point in self.points for other in point.beside)
         return "; ".join(f"{label}: {self._beside_text(label)}" for label in labels)
 
     def beside_at(self, point: JudgedPoint) -> str:
@@ -102,7 +104,7 @@ class Judged:
         return Judged(self.claim, self.device, (point,)).beside_text
 
     def _beside_text(self, label: str) -> str:
-        found = [next((other for other in one.beside if other.label == label), None) for one in self.points]
+        found = [next((other for other in point.beside if other.label == label), None) for point in self.points]
         numbers = self._at_points([_number_text(self.claim, other) if other else "" for other in found])
         verdicts = {other.verdict for other in found if other} - {None}
         if not verdicts:
@@ -116,11 +118,13 @@ class Judged:
     @property
     def command(self) -> str:
         """Measures it again; of several points the first that is not decided."""
-        return next((one.command for one in self.points if one.verdict is ClaimVerdict.open), self.points[0].command)
+        return next(
+            (point.command for point in self.points if point.verdict is ClaimVerdict.open), self.points[0].command
+        )
 
     def _at_points(self, texts: Sequence[str]) -> str:
         """`1.67x at 512, 3.99x at 1024 px`: the unit of sizes once."""
-        pairs = [(text, one.point) for text, one in zip(texts, self.points, strict=True) if text]
+        pairs = [(text, point.point) for text, point in zip(texts, self.points, strict=True) if text]
         if len(self.points) == 1 or not pairs:
             return texts[0]
         if len({text for text, _ in pairs}) == 1 and len(pairs) > 1:

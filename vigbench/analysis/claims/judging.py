@@ -178,8 +178,8 @@ def _compared(
     assert theirs is not None
     if claim.quantity is Quantity.latency_ms and (ratio := evidence.duel(claim, ours, theirs, point)):
         return ratio
-    one, two = (evidence.amount(claim, side, point) for side in (ours, theirs))
-    return _combine(claim, one, two) if one and two else None
+    our_amount, their_amount = (evidence.amount(claim, side, point) for side in (ours, theirs))
+    return _combine(claim, our_amount, their_amount) if our_amount and their_amount else None
 
 
 def _scaled(amount: Amount, share: float) -> Amount:

@@ -197,7 +197,7 @@ def choose_claims(patterns: Iterable[str]) -> list[Claim]:
     claims, wanted = load_claims(), list(patterns)
     ids = [claim.id for claim in claims]
     for pattern in wanted:
-        if not any(fnmatchcase(one, pattern) for one in ids):
+        if not any(fnmatchcase(claim_id, pattern) for claim_id in ids):
             raise ValueError(
                 f"--claim: no claim is called {pattern!r}{did_you_mean(pattern, ids)} Ids: {', '.join(ids)}."
             )

@@ -21,12 +21,12 @@ HEADS = ("verdict", "claim", "device", "published", "measured", "beside", "why",
 
 def summary(judged: Sequence[Judged]) -> str:
     """One sentence: how many claims have which verdict; on several devices a claim has several."""
-    counts = Counter(one.verdict for one in judged)
+    counts = Counter(result.verdict for result in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in ClaimVerdict if counts[verdict]]
-    turned = sum(one.holds_as_counted for one in judged)
+    turned = sum(result.holds_as_counted for result in judged)
     which = "all" if turned == counts[ClaimVerdict.refuted] else f"{turned} of the"
     note = f"; {which} refuted claims hold by the paper's own counting" if turned else ""
-    count = len({one.claim.id for one in judged})
+    count = len({result.claim.id for result in judged})
     what = f"{count} claims" if count == len(judged) else f"{len(judged)} verdicts on {count} claims"
     return f"{what}: {', '.join(parts) or 'none'}{note}."
 
@@ -34,15 +34,15 @@ def summary(judged: Sequence[Judged]) -> str:
 def as_text(judged: Sequence[Judged]) -> str:
     """A paragraph for each claim, paper by paper, and the summary last."""
     lines: list[str] = []
-    for paper, group in groupby(judged, key=lambda one: one.claim.paper):
+    for paper, group in groupby(judged, key=lambda result: result.claim.paper):
         lines += [f"{paper.title} ({paper.url})", *_wrapped(paper.unknown, 0), ""]
-        for one in group:
-            head = f"{one.verdict.upper():<{INDENT}}{one.claim.statement}"
+        for result in group:
+            head = f"{result.verdict.upper():<{INDENT}}{result.claim.statement}"
             lines += textwrap.wrap(head, WIDTH, subsequent_indent=" " * INDENT)
-            for text in (_numbers(one), one.beside_text, _counted(one), _why(one), one.claim.note):
+            for text in (_numbers(result), result.beside_text, _counted(result), _why(result), result.claim.note):
                 lines += _wrapped(text, INDENT)
-            lines += [" " * INDENT + one.command, ""]  # never broken: it is there to be copied
-    waiting = any(one.verdict is ClaimVerdict.open and one.claim.quantity.needs_gpu for one in judged)
+            lines += [" " * INDENT + result.command, ""]  # never broken: it is there to be copied
+    waiting = any(result.verdict is ClaimVerdict.open and result.claim.quantity.needs_gpu for result in judged)
     advice = ["To decide those about speed and memory, on a machine with a GPU: vigbench claims --measure"] * waiting
     return "\n".join([*lines, summary(judged), *advice])
 
@@ -50,8 +50,8 @@ def as_text(judged: Sequence[Judged]) -> str:
 def as_markdown(judged: Sequence[Judged]) -> str:
     """GitHub-flavoured Markdown: the summary, then a table for each paper."""
     parts = [summary(judged)]
-    for paper, group in groupby(judged, key=lambda one: one.claim.paper):
-        table = markdown(HEADS, [_markdown_cells(one) for one in group])
+    for paper, group in groupby(judged, key=lambda result: result.claim.paper):
+        table = markdown(HEADS, [_markdown_cells(result) for result in group])
         parts += [f"### {escape_markdown(paper.title)}", escape_markdown(paper.unknown), table]
     return "\n\n".join(parts)
 
@@ -63,7 +63,7 @@ def as_csv(judged: Sequence[Judged]) -> str:
 
 def as_json(judged: Sequence[Judged]) -> str:
     """The claims, each with its points and what stands beside them."""
-    return json.dumps([_object(one) for one in judged], indent=2)
+    return json.dumps([_object(result) for result in judged], indent=2)
 
 
 FORMATS: dict[str, Callable[[Sequence[Judged]], str]] = {
@@ -78,39 +78,39 @@ def as_frame(judged: Sequence[Judged]) -> pd.DataFrame:
     """One row for each number of each claim, see `check_claims`."""
     rows = [
         {
-            "claim": one.claim.id,
-            "statement": one.claim.statement,
-            "source": f"{one.claim.paper.name}: {one.claim.source}",
-            "device_name": one.device,
+            "claim": result.claim.id,
+            "statement": result.claim.statement,
+            "source": f"{result.claim.paper.name}: {result.claim.source}",
+            "device_name": result.device,
             "resolution": point.point.resolution,
             "length": point.point.length,
-            "quantity": one.claim.quantity.value,
-            "form": one.claim.form.value,
+            "quantity": result.claim.quantity.value,
+            "form": result.claim.form.value,
             "verdict": point.verdict.value,
             "reason": point.reason,
             "published": point.point.published,
-            "tolerance": one.claim.allowed(point.point.published),
+            "tolerance": result.claim.allowed(point.point.published),
             "measured": point.measured.value if point.measured else None,
             "measured_low": point.measured.low if point.measured else None,
             "measured_high": point.measured.high if point.measured else None,
-            "beside": one.beside_at(point),
+            "beside": result.beside_at(point),
             "command": point.command,
         }
-        for one in judged
-        for point in one.points
+        for result in judged
+        for point in result.points
     ]
     return pd.DataFrame(rows)
 
 
-def _object(one: Judged) -> dict[str, Any]:
-    claim = one.claim
+def _object(result: Judged) -> dict[str, Any]:
+    claim = result.claim
     return {
         "claim": claim.id,
         "statement": claim.statement,
         "source": f"{claim.paper.url}: {claim.source}",
-        "device_name": one.device,
-        "verdict": one.verdict.value,
-        "reason": one.reason,
+        "device_name": result.device,
+        "verdict": result.verdict.value,
+        "reason": result.reason,
         "counted": claim.counted,
         "note": claim.note,
         "points": [
@@ -126,36 +126,40 @@ def _object(one: Judged) -> dict[str, Any]:
                 ],
                 "command": point.command,
             }
-            for point in one.points
+            for point in result.points
         ],
     }
 
 
-def _markdown_cells(one: Judged) -> list[str]:
-    head = (one.verdict, one.claim.statement, _device(one), one.published)
-    cells = (*head, one.measured_text, one.beside_text, _why(one))
-    return [*map(escape_markdown, cells), f"`{one.command}`"]
+def _markdown_cells(result: Judged) -> list[str]:
+    head = (result.verdict, result.claim.statement, _device(result), result.published)
+    cells = (*head, result.measured_text, result.beside_text, _why(result))
+    return [*map(escape_markdown, cells), f"`{result.command}`"]
 
 
-def _numbers(one: Judged) -> str:
-    where = f" on {one.device}" if one.claim.quantity.needs_gpu else ""
-    where += f" against {one.claim.theirs}" if one.claim.theirs and one.claim.theirs.label else ""
-    measured = f"; measured{where}: {one.measured_text}" if one.measured_text else ""
-    return f"published: {one.published} ({one.claim.source}){measured}"
+def _numbers(result: Judged) -> str:
+    where = f" on {result.device}" if result.claim.quantity.needs_gpu else ""
+    where += f" against {result.claim.theirs}" if result.claim.theirs and result.claim.theirs.label else ""
+    measured = f"; measured{where}: {result.measured_text}" if result.measured_text else ""
+    return f"published: {result.published} ({result.claim.source}){measured}"
 
 
-def _device(one: Judged) -> str:
-    return one.device if one.claim.quantity.needs_gpu else "any"
+def _device(result: Judged) -> str:
+    return result.device if result.claim.quantity.needs_gpu else "any"
 
 
-def _counted(one: Judged) -> str:
-    return f"the paper counts {one.claim.counted}" if one.claim.counted else ""
+def _counted(result: Judged) -> str:
+    return f"the paper counts {result.claim.counted}" if result.claim.counted else ""
 
 
-def _why(one: Judged) -> str:
-    if not one.reason:
+def _why(result: Judged) -> str:
+    if not result.reason:
         return ""
-    return f"{one.verdict}: {one.reason}" if one.verdict is ClaimVerdict.open else f"{one.verdict} {one.reason}"
+    return (
+        f"{result.verdict}: {result.reason}"
+        if result.verdict is ClaimVerdict.open
+        else f"{result.verdict} {result.reason}"
+    )
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

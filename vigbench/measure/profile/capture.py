@@ -118,7 +118,7 @@ def profile_subject(subject: ProfiledSubject, iterations: int, trace: Path) -> P
     if subject.on_cuda:
         index = torch.cuda.current_device() if subject.device.index is None else subject.device.index
         kernels = attach_kernels(events, roots, index)
-        busy_s = busy_time((one.begin, one.end) for one in kernels) / 1e9 / iterations
+        busy_s = busy_time((kernel.begin, kernel.end) for kernel in kernels) / 1e9 / iterations
     found = places(roots, labels, {name for _, _, name in counts})
     return Profile(
         wall_s=tuple(wall_s),

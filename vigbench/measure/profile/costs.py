@@ -93,35 +93,35 @@ def costs_of(
         group = groups.get(module, module)
         count = counts.get((module, backward, operator), Count())
         apart = operator not in _WITHOUT_OPERATOR
-        one = sums[(group, backward, operator) if apart else ("", False, operator)]
-        one.calls += cost.calls
-        one.time += cost.total
-        one.counted |= (module, backward, operator) in counts
-        one.known &= not count.unknown
-        one.flops += count.flops
-        one.moved += count.moved
-        one.calls_inside += cost.calls_inside
-        one.inside += cost.inside
-        one.groups[group] += cost.total
-    found = [_cost(key, one, times.total, iterations) for key, one in sums.items() if one.time]
+        summed = sums[(group, backward, operator) if apart else ("", False, operator)]
+        summed.calls += cost.calls
+        summed.time += cost.total
+        summed.counted |= (module, backward, operator) in counts
+        summed.known &= not count.unknown
+        summed.flops += count.flops
+        summed.moved += count.moved
+        summed.calls_inside += cost.calls_inside
+        summed.inside += cost.inside
+        summed.groups[group] += cost.total
+    found = [_cost(key, summed, times.total, iterations) for key, summed in sums.items() if summed.time]
     return tuple(sorted(found, key=lambda cost: -cost.seconds))
 
 
-def _cost(key: CostKey, one: _Sum, total: int, iterations: int) -> OperatorCost:
+def _cost(key: CostKey, summed: _Sum, total: int, iterations: int) -> OperatorCost:
     _, backward, operator = key
-    group, most = one.groups.most_common(1)[0]
+    group, most = summed.groups.most_common(1)[0]
     return OperatorCost(
         group=group,
         operator=operator,
         backward=backward,
-        calls=one.calls / iterations,
-        seconds=one.time / 1e9 / iterations,
-        share=one.time / total,
-        flops=one.flops,
-        moved=one.moved,
-        calls_inside=one.calls_inside / iterations,
-        inside=tuple((name, time / one.time) for name, time in one.inside.most_common()),
-        group_share=most / one.time,
-        counted=one.counted,
-        known=one.known,
+        calls=summed.calls / iterations,
+        seconds=summed.time / 1e9 / iterations,
+        share=summed.time / total,
+        flops=summed.flops,
+        moved=summed.moved,
+        calls_inside=summed.calls_inside / iterations,
+        inside=tuple((name, time / summed.time) for name, time in summed.inside.most_common()),
+        group_share=most / summed.time,
+        counted=summed.counted,
+        known=summed.known,
     )

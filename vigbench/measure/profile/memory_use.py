@@ -58,7 +58,7 @@ class MemoryUse:
     @property
     def peak(self) -> Moment | None:
         """The first moment with the most live bytes; None where nothing was allocated."""
-        return max(self.moments, key=lambda one: one.live, default=None)
+        return max(self.moments, key=lambda moment: moment.live, default=None)
 
 
 def memory_use(found: Sequence[PlacedSpan], module_ranges: dict[str, str]) -> MemoryUse:
@@ -71,8 +71,8 @@ def memory_use(found: Sequence[PlacedSpan], module_ranges: dict[str, str]) -> Me
     if not found:
         return MemoryUse(())
     start = found[0].span.begin
-    changes = sorted((one for one in found if one.span.name == MEMORY), key=lambda one: one.span.begin)
-    live = list(accumulate((one.span.raw.nbytes() for one in changes), initial=0))
+    changes = sorted((place for place in found if place.span.name == MEMORY), key=lambda place: place.span.begin)
+    live = list(accumulate((place.span.raw.nbytes() for place in changes), initial=0))
     modules: dict[str, ModuleMemory] = defaultdict(ModuleMemory)
     operators: Counter[str] = Counter()
     moments = []
@@ -83,7 +83,7 @@ def memory_use(found: Sequence[PlacedSpan], module_ranges: dict[str, str]) -> Me
             operators[place.operator or ""] += size
             for path in dict.fromkeys(place.modules):
                 modules[path].allocated += size
-    times = [one.span.begin for one in changes]
+    times = [place.span.begin for place in changes]
     for place in found:
         entered = module_ranges.get(place.span.name)
         if entered is not None and not place.backward:

@@ -59,7 +59,9 @@ def places(roots: Sequence[Span], labels: Mapping[str, str], counted: Collection
         counted: names of the operators to count; inside one of them no other counts.
     """
     found = _Finder(labels, counted)
-    iterations = sorted((one for root in roots for one in root.walk() if one.name == ITERATION), key=lambda s: s.begin)
+    iterations = sorted(
+        (span for root in roots for span in root.walk() if span.name == ITERATION), key=lambda s: s.begin
+    )
     for number, iteration in enumerate(iterations):
         yield from found.inside(iteration, number)
         for root in roots:  # autograd's threads

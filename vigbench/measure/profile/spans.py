@@ -140,7 +140,7 @@ def attach_kernels(events: Iterable[Any], roots: Sequence[Span], device_index: i
         if event.name() == "[memory]" or not event.duration_ns():
             continue
         begin, end = event.start_ns(), event.start_ns() + event.duration_ns()
-        iteration = next((one for one in iterations if one.begin <= begin < one.end), None)
+        iteration = next((span for span in iterations if span.begin <= begin < span.end), None)
         if iteration is None:
             continue
         origin = by_correlation.get(event.linked_correlation_id(), iteration)
@@ -153,8 +153,8 @@ def kernel_calls(kernels: Sequence[Kernel]) -> dict[tuple[str, str], tuple[int, 
     """(kernel, what launched it) -> its calls and nanoseconds, of all iterations."""
     calls: Counter[tuple[str, str]] = Counter()
     time: Counter[tuple[str, str]] = Counter()
-    for one in kernels:
-        key = (one.name, one.origin.name)
+    for kernel in kernels:
+        key = (kernel.name, kernel.origin.name)
         calls[key] += 1
-        time[key] += one.end - one.begin
+        time[key] += kernel.end - kernel.begin
     return {key: (calls[key], time[key]) for key in calls}

@@ -41,7 +41,7 @@ def kind_of(operator: str) -> str:
     """What people call the work of an operator; its own name where that is not known."""
     name = operator.rpartition("::")[2].strip("_")
     for patterns, kind in _KINDS.items():
-        if any(fnmatchcase(name, one) for one in patterns.split("|")):
+        if any(fnmatchcase(name, pattern) for pattern in patterns.split("|")):
             return kind
     return operator
 

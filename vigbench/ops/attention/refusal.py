@@ -64,10 +64,10 @@ def _reasons(attend: Callable[[], object]) -> str:
         warnings.simplefilter("always")
         with contextlib.suppress(RuntimeError, AssertionError):
             attend()
-    said = [str(one.message).partition(" (Triggered internally")[0].strip() for one in caught]
+    said = [str(warning.message).partition(" (Triggered internally")[0].strip() for warning in caught]
     # other backends are off since one is pinned, and each reason follows a heading
-    found = [one for one in said if one and "not used because" not in one and "runtime disabled" not in one]
-    return "; ".join(one.rstrip(".") for one in dict.fromkeys(found))
+    found = [text for text in said if text and "not used because" not in text and "runtime disabled" not in text]
+    return "; ".join(reason.rstrip(".") for reason in dict.fromkeys(found))
 
 
 def _first_line(error: BaseException) -> str:

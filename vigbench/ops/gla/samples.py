@@ -49,7 +49,7 @@ def samples(device: torch.device, dtype: torch.dtype) -> Iterator[Sample]:
 
 def _projected(draw: Draw, dims: tuple[int, int], length: int, heads: int, batch: int) -> list[Tensor]:
     key, value = dims
-    parts = draw.slices(batch, length, parts=[heads * one for one in (key, key, value)])
+    parts = draw.slices(batch, length, parts=[heads * dim for dim in (key, key, value)])
     return [x.unflatten(-1, (heads, -1)) for x in parts]
 
 

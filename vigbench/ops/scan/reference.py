@@ -84,7 +84,7 @@ def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
         grad = grad * F.silu(gate)
     grads = [_direction_gradients(direction, grad, given.softplus) for direction in directions]
     d_u, d_delta, d_A, d_B, d_C = (torch.stack(x) for x in zip(*grads, strict=True))
-    d_D, d_bias = (grad * torch.stack([one.u for one in directions])).sum((1, 2)), d_delta.sum((1, 2))
+    d_D, d_bias = (grad * torch.stack([direction.u for direction in directions])).sum((1, 2)), d_delta.sum((1, 2))
     if given.D is not None:
         d_u += given.D.to(grad.dtype)[:, None, None] * grad
     return given.gradients(d_u, d_delta, d_A, d_B, d_C, d_D, d_z, d_bias)

@@ -38,7 +38,7 @@ def plot_curves(
     Raises:
         ValueError: if there is no such metric, or the frame has no value of it.
     """
-    known = {one.column: one for one in PLOTTED}
+    known = {plotted.column: plotted for plotted in PLOTTED}
     if metric not in known:
         near = did_you_mean(metric, known)
         raise ValueError(f"There is no plot of {metric!r}{near} Choose {one_of(known)}.")
@@ -108,13 +108,13 @@ def published_values() -> pd.DataFrame:
 
     rows = [
         {
-            "subject": one.subject,
-            "name": short_name(one.subject),
-            "published_params_m": _number(one.params_m),
-            "published_gmacs": _number(one.gmacs),
-            "published_top1_percent": _number(one.top1),
+            "subject": model.subject,
+            "name": short_name(model.subject),
+            "published_params_m": _number(model.params_m),
+            "published_gmacs": _number(model.gmacs),
+            "published_top1_percent": _number(model.top1),
         }
-        for one in all_published().values()
+        for model in all_published().values()
     ]
     return pd.DataFrame(rows)
 

@@ -21,7 +21,7 @@ from vigbench.report.style import FAMILY_ORDER, MARKERS, dashes, family_rank
 
 FAMILIES = {"vig": "ViG", "deit": "DeiT", "vim": "Vim", "linear": "Other linear", "windowed": "Windowed",
             "cnn": "Convolutional", "other": "Other"}  # fmt: skip
-OF_OPERATORS = {one.subjects[0].family: one.title for one in list_operators() if one.subjects}
+OF_OPERATORS = {operator.subjects[0].family: operator.title for operator in list_operators() if operator.subjects}
 ITEM = "{item}"  # the script fills in what it is in a setting
 DIGITS = 6  # significant ones of a value on the page; records.csv has all
 
@@ -40,7 +40,9 @@ def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str,
     number_of = {(row["subject"], row["implementation"]): index for index, row in enumerate(names)}
     place = {setting: index for index, setting in enumerate(groups)}
     base_run = findings.versus.base if findings.versus else None
-    base_of = {replace(one, run=""): place[one] for one, group in groups.items() if group[0]["run"] == base_run}
+    base_of = {
+        replace(setting, run=""): place[setting] for setting, group in groups.items() if group[0]["run"] == base_run
+    }
     by_run = {str(info.get("run")): info for info in infos}
     alone: Info = infos[0] if len(infos) == 1 else {}
     return {
@@ -51,7 +53,7 @@ def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str,
             for setting, group in groups.items()
         ],
         "metrics": [_metric(metric, metric in columns.metrics) for metric in metrics],
-        "families": FAMILIES | (OF_OPERATORS if all(one.shape for one in groups) else {}),
+        "families": FAMILIES | (OF_OPERATORS if all(setting.shape for setting in groups) else {}),
         "titles": {
             name: [words.captions[name].title, *(of_setting.get(setting, "") for setting in groups)]
             for name, of_setting in words.setting_titles.items()

@@ -128,17 +128,17 @@ def _mark_peak(axes: Axes, at: tuple[float, float], end: float, width: float, pe
 def _strip(axes: Axes, found: Sequence[Stretch], end: float, width: float) -> None:
     """A row below the axis: one box for each stretch, its name where there is room."""
     height = STRIP / PLOT
-    wide = [(one, width * (one.end - one.begin) / end) for one in found]
-    wide = [(one, across) for one, across in wide if across >= 0.5]
-    short = any(_fits(_number(one.part), across) and not _fits(one.part, across) for one, across in wide)
-    for index, (one, across) in enumerate(wide):
+    wide = [(box, width * (box.end - box.begin) / end) for box in found]
+    wide = [(box, across) for box, across in wide if across >= 0.5]
+    short = any(_fits(_number(box.part), across) and not _fits(box.part, across) for box, across in wide)
+    for index, (box, across) in enumerate(wide):
         axes.axvspan(
-            one.begin, one.end, -height - 0.01, -0.01, color=(GRID, LEADER)[index % 2], linewidth=0, clip_on=False
+            box.begin, box.end, -height - 0.01, -0.01, color=(GRID, LEADER)[index % 2], linewidth=0, clip_on=False
         )
-        text = module_name(_number(one.part) if short else one.part)
+        text = module_name(_number(box.part) if short else box.part)
         name = text if _fits(text, across) else ""
         axes.text(
-            (one.begin + one.end) / 2, -0.01 - height / 2, name, transform=axes.get_xaxis_transform(), fontsize=7.0,
+            (box.begin + box.end) / 2, -0.01 - height / 2, name, transform=axes.get_xaxis_transform(), fontsize=7.0,
             color=INK, ha="center", va="center_baseline", clip_on=False,
         )  # fmt: skip
 

@@ -48,7 +48,7 @@ def largest_groups(rows: Sequence[ModuleRow]) -> list[GroupRow]:
     by_group: dict[str, list[ModuleRow]] = {}
     for row in rows:
         by_group.setdefault(row.group, []).append(row)
-    return sorted((_group(name, members) for name, members in by_group.items()), key=lambda one: -one.self_ms)
+    return sorted((_group(name, members) for name, members in by_group.items()), key=lambda group: -group.self_ms)
 
 
 def _group(name: str, members: Sequence[ModuleRow]) -> GroupRow:
@@ -71,8 +71,8 @@ def draw_modules(record: ProfileRecord) -> Figure:
     groups = largest_groups(record.modules)
     shown = groups[:MOST_ROWS]
     if rest := groups[MOST_ROWS:]:
-        parts = [sum(part) for part in zip(*(one.parts_ms for one in rest), strict=True)]
-        share = sum(one.share for one in rest)
+        parts = [sum(part) for part in zip(*(group.parts_ms for group in rest), strict=True)]
+        share = sum(group.share for group in rest)
         shown.append(GroupRow(f"{len(rest)} others", 0, share, (parts[0], parts[1], parts[2]), 0.0, 0.0))
     caption = Caption(_title(groups, time_name(record.info)), subtitle(record.info), _notes(record))
     return compose([_chart(record, shown).cell()], WIDTH, caption)
@@ -87,7 +87,7 @@ def _title(groups: Sequence[GroupRow], time: str) -> str:
 
 
 def _sum(groups: Sequence[GroupRow]) -> float:
-    return min(1.0, sum(one.share for one in groups))
+    return min(1.0, sum(group.share for group in groups))
 
 
 def _notes(record: ProfileRecord) -> list[str]:
@@ -104,10 +104,10 @@ def _notes(record: ProfileRecord) -> list[str]:
 def _chart(record: ProfileRecord, groups: Sequence[GroupRow]) -> BarChart:
     what = "Own kernel time" if is_on_device(record.info) else "Own time"
     colour = colours(record.info["family"]).line
-    used = [any(one.parts_ms[index] for one in groups) for index in range(len(PARTS))]
+    used = [any(group.parts_ms[index] for group in groups) for index in range(len(PARTS))]
     rows = [
-        BarRow(_label(one), INK, colour, one.parts_ms, end=f"{number(one.self_ms)}  {share_text(one.share)}")
-        for one in groups
+        BarRow(_label(group), INK, colour, group.parts_ms, end=f"{number(group.self_ms)}  {share_text(group.share)}")
+        for group in groups
     ]
     return BarChart(
         f"{what} by group of modules (ms)",

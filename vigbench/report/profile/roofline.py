@@ -143,7 +143,7 @@ def _draw_point(axes: Axes, point: RooflinePoint, colour: FamilyColour) -> None:
 def _label_points(axes: Axes, points: Sequence[RooflinePoint], colour: FamilyColour, area: tuple[float, float]) -> None:
     fractions = axes.transData + axes.transAxes.inverted()
     at = [fractions.transform((point.intensity, point.gflop_per_s)) * area for point in points]
-    heights = spread([float(one[1]) for one in at], LINE + 1, 4.0, area[1])
+    heights = spread([float(place[1]) for place in at], LINE + 1, 4.0, area[1])
     for point, (across, up), height in zip(points, at, heights, strict=True):
         axes.plot(
             [across / area[0], 1.0, 1.0 + 12 / area[0]],

@@ -52,7 +52,7 @@ def subtitle(info: Mapping[str, Any]) -> str:
     size = f"{case['resolution']} px" if case["resolution"] else f"{case['length']} tokens"
     now = with_new_names(case)
     words = [axis.in_words(now.get(axis.name, axis.default)) for axis in SETTINGS]
-    parts = [size, *(one for one in words if one)]
+    parts = [size, *(word for word in words if word)]
     return printable(f"{shown}{implementation}; {', '.join(parts)}; {info['device_name']}; {info['started_at'][:10]}")
 
 

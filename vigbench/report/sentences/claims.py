@@ -39,19 +39,19 @@ def claim_rows(findings: Findings) -> list[ClaimRow]:
     named = findings.evidence or Sources(None, [], [])
     rows = [
         ClaimRow(
-            one.claim.id,
-            one.claim.statement,
-            one.claim.source,
-            str(one.verdict),
-            one.reason,
-            one.published,
-            one.measured_text,
-            one.beside_text,
-            one.device,
-            one.command,
-            one.holds_as_counted,
+            result.claim.id,
+            result.claim.statement,
+            result.claim.source,
+            str(result.verdict),
+            result.reason,
+            result.published,
+            result.measured_text,
+            result.beside_text,
+            result.device,
+            result.command,
+            result.holds_as_counted,
         )
-        for one in judge_claims(findings.frame, duels=named.duels, accuracies=named.accuracies)
+        for result in judge_claims(findings.frame, duels=named.duels, accuracies=named.accuracies)
     ]
     known = [row for row in rows if row.measured or row.beside]
     return sorted(known, key=lambda row: (ORDER.index(row.verdict), "figure" in row.id))  # the headlines first

@@ -25,9 +25,9 @@ class Twins:
 
     def points(self, curve: SubjectCurve) -> list[tuple[CurvePoint, CurvePoint]]:
         """A curve's values, each with that of its graph: the same kernels on the same data, without the launches."""
-        named = {(one.subject, one.implementation): one for one in self.graph.curves}
+        named = {(graph_curve.subject, graph_curve.implementation): graph_curve for graph_curve in self.graph.curves}
         twin = named.get((curve.subject, curve.implementation))
-        return [(point, other) for point in curve.points if twin and (other := twin.at(point.extent))]
+        return [(point, graph_point) for point in curve.points if twin and (graph_point := twin.at(point.extent))]
 
 
 def launching_lines(found: Panels) -> list[AnswerLine]:
@@ -48,8 +48,8 @@ def launching_lines(found: Panels) -> list[AnswerLine]:
 
 def _texts(twins: Twins) -> list[str]:
     compared = [(curve, points) for curve in twins.plain.curves if (points := twins.points(curve))]
-    bound = [(curve, waits) for curve, points in compared if (waits := [one for one in points if _waits(*one)])]
-    free = [curve.label for curve, points in compared if not any(_waits(*one) for one in points)]
+    bound = [(curve, waits) for curve, points in compared if (waits := [pair for pair in points if _waits(*pair)])]
+    free = [curve.label for curve, points in compared if not any(_waits(*pair) for pair in points)]
     texts = [_bound_text(curve, waits, twins) for curve, waits in bound[:MOST_CURVES]]
     if len(bound) > MOST_CURVES:
         texts.append(f"{len(bound) - MOST_CURVES} more, see the table")

@@ -73,9 +73,11 @@ def ceilings(metric: Metric, infos: Sequence[Info]) -> list[str]:
         found: Mapping[str, Mapping[str, float]] = (info.get("environment") or {}).get("ceilings") or {}
         where = "on this device" if len(infos) == 1 else f"on {device_of(info)} in run {run_of(info)}"
         if metric == BANDWIDTH and found:
-            best = max(one["copy_gb_per_s"] for one in found.values())
+            best = max(reached["copy_gb_per_s"] for reached in found.values())
             result.append(f"A large copy reaches {number(best)} GB/s {where}.")
         if metric == COMPUTE and found:
-            rates = ", ".join(f"{number(one['product_tflop_per_s'])} TFLOP/s in {name}" for name, one in found.items())
+            rates = ", ".join(
+                f"{number(reached['product_tflop_per_s'])} TFLOP/s in {name}" for name, reached in found.items()
+            )
             result.append(f"A large matrix product reaches {rates} {where}.")
     return result

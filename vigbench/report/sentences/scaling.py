@@ -69,7 +69,8 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> 
         names = [labels[row["b"]] for row in rows if row["kind"] == kind]
         if names:
             parts.append(text.format(listed(some(names, 4))))
-    return f"{labels[rows[0]['a']]} is faster {'; '.join(some(parts, MOST_NAMES + 1))}"
+    compared = "faster " if parts[0].startswith("than ") else ""
+    return f"{labels[rows[0]['a']]} is {compared}{'; '.join(some(parts, MOST_NAMES + 1))}"
 
 
 def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:

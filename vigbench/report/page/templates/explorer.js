@@ -65,7 +65,7 @@ const headings = (settings) => {
   byId("shown").textContent = `${data.names.length - state.hidden.size} of ${data.names.length}`;
 };
 
-// panels share sizes of one kind: px and tokens have no axis in common, nor have images of other proportions
+// sizes are shared by settings whose sizes read alike: px and tokens have no axis in common, nor 3:5 and square
 const sizesOf = (curves, { operator, aspect }) => {
   const own = curves.filter(({ setting }) => setting.operator === operator && setting.aspect === aspect);
   return [...new Set(own.flatMap((curve) => curve.points.map((point) => point.size)))].sort((a, b) => a - b);
