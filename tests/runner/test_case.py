@@ -20,12 +20,18 @@ def test_an_operator_has_a_length_and_a_shape() -> None:
     assert (case.length, case.heads, case.key_dim, case.value_dim) == (64, 2, 4, 8)
 
 
+def test_a_shape_for_one_length_is_that_shape_there() -> None:
+    case = vigbench.create_case("gla", device="cpu", length=64, shape="2x4x8@64")
+    assert case == vigbench.create_case("gla", device="cpu", length=64, shape="2x4x8")
+
+
 @pytest.mark.parametrize(
     ("subject", "settings", "message"),
     [
         ("vig_tinny_patch16_224", {}, "vig_tiny_patch16_224"),
         ("gla", {}, "gla is an operator"),
         ("gla", {"length": 64, "shape": "2x4"}, "heads x key_dim x value_dim"),
+        ("gla", {"length": 64, "shape": "2x4x8@32"}, "is for 32 tokens; leave its @ out"),
         ("resnet18", {"implementation": "sdpa"}, "offers no choice"),
         ("resnet18", {"precision": "fp8"}, "precision"),
         ("resnet18", {"resolutoin": 64}, "resolutoin"),

@@ -10,8 +10,10 @@ import torch
 import vigbench
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import Contestant, Effort, run_duel
+from vigbench.runner.estimate import UNKNOWN_GMACS, gmacs_of
 from vigbench.runner.process import run_in_worker
-from vigbench.runner.run import resume_plan
+from vigbench.runner.run import plan_suite, resume_plan
+from vigbench.subjects.image import ImageTask
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.worker.build import build_on_device
@@ -100,6 +102,28 @@ def test_a_plug_in_ends_in_one_status_with_a_reason(
 ) -> None:
     outcome = measure(subject, resolution)
     assert (outcome.status, reason in outcome.reason) == (status, True), outcome.reason
+
+
+def test_a_size_that_no_image_has_is_refused_before_a_factory_is_asked(folder: Path) -> None:
+    subject, size = "worked_nets:even_sides_only", "8x32x32"
+    with pytest.raises(ValueError, match="takes images, height x width: 8x32x32 has 3 sides"):
+        vigbench.create_case(subject, device="cpu", resolution=size)
+    with pytest.raises(ValueError, match="takes images, height x width: 8x32x32 has 3 sides"):
+        plan_suite(None, "cpu", Overrides(subject=[subject], resolution=[size]))
+
+
+def test_a_factory_that_cannot_be_imported_is_a_mistake_whatever_is_asked(folder: Path) -> None:
+    (folder / "worked_lacking.py").write_text("import no_such_package_of_ours")
+    for name in ("worked_lacking:net", "worked_nets:gone", "worked_gone:net"):
+        with pytest.raises(ValueError, match=f"^Subject {name!r}"):
+            vigbench.create_case(name, device="cpu")
+        with pytest.raises(ValueError, match=f"^Subject {name!r}"):
+            plan_suite(None, "cpu", Overrides(subject=[name]))
+
+
+def test_a_task_s_count_that_fails_stops_no_estimate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageTask, "macs", lambda self, case: 1 // 0)
+    assert gmacs_of(Case(subject="worked_nets:make_net", resolution=33)) == UNKNOWN_GMACS
 
 
 @pytest.mark.parametrize("subject", ["worked_nets:make_net", "worked_net"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.subjects.catalog import UnsupportedError, build_on_meta, build_subject
+from vigbench.subjects.catalog import UnsupportedError, build_on_meta, build_subject, task_of
 from vigbench.subjects.factory import load_factory, side_parameter
 from vigbench.subjects.own import require_buildable
 
@@ -108,6 +108,65 @@ def test_a_constructor_that_needs_values_is_built_for_real(folder: Path) -> None
 
 def test_code_without_a_signature_gets_no_argument() -> None:
     assert side_parameter(load_factory("builtins:dict"), "builtins:dict") is None
+
+
+TASKS = """
+from vigbench import Task
+from own_models import Net
+
+class Clips(Task):
+    name = unit = "clip"
+    def make_inputs(self, case): return {}
+
+class Nameless(Clips):
+    unit = None
+
+class NeedsValues(Clips):
+    def __init__(self, frames): self.frames = frames
+
+class WithTask(Net):
+    task = "classification"
+
+class Raises:
+    def __call__(self): return Net()
+    @property
+    def task(self): raise RuntimeError("not today")
+
+def named(task):
+    def made(): return Net()
+    made.task = task
+    return made
+
+by_class, by_object = named(Clips), named(Clips())
+nameless, needs_values, abstract = named(Nameless), named(NeedsValues), named(Task)
+text, no_task, raises = named("clip"), named(Net), Raises()
+"""
+
+
+def test_a_factory_names_its_task(folder: Path) -> None:
+    (folder / "own_tasks.py").write_text(TASKS)
+    assert task_of("own_tasks:by_class").unit == task_of("own_tasks:by_object").unit == "clip"
+    assert task_of("own_models:make_net") is task_of("resnet18")
+    assert task_of("own_tasks:WithTask") is task_of("resnet18"), "a model's own attribute"
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        ("own_tasks:nameless", "its task Nameless lacks unit"),
+        ("own_tasks:needs_values", "its task raised TypeError: .*frames.*. Its class has to be complete"),
+        ("own_tasks:abstract", "its task raised TypeError: .*make_inputs"),
+        ("own_tasks:raises", "its task raised RuntimeError: not today"),
+        ("own_tasks:text", "its attribute task is of type str; name a vigbench.Task"),
+        ("own_tasks:no_task", "its attribute task is of type type; name a vigbench.Task"),
+        ("own_lacking:net", "needs the package no_such_package_of_ours, which is not installed: pip install"),
+        ("own_models:mak_net", "did you mean 'make_net'"),
+    ],
+)
+def test_what_is_no_task_says_what_to_do(folder: Path, factory: str, expected: str) -> None:
+    (folder / "own_tasks.py").write_text(TASKS)
+    with pytest.raises(ValueError, match=expected):
+        task_of(factory)
 
 
 MISTAKES = [

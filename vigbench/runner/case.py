@@ -10,6 +10,7 @@ from vigbench.subjects.own import require_buildable
 from vigbench.suites.axes import AXES, SWEPT
 from vigbench.suites.case import Case
 from vigbench.suites.custom import RESOLUTION
+from vigbench.suites.shape import parse_entry
 from vigbench.worker.describe import choose_device
 
 
@@ -34,10 +35,10 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
         raise ValueError("Give models --resolution, or operators both --length and --shape.")
     if given == ["resolution"]:
         values.setdefault("resolution", RESOLUTION)
+    if "shape" in values and (only := parse_entry(values["shape"])[1]) not in (None, values["length"]):
+        raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")
     task = task_of(subject)
     task.require_axes(subject, given)
-    if "resolution" in values:
-        require_buildable(subject, [values["resolution"]])
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
@@ -46,6 +47,7 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
         {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
     )
     task.require(case)
+    require_buildable(subject, [] if case.resolution is None else [case.resolution])
     return case
 
 

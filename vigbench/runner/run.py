@@ -105,7 +105,6 @@ def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Pla
 
     def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
         task_of(subject).require_axes(subject, section.sized_by())
-        require_buildable(subject, section.resolution or ())
         if named is not None:
             return matching_implementations(subject, named, device)
         return resolve_implementations(subject, requested, device)
@@ -113,6 +112,7 @@ def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Pla
     planned = plan(definition, device, resolve, overrides)
     for case in planned.cases:
         task_of(case.subject).require(case)
+    _require_buildable(planned)
     return planned
 
 
@@ -178,12 +178,12 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
     if info.get("shipped_suite") and definition.name in list_suites():
         definition = load_suite(definition.name)  # as it is now; a file of the user's own stays as recorded
     _require_unchanged(store, info, describe_run(definition, planned, []))
-    _require_buildable_still(planned)
+    _require_buildable(planned)
     return store, planned
 
 
-def _require_buildable_still(planned: Plan) -> None:
-    """Raise ValueError if a subject is no longer found, as from another folder than that of the run's start."""
+def _require_buildable(planned: Plan) -> None:
+    """Raise ValueError if a subject is not found: mistyped, or resumed from another folder than that of the start."""
     resolutions: dict[str, list[Resolution]] = {}
     for case in planned.cases:
         resolutions.setdefault(case.subject, []).extend([] if case.resolution is None else [case.resolution])

@@ -155,7 +155,7 @@ def task_of(name: str) -> Task:
     """What a subject takes and gives.
 
     Raises:
-        ValueError, ModuleNotFoundError: if it is a factory that is not there.
+        ValueError: if it is a factory that is not there, or names no task where it says so.
     """
     if name in OPERATORS:
         return SEQUENCES[name]

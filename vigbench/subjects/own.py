@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import nn
 
+from vigbench.nearest import one_of
 from vigbench.subjects.building import UnsupportedError, build_on_meta
 from vigbench.subjects.factory import (
     FactoryError,
@@ -77,16 +78,34 @@ def own_task(name: str, target: str) -> Task | None:
     """The task that a factory names as its attribute `task`; None where it names none, or is a broken plug-in.
 
     Raises:
-        FactoryError, ModuleNotFoundError: as `load_factory`, of a `package.module:factory`.
+        FactoryError: as `load_factory`, of a `package.module:factory`; or if what is named is no task.
+        UnsupportedError: if such a factory's module needs a package that is not installed.
     """
     try:
-        named = getattr(_load(name, target), "task", None)
-    except Exception:
-        if ":" in name:
-            raise
-        return None  # the case's record will say what is wrong with it: other packages' faults must stop no run
-    made = named() if isinstance(named, type) and issubclass(named, Task) else named
-    return made if isinstance(made, Task) else None  # a model may have an attribute of that name for its own ends
+        factory = _load(name, target)
+    except Exception as error:
+        if ":" not in name:
+            return None  # the case's record will say what is wrong: other packages' faults must stop no run
+        if isinstance(error, ModuleNotFoundError):
+            raise UnsupportedError(_lacks_package(name, error)) from error
+        raise
+    try:
+        named = getattr(factory, "task", None)
+        made = named() if isinstance(named, type) and issubclass(named, Task) else named
+    except Exception as error:
+        raise FactoryError(
+            f"Subject {name!r}: its task raised {in_one_line(error)}. Its class has to be complete, and made without "
+            "arguments."
+        ) from error
+    if isinstance(made, Task):
+        if lacking := [word for word in ("name", "unit") if not isinstance(getattr(made, word, None), str)]:
+            raise FactoryError(f"Subject {name!r}: its task {type(made).__name__} lacks {one_of(lacking)}: a text.")
+        return made
+    if made is None or isinstance(factory, type):  # a model's class may have such an attribute for its own ends
+        return None
+    raise FactoryError(
+        f"Subject {name!r}: its attribute task is of type {type(made).__name__}; name a vigbench.Task, or its class."
+    )
 
 
 def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
@@ -101,10 +120,7 @@ def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
         side = side_parameter(_load(name, name), name)
         failure = _first_failure(name, resolutions if side else resolutions[:1])
     except ModuleNotFoundError as error:
-        package = (error.name or str(error)).partition(".")[0]
-        raise ValueError(
-            f"Subject {name!r} needs the package {package}, which is not installed: pip install {package}"
-        ) from error
+        raise ValueError(_lacks_package(name, error)) from error
     if isinstance(failure, UnsupportedError):
         raise failure
     if failure is not None:
@@ -129,6 +145,11 @@ def _first_failure(name: str, resolutions: Sequence[Resolution]) -> BaseExceptio
         else:
             return None
     return first
+
+
+def _lacks_package(name: str, error: ModuleNotFoundError) -> str:
+    package = (error.name or str(error)).partition(".")[0]
+    return f"Subject {name!r} needs the package {package}, which is not installed: pip install {package}"
 
 
 def _load(name: str, target: str) -> Callable[..., Any]:
