@@ -40,3 +40,11 @@ def test_a_missing_or_infinite_gradient_is_no_small_error() -> None:
     with pytest.raises(ValueError, match="gradient for b"):
         gradient_error({"a": torch.ones(1)}, {"a": torch.ones(1), "b": torch.ones(1)})
     assert gradient_error({"a": torch.tensor([float("nan")])}, {"a": torch.ones(1)}) == (float("inf"), "a")
+
+
+def test_outputs_that_are_no_fractions_or_empty_are_compared() -> None:
+    labels = torch.tensor([3, 5])
+    assert relative_error(labels, labels) == 0.0
+    assert relative_error(torch.tensor([3, 4]), labels) == pytest.approx(0.2)
+    assert relative_error(labels > 3, labels > 3) == 0.0
+    assert relative_error(torch.zeros(0, 4), torch.zeros(0, 4)) == 0.0, "as boxes where nothing is found"

@@ -48,6 +48,7 @@ def test_a_smaller_image_has_about_the_same_proportions_and_sides_that_patches_d
     found = smaller("1024x2048", 256)
     assert (found, aspect_of(found)) == ("160x352", "5:11")
     assert mean_side(found) <= 256
+    assert smaller("448x480", 112) == 96, "as a square is written"
 
 
 @pytest.mark.parametrize("phase", ["inference", "training"])

@@ -13,7 +13,7 @@ from vigbench.subjects.implementations import takes_any_size
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Probe, Task
 from vigbench.suites.case import Case
-from vigbench.suites.resolution import Resolution, mean_side, sides_of
+from vigbench.suites.resolution import Resolution, mean_side, read_resolution, sides_of
 
 STEP_PX = 32  # sides of a smaller image of other proportions are multiples of it, which patches divide
 
@@ -70,4 +70,4 @@ def smaller(resolution: Resolution, side: float) -> Resolution:
         return int(side)
     scale = side / mean_side(resolution)
     sides = (max(STEP_PX, int(px * scale) // STEP_PX * STEP_PX) for px in map(int, resolution.split("x")))
-    return "x".join(map(str, sides))
+    return read_resolution("x".join(map(str, sides)))

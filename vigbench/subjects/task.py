@@ -112,14 +112,21 @@ class Task(ABC):
             named = {"": returned}
         if not named or not all(isinstance(output, Tensor) for output in named.values()):
             raise UnsupportedError(
-                f"The model returns {type(returned).__name__}, not a tensor, nor a mapping or list of tensors: give "
-                "its factory a task whose `outputs` finds them."
+                f"The model returns {kind_of(returned)}, not a tensor, nor a mapping or list of tensors: give its "
+                "factory a task whose `outputs` finds them."
             )
         return named
 
     def loss(self, returned: Any, inputs: Inputs) -> Tensor:
-        """The loss of the training phases: by default the mean square of each output, summed in float32."""
-        squares = [output.float().square().mean() for output in self.outputs(returned).values()]
+        """The loss of the training phases: by default the mean square of each output that has a gradient, in float32.
+
+        Raises:
+            UnsupportedError: if none has.
+        """
+        trained = [output for output in self.outputs(returned).values() if output.is_floating_point()]
+        squares = [output.float().square().mean() for output in trained if output.numel()]
+        if not squares:
+            raise UnsupportedError("No output of the model is a number that can be trained: measure --phase inference.")
         return squares[0] if len(squares) == 1 else torch.stack(squares).sum()
 
     def start_of_backward(self, returned: Any, inputs: Inputs) -> Any:
@@ -186,6 +193,13 @@ class Task(ABC):
         twin = copy.deepcopy(model).float()
         use_implementation(twin, operator, get_operator(operator).reference)
         return twin, torch.float32
+
+
+def kind_of(made: Any) -> str:
+    """What something is, for a message: `list (Tensor, NoneType)`."""
+    inside = made.values() if isinstance(made, Mapping) else made if isinstance(made, list | tuple) else ()
+    kinds = ", ".join(type(member).__name__ for member in inside)
+    return type(made).__name__ + (f" ({kinds})" if kinds else "")
 
 
 def gradients_of(model: nn.Module, inputs: Inputs) -> Gradients:

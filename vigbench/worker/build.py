@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vigbench.measure.settings import apply_settings
+from vigbench.nearest import one_of
 from vigbench.subjects.catalog import build_case, fill_weights
+from vigbench.subjects.factory import FactoryError
 from vigbench.subjects.own import is_own
-from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task
+from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task, kind_of
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.worker.training_step import TrainingStep, make_optimizer
@@ -31,6 +33,22 @@ def build_on_device(case: Case) -> nn.Module:
     if case.memory_format is not MemoryFormat.contiguous:
         model = model.to(memory_format=MEMORY_FORMATS[case.memory_format])
     return model.train(case.phase.trains)
+
+
+def make_inputs(case: Case, task: Task) -> Inputs:
+    """The batch of a case by its task.
+
+    Raises:
+        FactoryError: if that is none: what users declare themselves may be anything.
+    """
+    inputs = task.make_inputs(case)
+    said = f"Subject {case.subject!r}: `make_inputs` of its task {task.name}"
+    tensors = isinstance(inputs, Mapping) and all(isinstance(tensor, Tensor) for tensor in inputs.values())
+    if not tensors or not inputs:
+        raise FactoryError(f"{said} has to give tensors by name, and gave {kind_of(inputs)}.")
+    if elsewhere := [name for name, tensor in inputs.items() if tensor.device.type != case.device]:
+        raise FactoryError(f"{said} has to put its tensors on {case.device}; {one_of(elsewhere)} is elsewhere.")
+    return inputs
 
 
 def runnable(model: nn.Module, case: Case) -> Callable[..., Any]:

@@ -130,7 +130,7 @@ def _errors(found: Result, expected: Result, case: Case, task: Task, where: str)
     """The largest errors of outputs and of gradients; WrongResultError if one is too large."""
     error = 0.0
     for name, output in expected[0].items():
-        deviation = relative_error(_one(found[0], name), output)
+        deviation = relative_error(_named(found[0], name, name), output)
         require_close(deviation, task.tolerance, f"The {name}", case, where)
         error = max(error, deviation)
     if not case.phase.trains:
@@ -141,15 +141,15 @@ def _errors(found: Result, expected: Result, case: Case, task: Task, where: str)
         return error, worst
     worst = 0.0
     for name, gradient in expected[1].items():
-        deviation = relative_error(_one(found[1], name), gradient)
+        deviation = relative_error(_named(found[1], name, f"gradient of {name}"), gradient)
         require_close(deviation, task.gradient_tolerance, f"The gradient of {name}", case, where)
         worst = max(worst, deviation)
     return error, worst
 
 
-def _one(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+def _named(tensors: Mapping[str, Tensor], name: str, what: str) -> Tensor:
     if name not in tensors:
-        raise WrongResultError(f"There is no gradient of {name}; nothing was timed.")
+        raise WrongResultError(f"There is no {what}; nothing was timed.")
     return tensors[name]
 
 

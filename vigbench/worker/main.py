@@ -19,7 +19,7 @@ from vigbench.measure.memory import MIB, status_bytes
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.case import Case, Phase
-from vigbench.worker.build import apply_case_settings, build_on_device, iteration
+from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs
 from vigbench.worker.contest import contest
 from vigbench.worker.describe import ceilings_here, describe_here
 from vigbench.worker.failures import guarded
@@ -91,7 +91,7 @@ def fit_case(case: Case, memory_limit_mib: float | None) -> Outcome:
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, memory_limit_mib * MIB / total))
         task = task_of(case.subject)
-        call, synchronize = iteration(build_on_device(case), case, task, task.make_inputs(case))
+        call, synchronize = iteration(build_on_device(case), case, task, make_inputs(case, task))
         call()
         if case.phase is Phase.training_step:  # the optimiser's state, made by the first step, lies beside the second
             call()

@@ -20,7 +20,7 @@ from vigbench.ops.registry import get_operator
 from vigbench.subjects.catalog import UnsupportedError, describe, require_supported, task_of
 from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
-from vigbench.worker.build import apply_case_settings, build_on_device, iteration
+from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
 from vigbench.worker.check_subject import CheckResult, WrongResultError, check
 from vigbench.worker.kept_cost import kept_cost
@@ -102,7 +102,7 @@ def prepare(
     task = task_of(case.subject)
     task.require(case)
     model = build_on_device(case)
-    inputs = task.make_inputs(case)
+    inputs = make_inputs(case, task)
     wait_for(torch.device(case.device.value))
 
     on_stage("cost")
