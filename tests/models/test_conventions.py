@@ -1,11 +1,15 @@
 """What timm's users expect of a model."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
 from tests.models.conftest import filled, small
+from vigbench.measure.path import record_path
+from vigbench.models.backbone import POS_GRID, resize_grid
 from vigbench.models.vim import without_class
 
 
@@ -146,3 +150,10 @@ def test_compiles_without_graph_breaks(each: str) -> None:
     model = small(each).eval()
     with torch.inference_mode():
         torch.testing.assert_close(torch.compile(model, fullgraph=True)(IMAGES), model(IMAGES), atol=1e-4, rtol=1e-4)
+
+
+def test_position_embeddings_cost_no_operator_calls_beside_their_own() -> None:
+    pos_embed = torch.zeros(1, POS_GRID**2, 8)
+    calls = [record_path(partial(resize_grid, pos_embed, side, side), pos_embed.device) for side in (POS_GRID, 7)]
+    assert dict(calls[0].operators) == {"aten::view": 1}
+    assert "aten::to" not in calls[1].operators

@@ -234,10 +234,11 @@ class PlainBackbone(Backbone):
 
 def resize_grid(pos_embed: Tensor, rows: int, columns: int, dtype: torch.dtype | None = None) -> Tensor:
     """Position embeddings (1, POS_GRID ** 2, dim) as (1, rows, columns, dim), computed in `dtype` (None: their own)."""
-    grid: Tensor = pos_embed.unflatten(1, (POS_GRID, POS_GRID))
+    grid = pos_embed.view(1, POS_GRID, POS_GRID, -1)
     if (rows, columns) == (POS_GRID, POS_GRID):
         return grid
-    grid = grid.permute(0, 3, 1, 2).to(dtype or grid.dtype)
+    grid = grid.permute(0, 3, 1, 2)
+    grid = grid if dtype is None else grid.to(dtype)
     return F.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
 
 
