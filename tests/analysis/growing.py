@@ -19,7 +19,7 @@ LAWS: dict[str, Law] = {
 HOSTILE = "evil\x1b[2J|<b>`rm -rf`*.[net]"
 
 
-def record(subject: str, extent: int, value: float | None, *, status: str = "ok", **settings: Any) -> Record:
+def record(subject: str, extent: int | str, value: float | None, *, status: str = "ok", **settings: Any) -> Record:
     operator = settings.pop("operator", False)
     processes = settings.pop("processes", 1)
     where: Mapping[str, Any] = (

@@ -154,6 +154,13 @@ def test_the_text_tells_each_thing_once() -> None:
     assert text.endswith("No memory is known.")
 
 
+def test_curves_of_images_of_other_proportions_are_told_apart() -> None:
+    wide = [record("vig", f"{px}x{2 * px}", 5.0 * px) for px in PX]
+    of = frame([*sweep({"vig": LAWS["vig"]}), *wide])
+    text = FORMATS["table"](Scaling(fit_scaling(of), crossovers(of), largest_resolution(of, 1e6)))
+    assert text.count("\nvig (aspect 1:2) ") == text.count("\nvig  ") == 2
+
+
 def test_kernel_times_of_two_kinds_are_two_curves() -> None:
     found = frame([*sweep(LAWS), record("deit", 2048, None, status="out_of_memory")])
     found = found.assign(kernel_ms=found["latency_ms"], kernel_low_ms=None, kernel_high_ms=None)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.crossovers import SHARED
-from vigbench.analysis.curves import curve_name
+from vigbench.analysis.curves import ASPECT, curve_name
 from vigbench.analysis.scaling import coefficient_columns
 from vigbench.analysis.table import escape_markdown, printable
 from vigbench.stats.crossover import Kind
@@ -139,14 +139,14 @@ def _rows(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
 
 def _varying(frame: pd.DataFrame) -> list[str]:
     """The settings that differ between rows."""
-    return [name for name in ("run", *SHARED) if name in frame and frame[name].nunique(dropna=False) > 1]
+    return [name for name in ("run", ASPECT, *SHARED) if name in frame and frame[name].nunique(dropna=False) > 1]
 
 
 def _where(row: Mapping[str, Any], varying: Sequence[str]) -> str:
     parts = []
     for name in varying:
         value = row[name]
-        if value is not None:
+        if value not in (None, ""):  # square images have no aspect
             text = f"{value:.0f}" if isinstance(value, float) else str(value)
             parts.append(text if name in ("run", "precision", "phase", "device") else f"{name} {text}")
     return ", ".join(parts)

@@ -88,6 +88,21 @@ def test_a_winner_that_never_overtakes_is_still_a_sentence(make_record: Any, mak
     assert crossover.answers == ("ViG-T is never faster than DeiT-T",)
 
 
+def test_sizes_that_are_not_square_are_said_with_all_sides(make_record: Any, make_frame: Any) -> None:
+    records = []
+    for side in (224, 448, 896):
+        for name, family, power in (("vig_tiny_patch16_224", "vig", 1), ("deit_tiny_patch16_224", "deit", 2)):
+            size, latency = f"{side}x{side * 10 // 7}", 64 * (side / 448) ** (2 * power)
+            records.append(make_record(name, family, size, latency=latency))
+    crossover, growth = scaling_lines(find(make_frame(records), []))
+    (text,) = crossover.answers
+    height, width = text.split("from ")[1].split(" px")[0].split("x")
+    assert int(height) == pytest.approx(448, rel=0.02)
+    assert int(width) == pytest.approx(640, rel=0.02)
+    (text,) = growth.answers
+    assert text.startswith("Exponent of time over tokens at 896x1280 px: ")
+
+
 def test_a_run_of_one_size_has_neither(make_sweep: Any, make_frame: Any) -> None:
     assert scaling_lines(find(make_frame(make_sweep((224,))), [])) == []
 

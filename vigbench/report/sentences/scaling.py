@@ -74,10 +74,10 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> 
 
 
 def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:
-    low, high = (None if pd.isna(row[end]) else f"{row[end]:.0f}" for end in ("low", "high"))
+    low, high = (None if pd.isna(row[end]) else sweep.size(row[end]) for end in ("low", "high"))
     interval = f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high or 'any'} or less"
     beyond = ", by the fitted law" if row["kind"] == "extrapolated" else ""
-    return f"than {label} from {row['crossing']:.0f} {sweep.unit} ({interval}) on{beyond}"
+    return f"than {label} from {sweep.text(row['crossing'])} ({interval}) on{beyond}"
 
 
 def _exponents(laws: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> str:
@@ -85,7 +85,7 @@ def _exponents(laws: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep) -> s
     for row in laws.to_dict("records"):
         name = curve_name({str(column): value for column, value in row.items()})
         if name in labels and not pd.isna(row["exponent"]):
-            found.append((float(row["exponent"]), int(row["largest"]), labels[name]))
+            found.append((float(row["exponent"]), float(row["largest"]), labels[name]))
     if not found:
         return ""
     found.sort()
