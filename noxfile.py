@@ -22,6 +22,7 @@ SIDE_BY_SIDE = [
     "tests/cli/test_evaluate.py",
     "tests/evaluation",
     "tests/test_architecture.py",
+    "tests/test_committed_runs.py",
     "tests/test_documents.py",
     "tests/test_notebook.py",
     "tests/measure/test_closed_form.py",

@@ -27,7 +27,7 @@ from vigbench.stats import crossover, growth_law
 from vigbench.stats.hierarchical import RESAMPLES, SEEN_FROM, UNSEEN_SPREAD
 from vigbench.stats.verdict import DEFAULT_MARGIN, FAMILY_ERROR
 from vigbench.subjects.task import Task
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 from vigbench.suites.planner import MOST_SAMPLING_S
 from vigbench.worker.check_call import VISIBLE_LEARNING_RATE
 from vigbench.worker.contest import REFRESH_BELOW_S

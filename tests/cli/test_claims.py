@@ -10,7 +10,7 @@ import pytest
 
 from vigbench.cli import main
 from vigbench.runner.duel import Effort
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 
 RESULTS = Path(__file__).parents[2] / "results"
 FLOPS = "vig-t-flops-1024"

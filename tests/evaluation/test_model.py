@@ -20,7 +20,8 @@ from vigbench.evaluation.model import build_for_evaluation, logits_of
 from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.subjects.catalog import create_model
-from vigbench.suites.case import Case, Precision
+from vigbench.suites.axes import Precision
+from vigbench.suites.case import Case
 
 pytestmark = pytest.mark.slow
 

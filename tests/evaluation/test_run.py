@@ -20,7 +20,8 @@ from vigbench.evaluation.run import EvaluationProgress, compute_missing
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.records.lock import lock
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 
 
 @pytest.mark.parametrize("workers", [0, 1])

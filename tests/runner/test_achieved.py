@@ -2,7 +2,8 @@ import pytest
 
 from vigbench.records.metrics import Metrics
 from vigbench.runner.achieved import achieved_columns
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.axes import Phase
+from vigbench.suites.case import Case
 
 GLA = Case(subject="gla", length=1000, heads=2, key_dim=8, value_dim=16, batch_size=3, precision="bfloat16")
 CHANNEL = 2 * 3 * 1000 * 2  # bytes of one channel of all heads, tokens and sequences

@@ -3,7 +3,7 @@
 import pytest
 
 import vigbench
-from vigbench.suites.case import Precision
+from vigbench.suites.axes import Precision
 
 
 def test_what_is_not_said_is_what_users_get() -> None:

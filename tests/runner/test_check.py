@@ -14,7 +14,8 @@ from vigbench.records import checks
 from vigbench.records.schema import Status
 from vigbench.runner import check as checking
 from vigbench.runner.check import carrier, check, unchecked_line, units, used_by
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.worker.check_unit import Unit, check_here
 from vigbench.worker.messages import Outcome
 

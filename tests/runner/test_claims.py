@@ -15,7 +15,8 @@ from vigbench.records.duel import Duel
 from vigbench.runner.claims import ClaimsProgress, count_claimed_models, measure_claims, missing
 from vigbench.runner.duel import Contestant, ContestantFailedError
 from vigbench.runner.run import plan_suite
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 
 CLAIMS = {one.id: one for one in load_claims()}
 SPEED = CLAIMS["vig-figure-speed-224"]

@@ -11,7 +11,8 @@ from vigbench.records.schema import Status
 from vigbench.runner import machine
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.process import run_in_worker
-from vigbench.suites.case import Case, Device, Precision
+from vigbench.suites.axes import Device, Precision
+from vigbench.suites.case import Case
 from vigbench.worker.messages import Errand, Job, Outcome
 
 CASE = Case(subject="resnet18", resolution=32, threads=1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vigbench.ops.gla.kernels.settings import GlaSettings, TunedRow, default_settings, format_rows, parse_rows
 from vigbench.runner.tune import CHOICES, IsolatedTrial, descend, tune
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 from vigbench.worker.workload import Workload
 
 START = default_settings("9.0", torch.bfloat16, "forward")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.planner import Overrides, plan
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 from vigbench.suites.loader import list_suites, load_suite, suite_files
 
 SMOKE = suite_files()["smoke"].read_text()

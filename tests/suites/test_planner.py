@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from vigbench.runner.estimate import estimated_s
 from vigbench.runner.run import plan_suite
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.suites.loader import load_suite
 from vigbench.suites.planner import Overrides, estimate_s, plan
 from vigbench.suites.schema import DeviceSection, Suite

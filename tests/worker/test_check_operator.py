@@ -11,7 +11,8 @@ from vigbench.ops.registry import get_operator
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.sequence import SEQUENCES, OperatorCall, SequenceTask
 from vigbench.subjects.task import Inputs
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.axes import Phase
+from vigbench.suites.case import Case
 from vigbench.worker import check_subject
 from vigbench.worker.check_subject import CheckResult, WrongResultError
 from vigbench.worker.measure_case import measure_case

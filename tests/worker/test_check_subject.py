@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vigbench.subjects.catalog import IMAGES
-from vigbench.suites.case import Case, Precision
+from vigbench.suites.axes import Precision
+from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
 from vigbench.worker.check_subject import CheckResult, WrongResultError
 from vigbench.worker.check_subject import check as check_subject

@@ -14,7 +14,8 @@ from vigbench.measure.settings import apply_settings
 from vigbench.subjects.catalog import describe, require_supported, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
 from vigbench.subjects.task import DTYPES
-from vigbench.suites.case import Case, Device, Precision
+from vigbench.suites.axes import Device, Precision
+from vigbench.suites.case import Case
 from vigbench.worker.describe import describe_here
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")

@@ -15,8 +15,8 @@ from vigbench.interrupt import StopRequest
 from vigbench.measure.accuracy import RANKS, Score, ranked_classes, score
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.records.accuracy import Accuracy, AccuracyRow, Prediction, read_accuracy
-from vigbench.suites.axes import PRECISION_ALIASES
-from vigbench.suites.case import Case, Device, Precision
+from vigbench.suites.axes import PRECISION_ALIASES, Device, Precision
+from vigbench.suites.case import Case
 from vigbench.worker.describe import choose_device
 
 WORKERS = {Device.cpu: 0, Device.cuda: 4}  # processes that read images, by default

@@ -17,7 +17,8 @@ from vigbench.records.schema import Status
 from vigbench.runner.process import run_in_worker
 from vigbench.subjects.catalog import describe
 from vigbench.subjects.own import is_own
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.worker.check_unit import Unit
 from vigbench.worker.messages import Errand, Job
 

@@ -17,7 +17,8 @@ from vigbench.runner.duel_result import DuelProgress, duel
 from vigbench.runner.estimate import count_subject, estimated_s
 from vigbench.runner.run import continue_run, start_run
 from vigbench.subjects.catalog import resolve_implementations
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides, Plan
 from vigbench.worker.describe import choose_device
 

@@ -30,7 +30,8 @@ from vigbench.subjects.catalog import (
     task_of,
 )
 from vigbench.subjects.own import require_buildable
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite

@@ -14,7 +14,7 @@ import torch
 from vigbench.ops.gla.kernels.settings import GlaSettings, capability_of
 from vigbench.runner.check import carrier
 from vigbench.runner.process import Worker, WorkerEndedError
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 from vigbench.worker.messages import BlockRequest, Durations, Errand, Job, Outcome
 from vigbench.worker.workload import Workload
 

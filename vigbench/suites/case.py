@@ -9,10 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from vigbench.suites.axes import ALL, AXES, MemoryFormat, with_new_names
-from vigbench.suites.axes import Device as Device
-from vigbench.suites.axes import Phase as Phase
-from vigbench.suites.axes import Precision as Precision
+from vigbench.suites.axes import ALL, AXES, Device, MemoryFormat, Phase, Precision, with_new_names
 from vigbench.suites.resolution import Resolution, mean_side, read_resolution
 from vigbench.suites.shape import Shape
 

@@ -11,7 +11,8 @@ from vigbench.measure.environment import describe_environment, device_name
 from vigbench.records.fingerprint import code_hash
 from vigbench.records.schema import PROTOCOL
 from vigbench.subjects.task import DTYPES
-from vigbench.suites.case import Case, Device
+from vigbench.suites.axes import Device
+from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings
 
 

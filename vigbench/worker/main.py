@@ -18,7 +18,8 @@ from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.axes import Phase
+from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs
 from vigbench.worker.contest import contest
 from vigbench.worker.describe import ceilings_here, describe_here

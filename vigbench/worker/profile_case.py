@@ -27,7 +27,8 @@ from vigbench.records.files import new_folder, starting_in
 from vigbench.records.profile import ProfileRecord
 from vigbench.records.schema import Status
 from vigbench.subjects.family import family_of
-from vigbench.suites.case import Case, Phase
+from vigbench.suites.axes import Phase
+from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings
 from vigbench.worker.describe import describe_here
 from vigbench.worker.failures import guarded

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from vigbench.subjects.catalog import UnsupportedError
-from vigbench.suites.case import Case, Phase, Precision
+from vigbench.suites.axes import Phase, Precision
+from vigbench.suites.case import Case
 
 # So small that thousands of steps leave the weights, and with them the work, as they were checked.
 LEARNING_RATE = 1e-8

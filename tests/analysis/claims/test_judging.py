@@ -14,7 +14,7 @@ from vigbench.analysis.claims import ClaimVerdict, judge_claims, load_claims
 from vigbench.analysis.claims.evidence import Amount
 from vigbench.analysis.claims.judging import verdict_on
 from vigbench.records.schema import Status
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 
 VIG, DEIT = case("vig_tiny_patch16_224"), case("deit_tiny_patch16_224", "eager")
 SDPA = case("deit_tiny_patch16_224", "sdpa")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
-from vigbench.suites.case import Device, Phase
+from vigbench.suites.axes import Device, Phase
 
 
 def command(claim: Claim, point: ClaimPoint) -> str:

@@ -32,7 +32,7 @@ from vigbench.analysis.claims.schema import (
 from vigbench.records.accuracy import Accuracy
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
-from vigbench.suites.case import Device
+from vigbench.suites.axes import Device
 
 
 def judge_claims(

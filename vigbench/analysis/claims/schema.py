@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vigbench.nearest import did_you_mean
-from vigbench.suites.case import Phase, Precision
+from vigbench.suites.axes import Phase, Precision
 from vigbench.suites.shape import Shape, parse_shape
 
 
