@@ -15,7 +15,8 @@ from torch import nn
 
 from vigbench.measure.closed_form import closed_form_macs, cnn, hierarchical, linear_complexity, transformers
 from vigbench.measure.cost import count_cost
-from vigbench.subjects.catalog import build_on_meta, build_subject, resolve_implementations
+from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.catalog import build_subject, resolve_implementations
 
 MACS = json.loads((Path(__file__).parents[1] / "golden" / "macs.json").read_text())
 RESOLUTIONS = (224, 250, 512, 1024)  # 250: no patch, stride or window divides it

@@ -16,7 +16,7 @@ from torch import nn
 import vigbench
 from vigbench.measure.closed_form import closed_form_macs
 from vigbench.measure.closed_form.products import attention
-from vigbench.subjects.catalog import build_on_meta
+from vigbench.subjects.building import build_on_meta
 
 TABLE = json.loads((Path(__file__).parents[1] / "golden" / "timm-table.json").read_text())
 ROUNDING = 0.005  # of GMACs and of millions of parameters: two decimals are printed

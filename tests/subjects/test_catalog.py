@@ -2,15 +2,9 @@ import pytest
 import torch
 
 import vigbench
-from vigbench.subjects.catalog import (
-    BASELINES,
-    UnsupportedError,
-    build_on_meta,
-    build_subject,
-    describe,
-    fill_weights,
-    resolve_implementations,
-)
+from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.catalog import BASELINES, build_subject, describe, fill_weights, resolve_implementations
 from vigbench.subjects.family import family_of
 from vigbench.subjects.operators import OPERATORS
 

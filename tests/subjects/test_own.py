@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.subjects.catalog import UnsupportedError, build_on_meta, build_subject, task_of
+from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.catalog import build_subject, task_of
 from vigbench.subjects.factory import load_factory, side_parameter
 from vigbench.subjects.own import require_buildable
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vigbench.measure.cost import Cost
-from vigbench.subjects.catalog import UnsupportedError
+from vigbench.ops.registry import UnsupportedError
 from vigbench.suites.case import Case
 from vigbench.worker import kept_cost as module
 from vigbench.worker.kept_cost import kept_cost

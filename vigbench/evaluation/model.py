@@ -16,7 +16,8 @@ from vigbench.evaluation.checkpoint import Checkpoint, load_checkpoint
 from vigbench.evaluation.data import ImageFolder
 from vigbench.evaluation.loading import Transform
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.subjects.catalog import UnsupportedError, build_subject
+from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects.catalog import build_subject
 from vigbench.subjects.factory import FactoryError, in_one_line
 from vigbench.subjects.task import DTYPES
 from vigbench.suites.case import Case

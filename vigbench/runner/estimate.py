@@ -7,7 +7,8 @@ from functools import lru_cache
 from vigbench.measure.closed_form import closed_form_macs
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.settings import default_threads
-from vigbench.subjects.catalog import build_case, build_on_meta, task_of
+from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.catalog import build_case, task_of
 from vigbench.suites.axes import ALL, Device
 from vigbench.suites.case import Case
 from vigbench.suites.planner import estimate_s

@@ -23,12 +23,7 @@ from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
-from vigbench.subjects.catalog import (
-    matching_implementations,
-    require_offered,
-    resolve_implementations,
-    task_of,
-)
+from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vigbench.ops.registry import UnsupportedError as UnsupportedError
-
 _FILLING = frozenset(
     getattr(Tensor, name) for name in ("normal_", "uniform_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_")
 )

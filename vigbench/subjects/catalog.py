@@ -18,9 +18,8 @@ from vigbench.models.backbone import Backbone
 from vigbench.models.weights import load_weights
 from vigbench.nearest import nearest, one_of
 from vigbench.ops.attention import attention_modules
-from vigbench.ops.registry import get_implementation, list_implementations, select_implementation
-from vigbench.subjects.building import UnsupportedError as UnsupportedError
-from vigbench.subjects.building import build_on_meta as build_on_meta
+from vigbench.ops.registry import UnsupportedError, get_implementation, list_implementations, select_implementation
+from vigbench.subjects.building import build_on_meta
 from vigbench.subjects.factory import as_module, load_factory
 from vigbench.subjects.family import family_of
 from vigbench.subjects.image import ImageTask

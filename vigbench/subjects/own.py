@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from vigbench.nearest import one_of
-from vigbench.subjects.building import UnsupportedError, build_on_meta
+from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects.building import build_on_meta
 from vigbench.subjects.factory import (
     FactoryError,
     as_module,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.ops.attention.refusal import is_refusal
+from vigbench.ops.registry import UnsupportedError
 from vigbench.records.schema import Status
-from vigbench.subjects.catalog import UnsupportedError, describe
+from vigbench.subjects.catalog import describe
 from vigbench.subjects.factory import FactoryError
 from vigbench.suites.case import Case
 from vigbench.worker.check_subject import WrongResultError

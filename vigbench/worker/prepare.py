@@ -16,8 +16,8 @@ from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
 from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
-from vigbench.ops.registry import get_operator
-from vigbench.subjects.catalog import UnsupportedError, describe, require_supported, task_of
+from vigbench.ops.registry import UnsupportedError, get_operator
+from vigbench.subjects.catalog import describe, require_supported, task_of
 from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from vigbench.subjects.catalog import UnsupportedError
+from vigbench.ops.registry import UnsupportedError
 from vigbench.suites.axes import Phase, Precision
 from vigbench.suites.case import Case
 
