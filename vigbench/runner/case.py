@@ -9,7 +9,7 @@ from vigbench.subjects.catalog import resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
 from vigbench.suites.axes import AXES, SWEPT
 from vigbench.suites.case import Case
-from vigbench.suites.custom import RESOLUTION
+from vigbench.suites.custom import RESOLUTION, with_a_size
 from vigbench.suites.shape import parse_entry
 from vigbench.worker.describe import choose_device
 
@@ -30,15 +30,12 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
     """
     chosen = choose_device(device)
     values = {name: _read(name, value) for name, value in axes.items()}
-    given = [name for name in values if AXES[name].of_size] or ["resolution"]
-    if sorted(given) not in (["resolution"], ["length", "shape"]):
-        raise ValueError("Give models --resolution, or operators both --length and --shape.")
-    if given == ["resolution"]:
-        values.setdefault("resolution", RESOLUTION)
+    sizes = with_a_size(values, RESOLUTION)
+    values |= sizes
     if "shape" in values and (only := parse_entry(values["shape"])[1]) not in (None, values["length"]):
         raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")
     task = task_of(subject)
-    task.require_axes(subject, given)
+    task.require_axes(subject, sizes)
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vigbench.suites.axes import Device
+from vigbench.suites.axes import AXES, SWEPT, Device
 from vigbench.suites.planner import Overrides
 from vigbench.suites.schema import Suite
 
@@ -46,13 +46,22 @@ def custom_suite(overrides: Overrides) -> Suite:
     )
 
 
+def with_a_size(axes: Mapping[str, Any], usual: Any) -> dict[str, Any]:
+    """The axes of size among what somebody has set, `usual` for the resolution where there is none of them.
+
+    Raises:
+        ValueError: if they are not those of models or those of operators.
+    """
+    given = {name: value for name, value in axes.items() if AXES[name].of_size} or {"resolution": usual}
+    if sorted(given) not in (["resolution"], ["length", "shape"]):
+        raise ValueError("Give models --resolution, or operators both --length and --shape.")
+    return given
+
+
 def _extent(overrides: Overrides) -> dict[str, list[Any]]:
     """The axes that say how large a case is."""
-    if overrides.length is None and overrides.shape is None:
-        return {"resolution": list(overrides.resolution or [RESOLUTION])}
-    if overrides.length is None or overrides.shape is None or overrides.resolution is not None:
-        raise ValueError("Give models --resolution, or operators both --length and --shape.")
-    return {"length": list(overrides.length), "shape": list(overrides.shape)}
+    asked = {axis.name: list(values) for axis in SWEPT if axis.of_size and (values := getattr(overrides, axis.name))}
+    return with_a_size(asked, [RESOLUTION])
 
 
 def _question(subjects: list[str], extent: dict[str, list[Any]]) -> str:
