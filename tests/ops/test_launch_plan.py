@@ -29,6 +29,7 @@ from vigbench.ops.launch_trace import Trace, leaves
 LENGTHS = (40, 600)  # tokens, of one segment and of several
 CALLS = {f"{name} {length}": call for length in LENGTHS for name, call in calls(length).items()}
 START = kernel_launch.launch_kernel
+LOWEST_ADDRESS = 2**22  # no program is loaded below, and no number here is as large
 
 
 def starts_of(call: Call, plans: bool, times: int = 1) -> tuple[list[Start], Any]:
@@ -46,7 +47,7 @@ def roles(starts: list[Start], given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     spans = [(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes()) for x in given if isinstance(x, Tensor)]
 
     def role(value: Any) -> Any:
-        if not isinstance(value, int) or value < 2**32:
+        if not isinstance(value, int) or value < LOWEST_ADDRESS:
             return value
         inside = [(n, value - first) for n, (first, size) in enumerate(spans) if first <= value < first + size]
         return inside[0] if inside else "allocated"

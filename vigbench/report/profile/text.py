@@ -9,8 +9,7 @@ from vigbench.analysis.table import printable
 from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
-from vigbench.report.rows import SETTINGS
-from vigbench.suites.axes import with_new_names
+from vigbench.suites.axes import ALL, with_new_names
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels
@@ -51,7 +50,7 @@ def subtitle(info: Mapping[str, Any]) -> str:
     implementation = "" if case["implementation"] == "default" else f", {case['implementation']}"
     size = f"{case['resolution']} px" if case["resolution"] else f"{case['length']} tokens"
     now = with_new_names(case)
-    words = [axis.in_words(now.get(axis.name, axis.default)) for axis in SETTINGS]
+    words = [axis.in_words(now.get(axis.name, axis.default)) for axis in ALL if not axis.of_size]
     parts = [size, *(word for word in words if word)]
     return printable(f"{shown}{implementation}; {', '.join(parts)}; {info['device_name']}; {info['started_at'][:10]}")
 
