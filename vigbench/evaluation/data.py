@@ -61,7 +61,7 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
     """
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give --data the folder that holds a folder of images for each class.")
-    inside = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    inside = sorted(entry for entry in root.iterdir() if not entry.name.startswith((".", "__pycache__")))
     folders = [entry for entry in inside if entry.is_dir()]
     if loose := [entry for entry in inside if _is_image(entry) and not entry.is_dir()]:
         raise ValueError(
