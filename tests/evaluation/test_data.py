@@ -81,8 +81,9 @@ def test_folders_of_another_kind_are_refused(data: Path, how: str, expected: str
         read_image_folder(data)
 
 
-def test_hidden_files_are_no_images(data: Path) -> None:
+def test_hidden_files_and_compiled_python_are_no_images(data: Path) -> None:
     before = read_image_folder(data)
     (data / "ant" / "._0.png").write_bytes(b"\0")
     (data / ".cache").mkdir()
+    (data / "__pycache__").mkdir()
     assert read_image_folder(data).images == before.images
