@@ -170,7 +170,7 @@ def test_what_cannot_be_profiled_is_one_line_and_leaves_nothing(
 @pytest.mark.parametrize("settings", [{"compile": True}, {"cuda_graph": True}, {"phase": "training_step"}])
 def test_what_hides_the_modules_is_refused(tmp_path: Path, settings: dict[str, object]) -> None:
     case = Case.model_validate({"subject": "deit_tiny_patch16_224", "resolution": 32, **settings})
-    with pytest.raises(ValueError, match="plain inference or training"):
+    with pytest.raises(ValueError, match="phase inference or training"):
         profiled(case, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,7 @@ AxisValues = Mapping[str, Any] | None
 """What a command is given under the name `axes`: the axes that somebody has set, by name."""
 
 # typer ships click or depends on it, by version: the base of all its usage errors is reached through typer alone
-UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+UsageError: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 
 
 def usage_message(error: Exception) -> str:

@@ -85,7 +85,9 @@ def profile_subject(
     """
     out = Path(out)
     if case.compile or case.cuda_graph or case.phase is Phase.training_step:
-        raise ValueError("A profile is of plain inference or training: compiled code and graphs have no modules.")
+        raise ValueError(
+            "A profile is of phase inference or training, neither compiled nor a graph, which hide the modules."
+        )
     started = datetime.now(UTC)
     with _new_folder(case, out, started) as folder:
         done: list[ProfileRecord] = []
