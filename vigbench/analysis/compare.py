@@ -103,6 +103,9 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
     if metric in SOURCES and None not in kinds and kinds[0] != kinds[1]:
         row["note"] = f"{metric} is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
         return None
+    if base.waiting and head.waiting and base.waiting != head.waiting:
+        row["note"] = f"threads waited by {base.waiting} in base and by {head.waiting} in head: the load was another"
+        return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
     calibrated = quantity == "latency_ms" and base.calibrated and head.calibrated
     sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]

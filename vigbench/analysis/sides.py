@@ -64,6 +64,12 @@ class Measurement:
         return str(KernelTimeSource.events_exposed if exposed else KernelTimeSource.events)
 
     @property
+    def waiting(self) -> str:
+        """How the threads waited for each other; empty where that was not recorded."""
+        waiting = self.row.get("waiting")
+        return "" if waiting is None or pd.isna(waiting) else str(waiting)
+
+    @property
     def calibrated(self) -> bool:
         """Whether every latency sample has its sample of the fixed workload."""
         found = (self.samples.get(name, ()) for name in ("latency_ms", "calibration_ms"))

@@ -12,6 +12,11 @@ from torch._dynamo.utils import counters
 
 T = TypeVar("T")
 
+NO_COMPILER = (
+    "torch.compile found no working C++ compiler here: install one (Debian, Ubuntu: apt-get install g++; or set CXX), "
+    "or measure with --compile false."
+)
+
 
 @dataclass(frozen=True)
 class Compilation:
@@ -31,6 +36,15 @@ def watch_compilation(first_call: Callable[[], T]) -> tuple[T, Compilation]:
     counters.clear()
     result = first_call()
     return result, Compilation(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
+
+
+def not_compiled(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that torch's compiler found none for C++."""
+    while error is not None:
+        if "InvalidCxxCompiler" in f"{type(error).__name__} {error}":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

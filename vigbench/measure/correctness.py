@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 # A parameter whose gradient is below this share of the largest one is judged on that scale: some are zero but for
@@ -28,9 +29,9 @@ def relative_error(output: Tensor, reference: Tensor) -> float:
         return math.inf
     if not reference.numel():
         return 0.0
-    wide = reference.double()
+    wide = _wide(reference)
     largest = float(wide.abs().max())
-    difference = float((output.double() - wide).abs().max())
+    difference = float((_wide(output) - wide).abs().max())
     return difference / largest if largest > 0 else difference
 
 
@@ -57,6 +58,10 @@ def gradient_error(gradients: Mapping[str, Tensor], reference: Mapping[str, Tens
         errors[name] = difference / scale if scale > 0 else difference
     worst = max(errors, key=errors.__getitem__)
     return errors[worst], worst
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128) if tensor.is_complex() else tensor.double()
 
 
 def is_finite(output: Tensor) -> bool:

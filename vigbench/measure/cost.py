@@ -1,24 +1,28 @@
-"""Multiply-adds and parameters of a model, counted on the meta device: no weight or activation is allocated."""
+"""Multiply-adds and parameters of a model, counted on fake tensors: no weight or activation is allocated."""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from vigbench.measure.counting_rule import FORMULAS, is_zero_by_rule
+from vigbench.measure.skeleton import fake_like, forget, skeleton_of
 from vigbench.ops.cost import EXECUTED_FLOPS
 from vigbench.ops.registry import UnsupportedError
+
+Counts = tuple[Mapping[Any, int], Mapping[Any, int], Counter[OpOverload]]
+"""FLOPs by operator, algorithmic and executed; and every operator's calls."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Cost:
         params: trainable parameters.
         by_operator: `macs` by operator, largest first; vigbench's own operators under their own name (`gla`).
         calls: operator calls, whether they have a formula, are free by the rule, or neither.
+        refusal: why nothing was counted; the numbers of multiply-adds are 0 then, and mean nothing. Empty: it was.
         uncounted: operators that have no formula and are not free by the rule, with their calls; they count as 0 above.
     """
 
@@ -40,6 +45,7 @@ class Cost:
     by_operator: Mapping[str, int]
     calls: int
     uncounted: Mapping[str, int]
+    refusal: str = ""
 
     @property
     def flops(self) -> int:
@@ -60,43 +66,35 @@ class Cost:
 def count_cost(
     model: nn.Module, inputs: Sequence[int] | Sequence[Tensor], named: Mapping[str, Tensor] | None = None
 ) -> Cost:
-    """Count one forward pass in eval mode.
+    """Count one forward pass in eval mode, through a copy of the model: the model itself is never run.
+
+    The copy and what runs through it are fake tensors, which have no memory. A model that needs values (a branch on
+    one, a scripted or quantised module) is copied and run for real instead.
 
     Args:
-        model: on any device; it is not changed and not copied.
+        model: on any device; it is not changed.
         inputs: the shape of an image batch (batch, channels, height, width), or the tensors that the model is called
             with, of which only shapes and dtypes count. The count covers the whole batch.
         named: tensors that it is called with by name.
 
     Raises:
-        ValueError: if the model does not take these inputs, or cannot run on the meta device.
+        ValueError: if the model does not take these inputs, or cannot be copied.
         UnsupportedError: if the model says so itself.
     """
-    state = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in chain(model.named_parameters(), model.named_buffers())
-    }
-    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    arguments = _on_meta(inputs, dtype)
-    options = {name: torch.empty_like(tensor, device="meta") for name, tensor in (named or {}).items()}
-    was_training = {module: module.training for module in model.modules()}
-    model.eval()
+    arguments, options = _as_tensors(inputs, model), dict(named or {})
     try:
-        known = -1
-        while known < len(flop_registry):  # again, where an operator has registered its formulas on this first use
-            known = len(flop_registry)
-            algorithmic, executed, calls = _count(model, state, arguments, options)
+        algorithmic, executed, calls = _count_fake(model, arguments, options)
     except UnsupportedError:  # it says by itself what is wrong
         raise
-    except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (*arguments, *options.values()))
-        raise ValueError(
-            f"{type(model).__name__} did not run on an input of shape {shapes} on the meta device: {first_line}"
-        ) from error
-    finally:
-        for module, training in was_training.items():
-            module.training = training
+    except Exception as failure:
+        if any(tensor.is_meta for tensor in model.parameters()):
+            raise _not_counted(model, (*arguments, *options.values()), failure) from failure
+        try:
+            algorithmic, executed, calls = _count_real(model, arguments, options)
+        except UnsupportedError:
+            raise
+        except Exception as error:
+            raise _not_counted(model, (*arguments, *options.values()), error) from error
     by_operator: Counter[str] = Counter()
     for operator, flops in algorithmic.items():
         by_operator[_operator_name(operator)] += flops // 2
@@ -108,17 +106,66 @@ def count_cost(
     return Cost(
         macs=sum(by_operator.values()),
         executed_macs=sum(executed.values()) // 2,
-        params=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        params=trained_parameters(model),
         by_operator=dict(by_operator.most_common()),
         calls=sum(calls.values()),
         uncounted=uncounted,
     )
 
 
-def _on_meta(inputs: Sequence[int] | Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    tensors = tuple(torch.empty_like(tensor, device="meta") for tensor in inputs if isinstance(tensor, Tensor))
+def trained_parameters(model: nn.Module) -> int:
+    """Numbers in the parameters that training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def not_counted(model: nn.Module, why: str) -> Cost:
+    """The cost of a model that runs and cannot be counted."""
+    return Cost(0, 0, trained_parameters(model), by_operator={}, calls=0, uncounted={}, refusal=why)
+
+
+def _as_tensors(inputs: Sequence[int] | Sequence[Tensor], model: nn.Module) -> tuple[Tensor, ...]:
+    """What the model is called with; of a shape a tensor without memory, in the dtype of the weights."""
+    tensors = tuple(tensor for tensor in inputs if isinstance(tensor, Tensor))
+    if tensors:
+        return tensors
+    dtypes = (tensor.dtype for tensor in chain(model.parameters(), model.buffers()) if tensor.is_floating_point())
     shape = tuple(size for size in inputs if not isinstance(size, Tensor))
-    return tensors if tensors else (torch.empty(shape, dtype=dtype, device="meta"),)
+    return (torch.empty(shape, dtype=next(dtypes, torch.float32), device="meta"),)
+
+
+def _not_counted(model: nn.Module, arguments: Sequence[Tensor], error: Exception) -> ValueError:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in arguments)
+    return ValueError(f"{type(model).__name__} did not run on an input of shape {shapes}: {first_line}")
+
+
+def _count_fake(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
+    """Counts without memory."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        twin = skeleton_of(model, mode).eval()
+        device = next((tensor.device for tensor in chain(twin.parameters(), twin.buffers())), torch.device("cpu"))
+
+        def fake(tensor: Tensor) -> Tensor:
+            made = fake_like(tensor, mode)
+            return made.to(device) if tensor.is_meta else made
+
+        with mode:
+            return _count(twin, [fake(x) for x in arguments], {name: fake(x) for name, x in options.items()})
+    finally:
+        twin = None  # type: ignore[assignment]
+        forget(mode)
+
+
+def _count_real(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
+    """Counts by running a copy."""
+    twin = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
+    device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
+    def real(tensor: Tensor) -> Tensor:
+        return torch.randn(tensor.shape, dtype=tensor.dtype, device=device) if tensor.is_meta else tensor.clone()
+
+    return _count(twin, [real(x) for x in arguments], {name: real(x) for name, x in options.items()})
 
 
 def _operator_name(packet: Any) -> str:
@@ -127,34 +174,18 @@ def _operator_name(packet: Any) -> str:
     return name.partition("_")[0] if namespace == "vigbench" else str(packet)
 
 
-def _count(
-    model: nn.Module, state: Mapping[str, Tensor], arguments: tuple[Tensor, ...], options: Mapping[str, Tensor]
-) -> tuple[dict[Any, int], dict[Any, int], Counter[OpOverload]]:
+@torch.no_grad()
+def _count(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
     """FLOPs by operator, algorithmic and executed, and the calls of every operator that is left after decomposition."""
-    algorithmic = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
-    executed = FlopCounterMode(display=False, custom_mapping={**FORMULAS, **EXECUTED_FLOPS})
-    with _CallCounter() as calls, algorithmic, executed:
-        _forward(model, state, arguments, options)
+    known = -1
+    while known < len(flop_registry):  # again, where an operator has registered its formulas on this first use
+        known = len(flop_registry)
+        algorithmic = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
+        executed = FlopCounterMode(display=False, custom_mapping={**FORMULAS, **EXECUTED_FLOPS})
+        with _CallCounter() as calls, algorithmic, executed:
+            model(*arguments, **options)
     total, really = (counter.get_flop_counts().get("Global", {}) for counter in (algorithmic, executed))
     return total, really, calls.calls
-
-
-@torch.no_grad()
-def _forward(
-    model: nn.Module, state: Mapping[str, Tensor], arguments: tuple[Tensor, ...], options: Mapping[str, Tensor]
-) -> None:
-    with _autocast_on_meta():
-        torch.func.functional_call(model, dict(state), arguments, dict(options))
-
-
-def _autocast_on_meta() -> AbstractContextManager[object]:
-    """Models switch autocast on or off for the device of their inputs, and torch has none for "meta"."""
-    begin = torch.autocast.__init__
-
-    def for_cpu_instead(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
-        begin(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
-
-    return patch.object(torch.autocast, "__init__", for_cpu_instead)
 
 
 class _CallCounter(TorchDispatchMode):
@@ -167,5 +198,6 @@ class _CallCounter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.calls[func] += 1
+        if func is not torch.ops.prim.device.default:  # which only asks a fake tensor where it says it is
+            self.calls[func] += 1
         return func(*args, **(kwargs or {}))

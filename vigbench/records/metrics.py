@@ -358,6 +358,12 @@ class Metrics(BaseModel):
         "share of the machine's CPU used by others before timing, 0 to 1", Units.ratio, Combine.largest
     )
     other_load_after: float | None = column("the same after timing", Units.ratio, Combine.largest)
+    waiting: str | None = column(
+        "CPU: how the worker's threads wait for each other, chosen by the load just before the case; rows that differ "
+        "in it are not compared",
+        Units.text,
+        Combine.same,
+    )
     gpu_others: int | None = column("CUDA: other processes on the GPU, the most seen", Units.count, Combine.largest)
     rate_drop: float | None = column(
         "drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`",

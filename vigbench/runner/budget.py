@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vigbench.records.schema import Record, Status
@@ -10,6 +11,8 @@ from vigbench.suites.case import Case
 from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S, SAMPLING_CALLS
 
 LEAST_S = 1.0  # of sampling for every case that runs at all
+LEAST_LIMIT_S = 20.0  # no case is stopped before, however little time there is
+PATIENCE = 4  # times what a case should take, after which it is stopped while others wait
 
 
 @dataclass
@@ -21,12 +24,14 @@ class Budget:
         estimate_s: the plan's guess for a case.
         gmacs: 10^9 multiply-adds of one call of a case.
         processes: worker processes for each case.
+        places: how soon each case should be measured where time is short, see `planner.places`.
     """
 
     total_s: float
     estimate_s: Callable[[Case], float]
     gmacs: Callable[[Case], float]
     processes: int = 1
+    places: Mapping[Case, int] = field(default_factory=dict)
     _seconds_per_gmac: dict[str, float] = field(default_factory=dict)
     _estimated_s: float = 0.0
     _actual_s: float = 0.0
@@ -74,6 +79,30 @@ class Budget:
         minimum = SAMPLING_CALLS / MINIMUM_CALLS * (self.least_s(case) / self.processes - self.overhead_s)
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
 
-    def can_repeat(self, later: Sequence[Case], left_s: float, spent_s: float) -> bool:
-        """Whether a case that took `spent_s` can be measured again and `later` cases are still expected to fit."""
-        return spent_s + sum(max(self.expected_s(other), self.least_s(other)) for other in later) <= left_s
+    def most_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
+        """Seconds after which a case is stopped while others wait: several times what it should take, or its share."""
+        share = left_s / (1 + len(later))
+        return max(LEAST_LIMIT_S, PATIENCE * max(self.expected_s(case), self.least_s(case), share))
+
+    def next_of(self, pending: Sequence[Case], left_s: float, set_aside: Collection[Case] = ()) -> Case:
+        """The case to measure now.
+
+        Where all are expected to fit, the quickest of the smallest size: each size is compared before the next. Where
+        they do not, the one that matters most (`planner.places`); each doubling of a case's time beyond an equal share
+        of what is left puts it one place back, so that one slow case does not take the time of many.
+
+        Args:
+            pending: at least one case.
+            left_s: of the budget.
+            set_aside: cases that come after all others.
+        """
+        ready = [case for case in pending if case not in set_aside] or list(pending)
+        times = {case: max(self.expected_s(case), self.least_s(case)) for case in ready}
+        if sum(times.values()) <= left_s:
+            return min(ready, key=lambda case: (case.extent, self.least_s(case)))
+        share = max(LEAST_S, left_s / len(ready))
+
+        def place(case: Case) -> float:
+            return self.places.get(case, 0) + max(0.0, math.log2(times[case] / share))
+
+        return min(ready, key=place)

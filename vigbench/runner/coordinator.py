@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from vigbench.records.stages import seconds_of, stage_columns
 from vigbench.records.store import RunStore
 from vigbench.runner.achieved import achieved_columns
 from vigbench.runner.budget import Budget
+from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import run_in_worker
 from vigbench.runner.repeat import Measured, combined, failed
 from vigbench.subjects.catalog import task_of
@@ -57,6 +58,17 @@ class Silent:
 
 
 @dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a case: what it came to, the seconds that it could sample, and those that it took in all."""
+
+    number: int  # of the case in its run
+    record: Record
+    measured: Measured
+    sampling_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Coordinator:
     """Measures the cases of a plan into a store.
 
@@ -95,14 +107,22 @@ class Coordinator:
             self.progress.case_started(record.case, number, len(cases), pending_s)
             done[record.case_id] = self._with_largest_batch(record)
         end = monotonic() + self.budget.total_s
+        disturbed: dict[Case, _Attempt] = {}
+        set_aside: set[Case] = set()
         while pending:
             if self.stop.requested:
                 return
             remaining_s = sum(self.budget.expected_s(other) for other in pending)
-            case = self._next(pending)
-            self.progress.case_started(case, len(cases) - len(pending) + 1, len(cases), remaining_s)
+            case = self.budget.next_of(pending, end - monotonic(), set_aside)
+            number = len(cases) - len(pending) + 1
+            self.progress.case_started(case, number, len(cases), remaining_s)
             pending.remove(case)
-            record = self._end_in_a_record(case, pending, list(done.values()), end)
+            attempt = self._attempt(case, number, pending, list(done.values()), end, last=case in set_aside)
+            if attempt is None:  # it took more than its share: once more when the others have had theirs
+                set_aside.add(case)
+                pending.append(case)
+                continue
+            record = attempt.record
             begin = monotonic()
             if self._lacks_largest_batch(record):
                 record = self._with_largest_batch(record)
@@ -110,10 +130,18 @@ class Coordinator:
             done[case.case_id] = record
             self.budget.learn(record)
             self.progress.case_ended(record)
+            if CONTENDED in record.marks:
+                disturbed[case] = replace(attempt, record=record)
+        self._repeat(disturbed, end)
 
-    def _next(self, pending: Sequence[Case]) -> Case:
-        """The quickest of the smallest size, by what the run knows: what is dropped in the end is large and slow."""
-        return min(pending, key=lambda case: (case.extent, self.budget.least_s(case)))
+    def _repeat(self, disturbed: Mapping[Case, _Attempt], end: float) -> None:
+        """Measure once more what other processes disturbed, quick cases first, from what is left of the budget."""
+        for case, attempt in sorted(disturbed.items(), key=lambda entry: entry[1].seconds):
+            if self.stop.requested or (left_s := end - monotonic()) < attempt.seconds:
+                return
+            self.progress.case_started(case, attempt.number, len(self.planned.cases), left_s)
+            self.progress.stage("again, since other processes disturbed it")
+            self._measure_again(case, attempt)
 
     def _is_to_retry(self, record: Record) -> bool:
         """Whether a resumed run measures it again: never tried, or stopped by a shorter limit than today's."""
@@ -122,38 +150,74 @@ class Coordinator:
             record.status is Status.timeout and limit_s < self.planned.case_timeout_s
         )
 
-    def _end_in_a_record(self, case: Case, later: Sequence[Case], done: Sequence[Record], end: float) -> Record:
+    def _attempt(
+        self, case: Case, number: int, later: Sequence[Case], done: Sequence[Record], end: float, *, last: bool
+    ) -> _Attempt | None:
+        """Measure a case, or say why not, and keep its record; None if it was stopped at its share of the budget.
+
+        Args:
+            case: what to measure.
+            number: of the case in its run.
+            later: what is to come.
+            done: records that there are.
+            end: of the budget, on the clock of `time.monotonic`.
+            last: whether it may take all time that is left.
+        """
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         begin = monotonic()
         reason = _reason_to_prune(case, done) or self._reason_to_stop(case, end - begin)
         if reason:
-            record = _record(case, Measured.failed(Status.pruned, reason), started_at, {})
+            measured = Measured.failed(Status.pruned, reason)
+            record = _record(case, measured, started_at, {})
             self.store.append(record, ())
-            return record
+            return _Attempt(number, record, measured, 0.0, 0.0)
         sampling_s = self.budget.sampling_s(case, later, end - begin)
-        measured = self._measure(case, sampling_s)
-        attempts: dict[int, Measured] = {1: measured}
-        if CONTENDED in measured.marks and self.budget.can_repeat(later, end - monotonic(), monotonic() - begin):
-            self.progress.stage("again, since other processes disturbed it")
-            attempts[2] = self._measure(case, sampling_s)
-        spent = seconds_of(attempt.metrics for attempt in attempts.values())
-        references = [
-            attempt.metrics.reference_s for attempt in attempts.values() if attempt.metrics.reference_s is not None
-        ]
+        limit_s = self.planned.case_timeout_s
+        if not last:
+            limit_s = min(limit_s, self.budget.most_s(case, later, end - begin))
+        measured = self._measure(case, sampling_s, limit_s)
+        if measured.status is Status.timeout and limit_s < self.planned.case_timeout_s:
+            return None
+        seconds = monotonic() - begin
+        record = self._kept(case, measured, started_at, seconds, [measured])
+        return _Attempt(number, record, measured, sampling_s, seconds)
+
+    def _measure_again(self, case: Case, first: _Attempt) -> None:
+        """A second attempt; of both the one that was disturbed less becomes the record, and both have their samples."""
+        begin = monotonic()
+        second = self._measure(case, first.sampling_s, self.planned.case_timeout_s)
+        attempts = {1: first.measured, 2: second}
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
-        measured = attempts.pop(kept)
+        seconds = first.seconds + monotonic() - begin
+        record = self._kept(case, attempts[kept], first.record.started_at, seconds, list(attempts.values()))
+        if (largest := first.record.metrics.largest_batch) is not None:
+            metrics = record.metrics.model_copy(update={"largest_batch": largest})
+            self.store.amend(record := record.model_copy(update={"metrics": metrics}))
+        other = attempts[3 - kept]
+        self.store.discard(case.case_id, other.samples, 3 - kept)
+        self.progress.case_ended(record)
+
+    def _kept(
+        self,
+        case: Case,
+        measured: Measured,
+        started_at: str,
+        seconds: float,
+        attempts: Sequence[Measured],
+    ) -> Record:
+        """The record of an attempt, with the seconds of all, on the disk."""
+        spent = seconds_of(attempt.metrics for attempt in attempts)
+        references = [one.metrics.reference_s for one in attempts if one.metrics.reference_s is not None]
         extra: dict[str, float | int | None] = {
-            "attempts": len(attempts) + 1,
-            "case_s": (case_s := monotonic() - begin),
-            **stage_columns(spent, case_s),
+            "attempts": len(attempts),
+            "case_s": seconds,
+            **stage_columns(spent, seconds),
             "reference_s": sum(references) if references else None,
             "timeout_s": self.planned.case_timeout_s,
             **achieved_columns(case, measured.metrics, self.ceilings),
         }
         record = _record(case, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
-        for number, attempt in attempts.items():
-            self.store.discard(case.case_id, attempt.samples, number)
         return record
 
     def _lacks_largest_batch(self, record: Record) -> bool:
@@ -169,9 +233,13 @@ class Coordinator:
         self.store.amend(record)
         return record
 
-    def _measure(self, case: Case, sampling_s: float) -> Measured:
+    def _measure(self, case: Case, sampling_s: float, limit_s: float) -> Measured:
         return measure_in_processes(
-            case, self.planned, sampling_s=sampling_s, on_stage=self.progress.stage, references=self.references
+            case,
+            replace(self.planned, case_timeout_s=limit_s),
+            sampling_s=sampling_s,
+            on_stage=self.progress.stage,
+            references=self.references,
         )
 
     def _reason_to_stop(self, case: Case, left_s: float) -> str:
@@ -226,13 +294,14 @@ def measure_in_processes(
     """
     job = Job(case=case, budget_s=sampling_s, calibrate=planned.calibrate, references=references)
     outcomes: list[Outcome] = []
+    waiting = waiting_of(case)
     for number in range(1, planned.processes + 1):
         where = f" ({number}/{planned.processes})" if planned.processes > 1 else ""
 
         def tell(stage: str, where: str = where) -> None:
             on_stage(stage + where)
 
-        outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell)
+        outcome = run_in_worker(job, timeout_s=planned.case_timeout_s, on_stage=tell, waiting=waiting)
         outcomes.append(outcome)
         if outcome.status is not Status.ok:
             return failed(outcomes, f"{outcome.reason} (process {number} of {planned.processes})" if where else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from vigbench.records.schema import Status
+from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
@@ -107,7 +108,8 @@ def _run_pair(base: Contestant, head: Contestant, effort: Effort, rng: random.Ra
         # the order of starting is random too: the second process may get other memory and other cores
         order = rng.sample([0, 1], 2)
         forked = base.python is None and head.python is None  # both sides start alike
-        started = {index: stack.enter_context(_Side((base, head)[index], effort, forked)) for index in order}
+        waiting = waiting_of(base.case)  # one for both
+        started = {index: stack.enter_context(_Side((base, head)[index], effort, forked, waiting)) for index in order}
         for _ in range(effort.blocks):
             for index in rng.sample([0, 1], 2):
                 started[index].run_block()
@@ -119,12 +121,12 @@ def _run_pair(base: Contestant, head: Contestant, effort: Effort, rng: random.Ra
 class _Side:
     """One contestant's worker and the blocks that it has run."""
 
-    def __init__(self, contestant: Contestant, effort: Effort, forked: bool) -> None:
+    def __init__(self, contestant: Contestant, effort: Effort, forked: bool, waiting: Mapping[str, str]) -> None:
         self.contestant, self._effort = contestant, effort
         self.blocks: list[tuple[float, ...]] = []
         self._calls = 1
         job = Job(case=contestant.case, errand=Errand.contest, budget_s=WARM_UP_S)
-        self._worker = Worker(job, contestant.python, forked=forked)
+        self._worker = Worker(job, contestant.python, forked=forked, waiting=waiting)
 
     def __enter__(self) -> _Side:
         try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,7 +21,7 @@ import psutil
 
 from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
-from vigbench.runner.fork_server import context, without_main
+from vigbench.runner.fork_server import context, serving, waiting_of
 from vigbench.suites.duration import format_duration
 from vigbench.worker.main import worker_main
 from vigbench.worker.messages import BlockRequest, Job, Message, Outcome, StageReport, decode
@@ -48,15 +48,24 @@ class Worker:
         python: interpreter of another environment whose vigbench shall do it; None: this one.
         forked: whether this environment's worker comes from the fork server, in milliseconds, or starts by itself, in
             seconds, as another environment's does.
+        waiting: variables by which its threads wait, see `fork_server.waiting_of`; None: as the load asks for now.
     """
 
-    def __init__(self, job: Job, python: str | None = None, *, forked: bool = True) -> None:
+    def __init__(
+        self,
+        job: Job,
+        python: str | None = None,
+        *,
+        forked: bool = True,
+        waiting: Mapping[str, str] | None = None,
+    ) -> None:
+        waiting = waiting_of(job.case) if waiting is None else waiting
         self._here, there = context().Pipe(duplex=True)
         output, output_end = context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
             process = context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
-            with without_main():
+            with serving(waiting):
                 process.start()
             assert process.pid is not None
             self._join: Callable[[float | None], None] = process.join
@@ -64,7 +73,7 @@ class Worker:
             self._pid = process.pid
             self._server = _parent_of(self._pid)
         else:
-            child = _start_alone(python, there, output_end, job)
+            child = _start_alone(python, there, output_end, job, waiting)
             self._join, self._exit_code = _quiet_wait(child), child.poll
             self._pid, self._server = child.pid, None
         _alive.add(self._pid)
@@ -161,7 +170,14 @@ class StageClock:
         self._stage, self._since = stage, now
 
 
-def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None], python: str | None = None) -> Outcome:
+def run_in_worker(
+    job: Job,
+    *,
+    timeout_s: float,
+    on_stage: Callable[[str], None],
+    python: str | None = None,
+    waiting: Mapping[str, str] | None = None,
+) -> Outcome:
     """Do one job in a fresh process; the outcome's metrics have the seconds of each stage that it reached.
 
     Args:
@@ -169,6 +185,7 @@ def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None]
         timeout_s: seconds after which the process, and all that it started, is killed.
         on_stage: told what the worker does.
         python: interpreter of another environment, whose vigbench shall do it; None: this one.
+        waiting: see `Worker`.
     """
     clock = StageClock()
 
@@ -176,7 +193,7 @@ def run_in_worker(job: Job, *, timeout_s: float, on_stage: Callable[[str], None]
         clock.enter(stage)
         on_stage(stage)
 
-    with Worker(job, python) as worker:
+    with Worker(job, python, waiting=waiting) as worker:
         outcome = _outcome_of(worker, timeout_s, enter)
         clock.enter(LAST)
         if outcome.status is not Status.timeout:
@@ -248,10 +265,12 @@ def _kill_all(processes: list[psutil.Process]) -> None:
             process.kill()  # psutil makes sure that the pid still means the same process
 
 
-def _start_alone(python: str | None, connection: Connection, output: Connection, job: Job) -> subprocess.Popen[bytes]:
+def _start_alone(
+    python: str | None, connection: Connection, output: Connection, job: Job, waiting: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """A worker without the fork server; in another environment nothing from here may bring in this vigbench."""
     ends = (connection.fileno(), output.fileno())
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(waiting)
     if python is None:
         python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
     elif os.sep in python:

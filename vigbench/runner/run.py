@@ -30,7 +30,7 @@ from vigbench.suites.case import Case
 from vigbench.suites.custom import NAME as CUSTOM
 from vigbench.suites.custom import custom_suite
 from vigbench.suites.loader import list_suites, load_suite
-from vigbench.suites.planner import Overrides, Plan, plan
+from vigbench.suites.planner import Overrides, Plan, places, plan
 from vigbench.suites.resolution import Resolution
 from vigbench.suites.schema import Suite
 from vigbench.worker.describe import choose_device
@@ -219,7 +219,11 @@ def continue_run(
     """
     gmacs = {case: case.batch_size * gmacs_of(case) for case in planned.cases}
     budget = Budget(
-        planned.budget_s, lambda case: estimated_s(case, planned.processes), gmacs.__getitem__, planned.processes
+        planned.budget_s,
+        lambda case: estimated_s(case, planned.processes),
+        gmacs.__getitem__,
+        planned.processes,
+        places(planned.cases),
     )
     stop = stop or StopRequest()
     with store.lock() as problem, _folder_for_references() as references:

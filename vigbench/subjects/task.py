@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -101,19 +101,12 @@ class Task(ABC):
         return model(*positional, **named)
 
     def outputs(self, returned: Any) -> Mapping[str, Tensor]:
-        """What a model returned as tensors by name; UnsupportedError for what is none."""
-        if isinstance(returned, Tensor):
-            return {"output": returned}
-        if isinstance(returned, Mapping):
-            named: Mapping[str, Any] = {str(name): output for name, output in returned.items()}
-        elif isinstance(returned, Sequence):
-            named = {f"output {number}": output for number, output in enumerate(returned, 1)}
-        else:
-            named = {"": returned}
-        if not named or not all(isinstance(output, Tensor) for output in named.values()):
+        """What a model returned as tensors by name, however deep they lie; UnsupportedError where there is none."""
+        named = dict(leaves_of(returned))
+        if not named:
             raise UnsupportedError(
-                f"The model returns {kind_of(returned)}, not a tensor, nor a mapping or list of tensors: give its "
-                "factory a task whose `outputs` finds them."
+                f"The model returns {kind_of(returned)}, and no tensor in it: give its factory a task whose `outputs` "
+                "finds them."
             )
         return named
 
@@ -193,6 +186,26 @@ class Task(ABC):
         twin = copy.deepcopy(model).float()
         use_implementation(twin, operator, get_operator(operator).reference)
         return twin, torch.float32
+
+
+def leaves_of(returned: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in what a model returned, by name: in mappings, lists, tuples and dataclasses, one in another.
+
+    What else lies there (None, numbers, texts) is passed over.
+    """
+    if isinstance(returned, Tensor):
+        yield name or "output", returned
+    elif isinstance(returned, Mapping):
+        for key, value in returned.items():
+            yield from leaves_of(value, f"{name}.{key}".lstrip("."))
+    elif is_dataclass(returned) and not isinstance(returned, type):
+        for field in fields(returned):
+            yield from leaves_of(getattr(returned, field.name), f"{name}.{field.name}".lstrip("."))
+    elif isinstance(returned, list | tuple):
+        names = getattr(returned, "_fields", None)  # of a named tuple
+        for number, value in enumerate(returned, 1):
+            own = names[number - 1] if names else f"output {number}" if not name else str(number)
+            yield from leaves_of(value, f"{name}.{own}".lstrip("."))
 
 
 def kind_of(made: Any) -> str:

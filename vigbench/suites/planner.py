@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -125,6 +125,43 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         raise ValueError(f"The exclusions of suite {suite.name} leave no case: change {device}.exclude, or the axes.")
     limits = (section.budget, section.case_timeout, section.processes, section.calibrate)
     return Plan(tuple(dict.fromkeys(cases)), *limits)
+
+
+def places(cases: Sequence[Case]) -> dict[Case, int]:
+    """How soon each case should be measured where time is short: 0 is the first.
+
+    The ends of the range of sizes come before what lies between, the subjects and settings that a suite names first
+    before the others: a case's place is the sum of those of its size, its subject and its settings.
+    """
+    sizes = {extent: place for place, extent in enumerate(ends_first(sorted({case.extent for case in cases})))}
+    subjects = _in_order((case.subject, case.implementation) for case in cases)
+    settings = _in_order(_settings(case) for case in cases)
+    return {
+        case: sizes[case.extent] + subjects[case.subject, case.implementation] + settings[_settings(case)]
+        for case in cases
+    }
+
+
+def ends_first(values: Sequence[float]) -> list[float]:
+    """The first, the last, then the middle of each gap, the widest first: 1, 5, 3, 2, 4 of 1 to 5."""
+    found = list(dict.fromkeys([*values[:1], *values[-1:]]))
+    gaps = [(0, len(values) - 1)]
+    while gaps:
+        first, last = gaps.pop(0)
+        if last - first > 1:
+            middle = (first + last) // 2
+            found.append(values[middle])
+            gaps += [(first, middle), (middle, last)]
+    return found
+
+
+def _settings(case: Case) -> tuple[Any, ...]:
+    return tuple(getattr(case, axis.name) for axis in SWEPT if not axis.of_size)
+
+
+def _in_order(names: Iterable[Any]) -> dict[Any, int]:
+    """The place of each when it first came."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 def _wanted(name: str, patterns: Sequence[str] | None) -> bool:

@@ -17,6 +17,7 @@ from vigbench.ops.registry import get_operator
 from vigbench.subjects.task import Inputs, Probe, Result, Task
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
+from vigbench.worker.first_call import first_result
 from vigbench.worker.references import References
 
 SMALLEST_EXTENT = 64  # below it there is nothing left to compare
@@ -66,6 +67,7 @@ def check(
         references: what earlier cases' references computed; None: nothing is kept.
 
     Raises:
+        UnsupportedError: if the model does not take these inputs, or changes them.
         WrongResultError: if a value is not finite, or farther from the reference than the precision allows.
     """
     training = model.training
@@ -80,7 +82,7 @@ def check(
 def _check(
     model: nn.Module, case: Case, task: Task, operator: str | None, inputs: Inputs, references: References
 ) -> CheckResult:
-    whole = task.result(model, task.checked(inputs), case.phase.trains)
+    whole = first_result(model, case, task, task.checked(inputs))
     require_finite(whole)
     if operator is None:
         return CheckResult()

@@ -82,7 +82,9 @@ def memory_columns(
 
 
 def cost_columns(cost: Cost, operator: str | None, closed_form_macs: int | None) -> dict[str, float | int | str | None]:
-    """Multiply-adds of one item in units of 10^9, by both counters, and what they cover."""
+    """Multiply-adds of one item in units of 10^9, by both counters, and what they cover; empty where not counted."""
+    if cost.refusal:
+        return {"params": cost.params, "uncounted_operators": f"all: {cost.refusal}"}
     return {
         "params": cost.params,
         "gmacs": cost.macs / 1e9,
@@ -137,6 +139,7 @@ def surroundings_columns(taken: CallTiming) -> dict[str, float | str | None]:
         "throttle_reasons": state.throttle_reasons,
         "other_load": taken.load_before,
         "other_load_after": taken.load_after,
+        "waiting": taken.waiting or None,
         "gpu_others": taken.gpu_others,
         "rate_drop": taken.rate_drop,
     }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
+from vigbench.measure.compilation import NO_COMPILER, not_compiled
 from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.ops.attention.refusal import is_refusal
 from vigbench.ops.registry import UnsupportedError
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import describe
-from vigbench.subjects.factory import FactoryError
+from vigbench.subjects.factory import FactoryError, in_one_line
 from vigbench.suites.case import Case
 from vigbench.worker.check_subject import WrongResultError
 from vigbench.worker.messages import Outcome
@@ -41,6 +43,8 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
     except ModuleNotFoundError as error:
         reason = f"{case.subject} needs the package {error.name}, which is not installed: pip install {error.name}"
         return _failure(case, Status.unsupported, reason)
+    except SystemExit as error:
+        return _failure(case, Status.error, f"The subject ended its process: SystemExit: {error}.")
     except Exception as error:
         if is_refusal(error):  # in a backward pass, or by a subject of a user's own
             return _failure(case, Status.unsupported, NO_BACKEND.format(case=case))
@@ -48,8 +52,10 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
             size = f"batch {case.batch_size}, {case.extent_text}"
             reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
             return _failure(case, Status.out_of_memory, reason)
+        if not_compiled(error):
+            return _failure(case, Status.unsupported, NO_COMPILER)
         traceback.print_exc()  # goes to the worker's last words
-        return _failure(case, Status.error, f"{type(error).__name__}: {_first_line(error)}")
+        return _failure(case, Status.error, f"{in_one_line(error)}{_where(error)}")
 
 
 def _failure(case: Case, status: Status, reason: str) -> Outcome:
@@ -58,6 +64,14 @@ def _failure(case: Case, status: Status, reason: str) -> Outcome:
     except Exception:  # the subject itself is what failed
         operator = None
     return Outcome(status=status, reason=reason, operator=operator)
+
+
+def _where(error: BaseException) -> str:
+    """The line that failed, where the error itself says nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if str(error).strip() or not frames:
+        return ""
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -38,6 +38,8 @@ def kept_cost(folder: Path | None, case: Case, count: Callable[[], Cost]) -> Cos
     with suppress(OSError, ValueError, TypeError):  # not there, or damaged
         return Cost(**json.loads(file.read_text()))
     cost = count()
+    if cost.refusal:
+        return cost
     with suppress(OSError):
         write_whole(file, json.dumps(asdict(cost)).encode())
     return cost

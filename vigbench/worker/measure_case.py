@@ -101,7 +101,8 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
         "throttled": taken.state.throttled,
         "launch_bound": busy is not None and busy < LAUNCH_BOUND_BELOW,
         "launch_exposed": metrics.kernel_time_source not in (None, KernelTimeSource.events),
-        "flops_disputed": are_disputed(prepared.cost.macs, closed_form),
+        "flops_disputed": not prepared.cost.refusal and are_disputed(prepared.cost.macs, closed_form),
+        "uncounted": bool(prepared.cost.refusal),
         "unverified": checked.unverified or taken.unverified,
     }
     return Outcome(

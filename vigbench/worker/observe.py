@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from vigbench.measure.contention import (
     CONTENDED_DROP,
     CONTENDED_LOAD,
@@ -21,6 +23,7 @@ from vigbench.measure.launch import DeviceWork, profile_device
 from vigbench.measure.memory import Memory, measure_memory
 from vigbench.measure.path import ExecutedPath
 from vigbench.measure.saved_tensors import saved_for_backward
+from vigbench.measure.waiting import waiting_here
 from vigbench.worker.build import runnable
 from vigbench.worker.prepare import Prepared, call_to_time, prove_path
 
@@ -44,6 +47,7 @@ class CallTiming:
         unverified: whether what was timed could not be compared with the plain model.
         load_before, load_after: share of the machine's CPU used by others, 0 to 1.
         gpu_others: other processes on the GPU, the most seen; None where unknown.
+        waiting: how the threads of this process wait for each other; empty for a single one.
         rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
     """
 
@@ -57,6 +61,7 @@ class CallTiming:
     gpu_others: int | None
     rate_drop: float
     unverified: bool
+    waiting: str = ""
 
     @property
     def contended(self) -> bool:
@@ -135,6 +140,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         gpu_others=max(others, default=None),
         rate_drop=rate_drop,
         unverified=not verified,
+        waiting=waiting_here() if not on_cuda and torch.get_num_threads() > 1 else "",
     )
 
 

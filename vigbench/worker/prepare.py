@@ -1,4 +1,4 @@
-"""Everything before a case may be timed (build, cost, check, warm-up), and the proof of its path."""
+"""Everything before a case may be timed (build, check, cost, warm-up), and the proof of its path."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import torch
 from torch import nn
 
 from vigbench.measure.compilation import Compilation, watch_compilation
-from vigbench.measure.cost import Cost, count_cost
+from vigbench.measure.cost import Cost, count_cost, not_counted
 from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
 from vigbench.measure.path import ExecutedPath, record_path
 from vigbench.measure.sampling import Criterion, criterion_for, warm_up
 from vigbench.ops.registry import UnsupportedError, get_operator
 from vigbench.subjects.catalog import describe, require_supported, task_of
+from vigbench.subjects.factory import in_one_line
 from vigbench.subjects.task import DTYPES, Inputs, Task
 from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
 from vigbench.worker.check_subject import CheckResult, WrongResultError, check
+from vigbench.worker.first_call import require_values, training_explained, unchanged
 from vigbench.worker.kept_cost import kept_cost
 from vigbench.worker.references import References, wait_for
 from vigbench.worker.training_step import TrainingStep, require_steppable
@@ -105,32 +107,29 @@ def prepare(
     inputs = make_inputs(case, task)
     wait_for(torch.device(case.device.value))
 
-    on_stage("cost")
-    try:
-        cost = kept_cost(references.folder, case, lambda: count_item(model, case, task, operator, inputs))
-    except UnsupportedError:
-        raise
-    except ValueError as error:  # the model does not take this shape
-        raise UnsupportedError(f"{case.subject} does not take {case.extent_text}: {error}") from error
-
     on_stage("check")
     checked = check(model, case, task, operator, inputs, references)
-    call, synchronize = iteration(model, case, task, inputs)
-    compile_s, compilation = None, None
-    if case.compile:
-        plain = run_plain(model, case, task, inputs)
-        checked = replace(checked, unverified=checked.unverified or plain.random)
-        compile_s, compilation = watch_compilation(timed(call, synchronize))
-        require_compiled(compilation, case)
-        check_call(call, plain, model, case, task, inputs)
-        del plain
-    first_loss = check_step(call) if isinstance(call, TrainingStep) else None
+
+    on_stage("cost")  # after a real call: whatever the model keeps outside of itself, it has made by now
+    cost = kept_cost(references.folder, case, lambda: count_item(model, case, task, operator, inputs))
+    require_values(model, case)
 
     on_stage("warm-up")
-    begin = perf_counter()
-    criterion = criterion_for(case.device)
-    warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
-    warmup_s = perf_counter() - begin
+    with unchanged(case, inputs), training_explained(case):
+        call, synchronize = iteration(model, case, task, inputs)
+        compile_s, compilation = None, None
+        if case.compile:
+            plain = run_plain(model, case, task, inputs)
+            checked = replace(checked, unverified=checked.unverified or plain.random)
+            compile_s, compilation = watch_compilation(timed(call, synchronize))
+            require_compiled(compilation, case)
+            check_call(call, plain, model, case, task, inputs)
+            del plain
+        first_loss = check_step(call) if isinstance(call, TrainingStep) else None
+        begin = perf_counter()
+        criterion = criterion_for(case.device)
+        warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
+        warmup_s = perf_counter() - begin
 
     return Prepared(
         case=case,
@@ -153,8 +152,14 @@ def prepare(
 
 
 def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, inputs: Inputs) -> Cost:
-    """What one item of a batch costs: by the task's definition where there is one, else as counted."""
-    cost = count_cost(model, *task.arguments(task.item(inputs)))
+    """What one item of a batch costs: by the task's definition where there is one, else as counted.
+
+    A model that runs and cannot be counted is measured without a count.
+    """
+    try:
+        cost = count_cost(model, *task.arguments(task.item(inputs)))
+    except Exception as error:  # of the user's own code too
+        return not_counted(model, in_one_line(error))
     if (macs := task.macs(case)) is None or operator is None:
         return cost
     executed = task.executed_macs(case, cost.executed_macs)
