@@ -8,7 +8,7 @@ from typing import Any
 from vigbench.measure.memory import MIB
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.metrics import Metrics
-from vigbench.subjects.catalog import task_of
+from vigbench.runner.survey import bytes_moved
 from vigbench.suites.case import Case
 
 FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
@@ -24,7 +24,7 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
             cache.
         ceilings: see `machine.measure_ceilings`.
     """
-    moved = task_of(case.subject).bytes_moved(case)
+    moved = bytes_moved(case)
     if moved is None:
         return {}
     rates = _rates(case, metrics, ceilings, _of_iteration(case, *moved))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from vigbench.nearest import did_you_mean, one_of
+from vigbench.runner.survey import survey
 from vigbench.subjects.catalog import resolve_implementations, task_of
-from vigbench.subjects.own import require_buildable
+from vigbench.subjects.own import is_own
 from vigbench.suites.axes import AXES, SWEPT
 from vigbench.suites.case import Case
 from vigbench.suites.custom import RESOLUTION, with_a_size
@@ -34,8 +35,8 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
     values |= sizes
     if "shape" in values and (only := parse_entry(values["shape"])[1]) not in (None, values["length"]):
         raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")
-    task = task_of(subject)
-    task.require_axes(subject, sizes)
+    if not is_own(subject):
+        task_of(subject).require_axes(subject, sizes)
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
@@ -43,8 +44,7 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
     case = Case.model_validate(
         {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
     )
-    task.require(case)
-    require_buildable(subject, [] if case.resolution is None else [case.resolution])
+    survey([case])
     return case
 
 

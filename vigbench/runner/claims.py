@@ -14,13 +14,14 @@ from vigbench.measure.environment import device_name
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import ContestantFailedError, Effort
 from vigbench.runner.duel_result import DuelProgress, duel
-from vigbench.runner.estimate import count_subject, estimated_s
+from vigbench.runner.estimate import estimated_s
 from vigbench.runner.run import continue_run, start_run
 from vigbench.subjects.catalog import resolve_implementations
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides, Plan
 from vigbench.worker.describe import choose_device
+from vigbench.worker.survey import count_subject
 
 EFFORT = {Device.cpu: Effort(processes=3, blocks=8), Device.cuda: Effort()}  # a CPU's ratio only stands beside
 MIN_PREPARING_S = 10.0  # of a pair of processes, for estimates

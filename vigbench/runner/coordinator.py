@@ -18,7 +18,7 @@ from vigbench.runner.budget import Budget
 from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import run_in_worker
 from vigbench.runner.repeat import Measured, combined, failed
-from vigbench.subjects.catalog import task_of
+from vigbench.runner.survey import unit_of
 from vigbench.subjects.family import family_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case
@@ -261,7 +261,7 @@ def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, fl
         case=case,
         family="other" if is_own(case.subject) else family_of(case.subject),
         operator=measured.operator,
-        unit=task_of(case.subject).unit,
+        unit=unit_of(case),
         status=measured.status,
         reason=measured.reason,
         marks=measured.marks,

@@ -5,22 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 from vigbench.measure.closed_form import closed_form_macs
-from vigbench.measure.cost import Cost, count_cost
 from vigbench.measure.settings import default_threads
-from vigbench.subjects.building import build_on_meta
-from vigbench.subjects.catalog import build_case, task_of
-from vigbench.suites.axes import ALL, Device
+from vigbench.runner.survey import facts_of
+from vigbench.subjects.catalog import task_of
+from vigbench.subjects.own import is_own
+from vigbench.suites.axes import ALL
 from vigbench.suites.case import Case
 from vigbench.suites.planner import estimate_s
+from vigbench.worker.survey import count_subject
 
 UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
-
-
-def count_subject(case: Case) -> Cost:
-    """Count one item through a model, on the meta device. Raises what building or counting it raises."""
-    alone = case.model_copy(update={"batch_size": 1, "device": Device.cpu})
-    task = task_of(case.subject)
-    return count_cost(build_on_meta(lambda: build_case(alone)), *task.arguments(task.make_inputs(alone)))
 
 
 @lru_cache(maxsize=1024)
@@ -35,6 +29,9 @@ def _gmacs(case: Case) -> float:
 
 def gmacs_of(case: Case) -> float:
     """10^9 multiply-adds of one forward pass of one item, for estimates; a guess where it cannot be counted."""
+    if is_own(case.subject):
+        gmacs = facts_of(case).gmacs
+        return UNKNOWN_GMACS if gmacs is None else gmacs
     return _gmacs(case.model_copy(update={axis.name: axis.default for axis in ALL if not axis.of_size}))
 
 

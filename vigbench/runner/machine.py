@@ -9,7 +9,7 @@ from typing import Any
 
 from vigbench.records.schema import Status
 from vigbench.runner.process import run_in_worker
-from vigbench.subjects.catalog import task_of
+from vigbench.runner.survey import bytes_moved
 from vigbench.suites.case import Case
 from vigbench.worker.describe import describe_here
 from vigbench.worker.messages import Errand, Job
@@ -46,7 +46,7 @@ def measure_ceilings(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
 
     What cannot be measured is left out and said on stderr; then its shares stay empty.
     """
-    wanted = {case.arithmetic: case for case in cases if task_of(case.subject).bytes_moved(case)}
+    wanted = {case.arithmetic: case for case in cases if bytes_moved(case)}
     found: dict[str, dict[str, float]] = {}
     for name, case in wanted.items():
         job = Job(case=case, errand=Errand.ceilings)

@@ -23,8 +23,9 @@ from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
+from vigbench.runner.survey import survey
 from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
-from vigbench.subjects.own import require_buildable
+from vigbench.subjects.own import is_own
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.custom import NAME as CUSTOM
@@ -100,15 +101,14 @@ def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Pla
         require_offered([entry.name for entry in definition.subjects], named, device)
 
     def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
-        task_of(subject).require_axes(subject, section.sized_by())
+        if not is_own(subject):
+            task_of(subject).require_axes(subject, section.sized_by())
         if named is not None:
             return matching_implementations(subject, named, device)
         return resolve_implementations(subject, requested, device)
 
     planned = plan(definition, device, resolve, overrides)
-    for case in planned.cases:
-        task_of(case.subject).require(case)
-    _require_buildable(planned)
+    survey(planned.cases, planned.case_timeout_s)
     return planned
 
 
@@ -174,17 +174,8 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
     if info.get("shipped_suite") and definition.name in list_suites():
         definition = load_suite(definition.name)  # as it is now; a file of the user's own stays as recorded
     _require_unchanged(store, info, describe_run(definition, planned, []))
-    _require_buildable(planned)
+    survey(planned.cases, planned.case_timeout_s)  # it may be resumed from another folder than that of the start
     return store, planned
-
-
-def _require_buildable(planned: Plan) -> None:
-    """Raise ValueError if a subject is not found: mistyped, or resumed from another folder than that of the start."""
-    resolutions: dict[str, list[Resolution]] = {}
-    for case in planned.cases:
-        resolutions.setdefault(case.subject, []).extend([] if case.resolution is None else [case.resolution])
-    for subject, sides in resolutions.items():
-        require_buildable(subject, list(dict.fromkeys(sides)))
 
 
 def _require_unchanged(store: RunStore, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from vigbench.worker.failures import guarded
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.messages import BlockRequest, Errand, Job, Message, Outcome, StageReport
 from vigbench.worker.prepare import operator_of
+from vigbench.worker.survey import survey_here
 
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -69,6 +70,8 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             from vigbench.worker.check_unit import check_here  # which needs what no case needs
 
             say(guarded(case, lambda: check_here(case, job.argument)))
+        case Errand.survey:
+            say(survey_here(job.argument))
         case Errand.trial:
             from vigbench.worker.trial import try_settings  # needs triton
 

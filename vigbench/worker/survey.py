@@ -1,0 +1,98 @@
+"""What a plan has to know of a subject: whether it can be built, what its items are, and what they cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from vigbench.measure.cost import Cost, count_cost
+from vigbench.records.schema import Status
+from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.catalog import build_case, task_of
+from vigbench.subjects.factory import in_one_line
+from vigbench.subjects.own import require_buildable
+from vigbench.suites.axes import ALL, Device
+from vigbench.suites.case import Case
+from vigbench.worker.messages import Outcome
+
+T = TypeVar("T")
+
+
+class Facts(BaseModel):
+    """What is known of a case before it is measured.
+
+    Attributes:
+        unit: what one item of a batch is.
+        gmacs: 10^9 multiply-adds of one item; None where it cannot be counted.
+        bytes_moved: bytes of inputs and outputs that a call has to move, where the task says so.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    unit: str = "image"
+    gmacs: float | None = None
+    bytes_moved: tuple[int, int] | None = None
+
+
+class Survey(BaseModel):
+    """The facts of several cases of a subject, or why it cannot be measured; that is a complete message."""
+
+    problem: str = ""
+    facts: tuple[Facts, ...] = ()
+
+
+def require_measurable(cases: Sequence[Case]) -> None:
+    """Raise ValueError, with advice, if these cases of one subject make no sense, or no model can be built."""
+    subject = cases[0].subject
+    task = task_of(subject)
+    for case in cases:
+        task.require_axes(subject, ("length", "shape") if case.resolution is None else ("resolution",))
+        task.require(case)
+    require_buildable(subject, list(dict.fromkeys(case.resolution for case in cases if case.resolution is not None)))
+
+
+def survey_here(argument: str) -> Outcome:
+    """The survey of some cases of one subject, in JSON, as an outcome's description. Runs the subject's code."""
+    cases = [Case.model_validate(case) for case in json.loads(argument)]
+    try:
+        require_measurable(cases)
+        counts = {case: _gmacs(case) for case in dict.fromkeys(map(_of_its_size, cases))}
+        survey = Survey(facts=tuple(_facts(case, counts[_of_its_size(case)]) for case in cases))
+    except ValueError as error:
+        survey = Survey(problem=str(error))
+    except (Exception, SystemExit) as error:
+        survey = Survey(problem=f"Subject {cases[0].subject!r}: {in_one_line(error)}")
+    return Outcome(status=Status.ok, description=survey.model_dump_json())
+
+
+def _of_its_size(case: Case) -> Case:
+    """The case with all settings that change no item's multiply-adds as usual."""
+    return case.model_copy(update={axis.name: axis.default for axis in ALL if not axis.of_size})
+
+
+def _gmacs(case: Case) -> float | None:
+    cost = or_none(lambda: count_subject(case))
+    return None if cost is None else cost.macs / 1e9
+
+
+def _facts(case: Case, gmacs: float | None) -> Facts:
+    task = task_of(case.subject)
+    return Facts(unit=task.unit, gmacs=gmacs, bytes_moved=or_none(lambda: task.bytes_moved(case)))
+
+
+def count_subject(case: Case) -> Cost:
+    """Count one item through a model that is built without weights. Raises what building or counting it raises."""
+    alone = case.model_copy(update={"batch_size": 1, "device": Device.cpu})
+    task = task_of(case.subject)
+    return count_cost(build_on_meta(lambda: build_case(alone)), *task.arguments(task.make_inputs(alone)))
+
+
+def or_none(ask: Callable[[], T]) -> T | None:
+    """What a subject's code answers; None if it fails, which the case's own worker will say."""
+    try:
+        return ask()
+    except (Exception, SystemExit):
+        return None
