@@ -33,9 +33,21 @@ def segfaults(): return Misbehaves(lambda x: ctypes.string_at(0))
 def is_killed(): return Misbehaves(lambda x: os.kill(os.getpid(), signal.SIGKILL))
 def exits(): return Misbehaves(lambda x: (print("my last words", flush=True), os._exit(7)))
 def eats_memory(): return Misbehaves(lambda x: [torch.ones(2**26) for _ in range(10**6)])
-def is_nan(): return Misbehaves(lambda x: x.fill_(float("nan")))
+def changes_its_input(): return Misbehaves(lambda x: x.sub_(0.5))
 def sleeps(): return Misbehaves(lambda x: time.sleep(0.1))
 def sleeps_longer(): return Misbehaves(lambda x: time.sleep(0.2))
+
+
+def leaves_by_itself():
+    def act(x):
+        raise SystemExit("no GPU")
+    return Misbehaves(act)
+
+
+def is_nan():
+    model = Misbehaves(lambda x: None)
+    nn.init.constant_(model.weight, float("nan"))
+    return model
 
 
 def tells_and_sleeps():

@@ -2,7 +2,7 @@ import pytest
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
-from vigbench.runner.budget import LEAST_S, Budget
+from vigbench.runner.budget import LEAST_LIMIT_S, LEAST_S, PATIENCE, Budget
 from vigbench.suites.case import Case
 from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S
 
@@ -60,3 +60,28 @@ def test_a_case_that_failed_tells_nothing_of_what_one_takes(budget: Budget) -> N
     metrics = Metrics(case_s=0.2, timing_s=0.0)
     budget.learn(finished(case(100), 1.0, 0.2).model_copy(update={"status": Status.error, "metrics": metrics}))
     assert budget.least_s(case(1000, "b")) == CASE_OVERHEAD_S
+
+
+def test_where_all_fits_the_smallest_size_comes_first(budget: Budget) -> None:
+    cases = [case(400), case(100), case(100, "b")]
+    assert budget.next_of(cases, left_s=1e6).resolution == 100
+
+
+def test_where_time_is_short_what_matters_most_comes_first_unless_it_takes_the_time_of_many(budget: Budget) -> None:
+    main, usual, fifth = case(1000), case(500, "b"), case(300, "e")
+    budget.places = {main: 1, usual: 3, fifth: 6}
+    assert budget.next_of([fifth, usual, main], left_s=12.0) == main
+    slow = Budget(100.0, lambda one: 1000.0 if one == main else 5.0, gmacs=lambda one: 1.0, places=budget.places)
+    assert slow.next_of([fifth, usual, main], left_s=12.0) == usual
+
+
+def test_what_was_set_aside_comes_last(budget: Budget) -> None:
+    cases = [case(100), case(400)]
+    assert budget.next_of(cases, 1e6, set_aside={cases[0]}) == cases[1]
+    assert budget.next_of(cases[:1], 1e6, set_aside={cases[0]}) == cases[0]
+
+
+def test_a_case_is_stopped_at_several_times_its_share_while_others_wait(budget: Budget) -> None:
+    assert budget.most_s(case(100), [], left_s=0.0) == LEAST_LIMIT_S
+    later = [case(200 + number) for number in range(9)]
+    assert budget.most_s(case(100), later, left_s=100.0) == PATIENCE * 10

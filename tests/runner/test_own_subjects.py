@@ -13,7 +13,6 @@ from vigbench.runner.duel import Contestant, Effort, run_duel
 from vigbench.runner.estimate import UNKNOWN_GMACS, gmacs_of
 from vigbench.runner.process import run_in_worker
 from vigbench.runner.run import plan_suite, resume_plan
-from vigbench.subjects.image import ImageTask
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.worker.build import build_on_device
@@ -121,9 +120,23 @@ def test_a_factory_that_cannot_be_imported_is_a_mistake_whatever_is_asked(folder
             plan_suite(None, "cpu", Overrides(subject=[name]))
 
 
-def test_a_task_s_count_that_fails_stops_no_estimate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ImageTask, "macs", lambda self, case: 1 // 0)
-    assert gmacs_of(Case(subject="worked_nets:make_net", resolution=33)) == UNKNOWN_GMACS
+FAILING_TASK = """
+from vigbench.subjects.image import ImageTask
+from worked_nets import make_net as made
+
+class Task(ImageTask):
+    def macs(self, case):
+        return 1 // 0
+
+def make_net(): return made()
+make_net.task = Task
+"""
+
+
+def test_a_task_s_count_that_fails_stops_no_estimate(folder: Path) -> None:
+    (folder / "worked_task.py").write_text(FAILING_TASK)
+    by_itself, with_task = (Case(subject=f"{name}:make_net", resolution=33) for name in ("worked_nets", "worked_task"))
+    assert gmacs_of(with_task) == gmacs_of(by_itself) != UNKNOWN_GMACS
 
 
 @pytest.mark.parametrize("subject", ["worked_nets:make_net", "worked_net"])

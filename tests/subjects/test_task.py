@@ -30,8 +30,16 @@ class Answer:
     [
         (ONE, ["output"]),
         (OrderedDict(logits=ONE, features=TWO), ["logits", "features"]),
-        (Both(ONE, TWO), ["output 1", "output 2"]),
+        (Both(ONE, TWO), ["logits", "features"]),
         ([ONE, torch.arange(2)], ["output 1", "output 2"]),
+        (Answer(ONE), ["logits"]),
+        ((ONE, None, 3), ["output 1"]),
+        ((ONE, (TWO, [TWO])), ["output 1", "output 2.1", "output 2.2.1"]),
+        (
+            {"logits": ONE, "cache": None, "hidden": {"first": [ONE, TWO]}},
+            ["logits", "hidden.first.1", "hidden.first.2"],
+        ),
+        (Answer(Both(ONE, TWO)), ["logits.logits", "logits.features"]),
     ],
 )
 def test_tensors_are_found(returned: Any, names: list[str]) -> None:
@@ -41,16 +49,14 @@ def test_tensors_are_found(returned: Any, names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("returned", "kind"),
     [
-        (Answer(ONE), "Answer"),
-        ((ONE, None), r"tuple \(Tensor, NoneType\)"),
-        ((ONE, (TWO, TWO)), r"tuple \(Tensor, tuple\)"),
-        ({"logits": ONE, "cache": None}, r"dict \(Tensor, NoneType\)"),
+        (Answer(3), "Answer"),
+        (((), "text"), r"tuple \(tuple, str\)"),
         ({}, "dict"),
         (None, "NoneType"),
     ],
 )
-def test_what_holds_anything_else_is_unsupported_and_named(returned: Any, kind: str) -> None:
-    with pytest.raises(UnsupportedError, match=f"The model returns {kind}, not a tensor"):
+def test_what_holds_no_tensor_is_unsupported_and_named(returned: Any, kind: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"The model returns {kind}, and no tensor in it"):
         TASK.outputs(returned)
 
 

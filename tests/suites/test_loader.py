@@ -29,7 +29,7 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
     implementations = {entry.name: entry.implementation or [] for entry in suite.subjects}
     assert implementations == {
         "vig_tiny_patch16_224": [],
-        "deit_tiny_patch16_224": ["eager", "sdpa", "sdpa_flash", "flash_attn"],
+        "deit_tiny_patch16_224": ["sdpa", "eager", "sdpa_flash", "flash_attn"],
         "vim_tiny_patch16_224": ["triton_fused", "torch_chunk", "mamba_ssm"],
         "vrwkv_tiny_patch16_224": [],
         "swin_tiny_patch4_window7_224": [],

@@ -9,7 +9,7 @@ from vigbench.runner.run import plan_suite
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.loader import load_suite
-from vigbench.suites.planner import Overrides, estimate_s, plan
+from vigbench.suites.planner import Overrides, ends_first, estimate_s, places, plan
 from vigbench.suites.schema import DeviceSection, Suite
 from vigbench.suites.shape import Shape
 
@@ -117,7 +117,7 @@ def test_an_exact_name_outside_the_suite_is_added_and_a_glob_without_match_is_re
 
 
 def test_an_implementation_that_nobody_has_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="They have: default, eager, sdpa"):
+    with pytest.raises(ValueError, match="They have: default, sdpa, eager"):
         plan(SUITE, Device.cpu, resolve, Overrides(implementation=["flash"]))
 
 
@@ -192,3 +192,21 @@ def test_a_case_keeps_its_id_from_version_to_version(phase: str, expected: str, 
     case = Case.model_validate({"subject": "deit_tiny_patch16_224", "phase": phase, "device": "cuda", **settings})
     assert case.case_id == expected
     assert case.label() == label
+
+
+def test_the_ends_of_a_range_come_first_then_the_middles_of_its_gaps() -> None:
+    assert ends_first([224, 384, 512, 768, 1024]) == [224, 1024, 512, 384, 768]
+    assert ends_first([1]) == [1]
+    assert ends_first([1, 2]) == [1, 2]
+    assert sorted(ends_first(range(17))) == list(range(17))
+
+
+def test_with_little_time_the_main_subjects_at_1024_px_come_before_a_fifth_at_384() -> None:
+    cases = plan_suite("resolution-scaling", "cpu").cases
+    place = {(case.subject, case.implementation, case.resolution): at for case, at in places(cases).items()}
+    largest = [
+        place["vig_tiny_patch16_224", "torch_chunk", 1024],
+        place["deit_tiny_patch16_224", "sdpa", 1024],
+    ]
+    order = list(dict.fromkeys((case.subject, case.implementation) for case in cases))
+    assert max(largest) < min(place[*subject, 384] for subject in order[4:])

@@ -17,6 +17,7 @@ from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task, k
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.worker.training_step import TrainingStep, make_optimizer
+from vigbench.worker.values import require_values
 
 
 def apply_case_settings(case: Case) -> None:
@@ -25,10 +26,15 @@ def apply_case_settings(case: Case) -> None:
 
 
 def build_on_device(case: Case) -> nn.Module:
-    """The case's model with seeded weights, or its operator, in its dtype, layout and mode, on its device."""
+    """The case's model with seeded weights, or its operator, in its dtype, layout and mode, on its device.
+
+    Raises:
+        UnsupportedError: if a tensor of it has no values.
+    """
     model = build_case(case)
     if not is_own(case.subject):  # a factory's own weights are left alone
         fill_weights(model, SEED)
+    require_values(model, case)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.memory_format is not MemoryFormat.contiguous:
         model = model.to(memory_format=MEMORY_FORMATS[case.memory_format])

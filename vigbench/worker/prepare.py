@@ -24,10 +24,11 @@ from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs
 from vigbench.worker.check_call import check_call, check_replay, check_step, run_plain
 from vigbench.worker.check_subject import CheckResult, WrongResultError, check
-from vigbench.worker.first_call import require_values, training_explained, unchanged
+from vigbench.worker.first_call import training_explained, unchanged
 from vigbench.worker.kept_cost import kept_cost
 from vigbench.worker.references import References, wait_for
 from vigbench.worker.training_step import TrainingStep, require_steppable
+from vigbench.worker.values import require_values
 
 
 @dataclass(frozen=True)

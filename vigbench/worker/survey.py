@@ -74,8 +74,8 @@ def _of_its_size(case: Case) -> Case:
 
 
 def _gmacs(case: Case) -> float | None:
-    cost = or_none(lambda: count_subject(case))
-    return None if cost is None else cost.macs / 1e9
+    macs = or_none(lambda: task_of(case.subject).macs(case)) or or_none(lambda: count_subject(case).macs)
+    return None if macs is None else macs / 1e9
 
 
 def _facts(case: Case, gmacs: float | None) -> Facts:

@@ -1,0 +1,48 @@
+"""One server for each way of waiting; workers have its variables, and this process keeps its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vigbench.runner.fork_server import waiting_of
+from vigbench.runner.process import run_in_worker
+from vigbench.suites.case import Case
+from vigbench.worker.messages import Job
+
+TELLS = """
+import os
+from torch import nn
+
+
+class Tells(nn.Linear):
+    def forward(self, x):
+        with open("waiting.txt", "w") as file:
+            file.write(os.environ["GOMP_SPINCOUNT"])
+        return super().forward(x.mean((2, 3)))
+
+
+def make(): return Tells(3, 3)
+"""
+
+
+def test_each_worker_waits_as_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "telling.py").write_text(TELLS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    case = Case(subject="telling:make", resolution=8, threads=2)
+    for rounds in ("30000", "1000", "30000"):
+        told = {"GOMP_SPINCOUNT": rounds}
+        outcome = run_in_worker(Job(case=case, budget_s=0.1), timeout_s=300, on_stage=lambda _: None, waiting=told)
+        assert outcome.status == "ok", outcome.reason
+        assert (tmp_path / "waiting.txt").read_text() == rounds
+        assert outcome.metrics.waiting == f"GOMP_SPINCOUNT={rounds}"
+        assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_one_thread_waits_for_none_whatever_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr("vigbench.runner.fork_server.neighbours_per_core", lambda: 9.0)
+    alone, several = (waiting_of(Case(subject="resnet18", resolution=32, threads=threads)) for threads in (1, 2))
+    assert int(alone["GOMP_SPINCOUNT"]) > int(several["GOMP_SPINCOUNT"])
