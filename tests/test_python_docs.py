@@ -10,6 +10,7 @@ import torch
 
 import vigbench
 from tests.evaluation.pictures import write_image
+from vigbench.worker.profile_case import profile_here
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 SMALLER = {
@@ -34,6 +35,10 @@ def test_every_block_of_the_page_runs(
         assert large in text
         text = text.replace(large, small)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "vigbench.runner.profile.run_in_worker",
+        lambda job, timeout_s, on_stage: profile_here(job.case, job.argument, on_stage),
+    )
     monkeypatch.setattr("vigbench.worker.profile_case.WARMUP_BUDGET_S", 0.1)
     monkeypatch.setattr("vigbench.worker.profile_case.SAMPLING_BUDGET_S", 0.1)
     for name in ("ant", "bee"):

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from vigbench.runner.duel import Effort
     from vigbench.runner.duel_result import DuelResult, duel
     from vigbench.runner.gate import GateResult, gate
+    from vigbench.runner.profile import profile_subject
     from vigbench.runner.run import Run, run
     from vigbench.subjects.catalog import create_model, list_subjects
     from vigbench.subjects.task import Task
     from vigbench.suites.loader import list_suites, load_suite
-    from vigbench.worker.profile_case import profile_subject
 
 __version__ = "0.1.0"
 
@@ -61,7 +61,7 @@ _HOME = {
     "plot_curves": "vigbench.report.figures.plotting",
     "plot_profile": "vigbench.report.profile",
     "plot_scatter": "vigbench.report.figures.plotting",
-    "profile_subject": "vigbench.worker.profile_case",
+    "profile_subject": "vigbench.runner.profile",
     "published_values": "vigbench.report.figures.plotting",
     "run": "vigbench.runner.run",
     "write_report": "vigbench.report.of_runs",

@@ -19,6 +19,10 @@ DEIT = ("--subject", "deit_tiny_patch16_224", "--resolution", "32", "--threads",
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "vigbench.runner.profile.run_in_worker",
+        lambda job, timeout_s, on_stage: runner.profile_here(job.case, job.argument, on_stage),
+    )
     monkeypatch.setattr(runner, "device_ceilings", lambda device, precision: CEILINGS)
     monkeypatch.setattr(runner, "SAMPLING_BUDGET_S", 0.1)
     monkeypatch.setattr(runner, "WARMUP_BUDGET_S", 0.1)

@@ -41,7 +41,7 @@ def profile(
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is there: its profiler writes to the terminal
     from vigbench.runner.case import create_case
-    from vigbench.worker.profile_case import profile_subject
+    from vigbench.runner.profile import profile_subject
 
     case = create_case(subject, implementation=implementation or "", device=device, threads=threads, **(axes or {}))
     found = profile_subject(

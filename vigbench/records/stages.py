@@ -21,8 +21,11 @@ def seconds_of(several: Iterable[Metrics]) -> dict[str, float]:
 
 
 def stage_columns(seconds: Mapping[str, float], whole_s: float | None = None) -> dict[str, float]:
-    """Seconds by stage as columns of a record; of `whole_s`, all seconds together, the end gets what is left."""
+    """Seconds by stage as columns of a record; of `whole_s`, all seconds together, the end gets what is left.
+
+    A stage that no record has, such as one of a profile, is passed over.
+    """
     if whole_s is not None:
         before = sum(spent_s for stage, spent_s in seconds.items() if stage != LAST)
         seconds = {**seconds, LAST: max(0.0, whole_s - before)}
-    return {STAGES[stage]: spent_s for stage, spent_s in seconds.items()}
+    return {STAGES[stage]: spent_s for stage, spent_s in seconds.items() if stage in STAGES}

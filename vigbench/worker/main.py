@@ -70,6 +70,10 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             from vigbench.worker.check_unit import check_here  # which needs what no case needs
 
             say(guarded(case, lambda: check_here(case, job.argument)))
+        case Errand.profile:
+            from vigbench.worker.profile_case import profile_here  # which needs what no case needs
+
+            say(profile_here(case, job.argument, on_stage))
         case Errand.survey:
             say(survey_here(job.argument))
         case Errand.trial:

@@ -27,6 +27,7 @@ class Errand(StrEnum):
     ceilings = "ceilings"  # what the device reaches at best
     contest = "contest"  # timed blocks on command, in turns with another worker
     check = "check"  # one implementation of an operator against float64
+    profile = "profile"  # where the time and the memory of a case go
     survey = "survey"  # what a plan has to know of a subject
     trial = "trial"  # kernel settings on command, each checked and timed
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,11 +19,9 @@ from vigbench.measure.profile.costs import costs_of
 from vigbench.measure.profile.ranges import group_names
 from vigbench.measure.profile.words import largest_costs
 from vigbench.measure.sampling import Samples, sample
-from vigbench.records.files import new_folder, starting_in
 from vigbench.records.profile import ProfileRecord
 from vigbench.records.schema import Status
 from vigbench.subjects.family import family_of
-from vigbench.suites.axes import Phase
 from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings
 from vigbench.worker.describe import describe_here
@@ -48,88 +42,31 @@ WARMUP_BUDGET_S, SAMPLING_BUDGET_S = 20.0, 10.0
 OnStage = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class SubjectProfile:
-    """Where the time and the memory of a subject go.
-
-    Attributes:
-        folder: where the tables and the trace are.
-        record: what they hold; `record.info["words"]` are the largest costs in sentences.
-    """
-
-    folder: Path
-    record: ProfileRecord
-
-
-def profile_subject(
-    case: Case,
-    *,
-    iterations: int = 5,
-    out: str | Path = "results",
-    command_line: Sequence[str] = (),
-    on_stage: OnStage = lambda _: None,
-) -> SubjectProfile:
-    """Profile a case and write its folder, but for the pictures (`vigbench.plot_profile`).
-
-    It runs in this process, whose threads, TF32 and seed it sets.
+def profile_here(case: Case, argument: str, on_stage: OnStage) -> Outcome:
+    """Profile a case in this process and write its tables and trace into a folder.
 
     Args:
-        case: inference or training, neither compiled nor a graph: those hide the modules. See `vigbench.create_case`.
-        iterations: profiled ones, at least 1.
-        out: gets the folder `profile-<subject>-<size>-<device>-<time>`.
-        command_line: for the record, what was typed.
+        case: inference or training, neither compiled nor a graph: those hide the modules.
+        argument: `folder`, `iterations`, `command_line` and `started_at` as JSON.
         on_stage: told what happens now, in a word.
-
-    Raises:
-        ValueError: if it cannot be profiled or written, with the reason; nothing is left then.
     """
-    out = Path(out)
-    if case.compile or case.cuda_graph or case.phase is Phase.training_step:
-        raise ValueError(
-            "A profile is of phase inference or training, neither compiled nor a graph, which hide the modules."
-        )
-    started = datetime.now(UTC)
-    with _new_folder(case, out, started) as folder:
-        done: list[ProfileRecord] = []
+    asked = json.loads(argument)
+    folder = Path(asked["folder"])
 
-        def work() -> Outcome:
-            done.append(_profile(case, iterations, folder / "trace.json.gz", on_stage))
-            return Outcome(status=Status.ok)
-
-        said = io.StringIO()
-        with redirect_stderr(said):  # a failure's traceback: its reason comes as one line
-            outcome = guarded(case, work)
-        if outcome.status is not Status.ok:
-            raise ValueError(f"{case.label()} cannot be profiled: {outcome.reason}")
+    def work() -> Outcome:
+        done = _profile(case, asked["iterations"], folder / "trace.json.gz", on_stage)
         info = {
             "case": case.model_dump(mode="json"),
             "label": case.label(),
             "family": family_of(case.subject),
-            "iterations": iterations,
-            "started_at": started.isoformat(timespec="seconds"),
-            "command_line": list(command_line),
+            **{name: asked[name] for name in ("iterations", "started_at", "command_line")},
             **describe_here(case),
-            **done[0].info,
+            **done.info,
         }
-        record = replace(done[0], info=info)
-        with starting_in(out):
-            record.write(folder)
-    return SubjectProfile(folder, record)
+        replace(done, info=info).write(folder)
+        return Outcome(status=Status.ok)
 
-
-@contextmanager
-def _new_folder(case: Case, out: Path, now: datetime) -> Iterator[Path]:
-    """A new folder, gone again if what happens inside fails."""
-    subject = re.sub(r"[^A-Za-z0-9_.-]+", "-", case.subject).strip("-.") or "subject"
-    with starting_in(out):
-        folder = new_folder(
-            out, f"profile-{subject[:80]}-{case.resolution or case.length}-{case.device}-{now:%Y%m%d-%H%M%S}"
-        )
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return guarded(case, work)
 
 
 def _profile(case: Case, iterations: int, trace: Path, on_stage: OnStage) -> ProfileRecord:
