@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from vigbench.measure.contention import (
     CONTENDED_DROP,
     CONTENDED_LOAD,
+    Throttling,
     calibration_workload,
     load_of_others,
     workload_rate,
@@ -42,9 +45,10 @@ class CallTiming:
 
     Attributes:
         unverified: whether what was timed could not be compared with the plain model.
-        load_before, load_after: share of the machine's CPU used by others, 0 to 1.
+        load_before, load_after: share of the time of the cores at hand that others used, 0 to 1.
         gpu_others: other processes on the GPU, the most seen; None where unknown.
         rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
+        stopped_share: of the threads' time, for which a control group's quota stopped them, 0 to 1.
     """
 
     timing: Timing
@@ -56,13 +60,14 @@ class CallTiming:
     load_after: float
     gpu_others: int | None
     rate_drop: float
+    stopped_share: float
     unverified: bool
 
     @property
     def contended(self) -> bool:
-        """Whether others used the machine enough to change a number."""
-        load = max(self.load_before, self.load_after)
-        return self.rate_drop > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
+        """Whether others used the machine, or a quota stopped this process, enough to change a number."""
+        load, lost = max(self.load_before, self.load_after), max(self.rate_drop, self.stopped_share)
+        return lost > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
     others_before = recorder.other_processes()
     load_before = load_of_others()
     rate_before = workload_rate(device)
+    throttling = Throttling(1 if on_cuda else torch.get_num_threads())
     on_block = recorder.read if recorder.available else None
     timing = measure_timing(
         call,
@@ -121,6 +127,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
     if on_cuda:
         kernel = measure_kernel_time(call, device, prepared.criterion, KERNEL_SHARE * budget_s, on_block)
     calls = timing.calls_per_block
+    stopped_share = throttling.share()
     energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     others = [count for count in (others_before, recorder.other_processes()) if count is not None]
@@ -134,6 +141,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         load_after=load_of_others(),
         gpu_others=max(others, default=None),
         rate_drop=rate_drop,
+        stopped_share=stopped_share,
         unverified=not verified,
     )
 
