@@ -1,4 +1,4 @@
-"""What is compiled for a call: by which compiler, which graphs of torch.compile and breaks in them; kernels of Triton."""
+"""What is compiled for a call, and by what: graphs of torch.compile, and where it broke one; kernels of Triton."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def watch_kernels() -> Iterator[list[float]]:
 
 
 def missing_compiler() -> str:
-    """What torch.compile lacks on a CPU, and what installs it; empty if nothing. Looked for as torch's inductor does."""
+    """What torch.compile lacks on a CPU, and what installs it; empty if nothing. torch's inductor looks so too."""
     from torch._inductor import config
 
     cxx = config.cpp.cxx
@@ -99,7 +99,7 @@ def already_compiled(model: nn.Module) -> str:
             return f"{what} is TorchScript already. Return the plain model, or measure this one with compile: false."
         if isinstance(module, OptimizedModule) or module._compiled_call_impl is not None:
             return (
-                f"{what} is compiled already. Return the plain model, which compile: true compiles, or measure this one "
-                "with compile: false."
+                f"{what} is compiled already. Return the plain model, which compile: true compiles, or measure this "
+                "one with compile: false."
             )
     return ""

@@ -1,7 +1,7 @@
 """What control groups leave to this process: CPU time and memory, as containers and batch systems set them.
 
-Both versions of Linux's control groups are read, and of each the process's own group with all groups around it: what any
-of them limits is limited. (The cores of a cpuset need no reading: the process's affinity lies within them.)
+Both versions of Linux's control groups are read, and of each the process's own group with all groups around it: what
+any of them limits is limited. The cores of a cpuset need no reading: the process's affinity lies within them.
 """
 
 from __future__ import annotations

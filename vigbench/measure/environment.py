@@ -26,7 +26,8 @@ def cpu_name() -> str:
     """The processor's marketing name, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
         if match:
             return re.sub(r"\s+", " ", match[1]).strip()
     return platform.processor() or platform.machine()

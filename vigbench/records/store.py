@@ -16,6 +16,7 @@ from vigbench.records.files import (
     append_line,
     append_text,
     new_folder,
+    read_object,
     sync_folder,
     write_atomically,
 )
@@ -107,13 +108,7 @@ class RunStore:
         Raises:
             ValueError: if it is damaged.
         """
-        try:
-            info = json.loads(self.info_file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.info_file} is damaged: {error}") from error
-        if not isinstance(info, dict):
-            raise ValueError(f"{self.info_file} is damaged: it does not hold an object.")
-        return info
+        return read_object(self.info_file)
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace `run.json`; raises StorageError if that fails."""
