@@ -115,7 +115,7 @@ def checked_text(device: str, environment: dict[str, Any]) -> str:
 def _print_devices(environment: dict[str, Any]) -> None:
     cpu, memory, gpu = environment["cpu"], environment["memory_gib"], environment["gpu"]
     cores, threads, quota = cpu["physical_cores"], cpu["threads_used"], cpu["quota"]
-    capped = "" if quota is None else f" (a control group allows {quota:.3g} CPUs)"
+    capped = "" if quota is None else f" (a control group allows {round(quota, 2)} CPUs)"
     print(f"CPU: {cpu['name']} ({cpu['capability']}), {cores} cores, vigbench uses {threads} threads{capped}")
     limit = "" if memory["limit"] is None else f" (a control group allows {memory['limit']} GiB)"
     free = f"{memory['available']} GiB free of {memory['total']} GiB{limit}"

@@ -25,6 +25,8 @@ from vigbench.records.lock import lock
 from vigbench.records.schema import Record, columns
 from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
 
+_KINDS = {"environment": dict, "suite_definition": dict, "cases": list, "processes": int}  # of values in run.json
+
 
 class RunStore:
     """One run on the disk.
@@ -108,7 +110,11 @@ class RunStore:
         Raises:
             ValueError: if it is damaged.
         """
-        return read_object(self.info_file)
+        info = read_object(self.info_file)
+        for key, kind in _KINDS.items():
+            if not isinstance(info.get(key), kind | None):
+                raise ValueError(f"{self.info_file} is damaged: its {key!r} is not what vigbench writes there.")
+        return info
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace `run.json`; raises StorageError if that fails."""
