@@ -111,6 +111,7 @@ def test_no_more_threads_than_the_quota_lets_run(
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 32 if logical else 16)
     monkeypatch.setattr(settings, "cpu_quota", lambda: quota)
     assert settings.default_threads() == threads
+    assert settings.usable_cpus() == (32 if quota in (None, 64.0) else threads)
 
 
 def test_the_record_s_environment_has_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:

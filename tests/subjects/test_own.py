@@ -1,5 +1,6 @@
 """`package.module:factory`: what may be named, and what every mistake says."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +191,17 @@ def test_a_file_that_is_called_as_an_imported_module_names_both(folder: Path) ->
         require_buildable("timm:Net", [64])
     assert f"timm is imported from {timm.__file__} already" in str(raised.value)
     assert f"{folder / 'timm.py'}; rename timm.py." in str(raised.value)
+
+
+def test_a_copy_of_an_imported_module_is_that_module(folder: Path, tmp_path: Path) -> None:
+    require_buildable("own_models:make_net", [64])
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir(tmp_path / "elsewhere")
+    Path("own_models.py").write_text(MODULE)
+    require_buildable("own_models:make_net", [64])
+    Path("own_models.py").write_text(f"{MODULE}\nnumber = 4")
+    with pytest.raises(ValueError, match=r"own_models is imported from .* already, and so cannot be from"):
+        require_buildable("own_models:make_net", [64])
 
 
 def test_modules_of_python_without_such_a_file_can_be_named(folder: Path) -> None:

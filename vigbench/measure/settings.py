@@ -19,6 +19,12 @@ def usable_cores() -> set[int] | None:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
+def usable_cpus() -> int:
+    """Logical cores that this process may use, as far as a control group's quota goes; at least 1."""
+    cores = len(usable_cores() or ()) or os.cpu_count() or 1
+    return max(1, min(cores, int(cpu_quota() or cores)))
+
+
 def default_threads() -> int:
     """Physical cores that this process may use, as far as a control group's quota goes.
 
@@ -27,7 +33,7 @@ def default_threads() -> int:
     logical = len(usable_cores() or ()) or os.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or logical
     hardware_threads = max(1, (psutil.cpu_count() or logical) // physical)
-    return max(1, min(physical, logical // hardware_threads, int(cpu_quota() or logical)))
+    return max(1, min(physical, logical // hardware_threads, usable_cpus()))
 
 
 def apply_settings(*, threads: int, tf32: bool) -> int:

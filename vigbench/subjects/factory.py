@@ -48,14 +48,20 @@ def require_importable(target: str) -> None:
     if top in sys.stdlib_module_names:
         if not found.is_relative_to(Path(os.__file__).parent):
             raise FactoryError(f"Subject {target!r}: {top} is Python's own module; rename {name}.")
-    elif known and not _same_file(found, Path(known)):
+    elif known and not _is_same(found, Path(known)):
         raise FactoryError(
             f"Subject {target!r}: {top} is imported from {known} already, and so cannot be from {found}; rename {name}."
         )
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two files are one, or equal modules; of a package the first file says nothing about the others."""
+    if one.resolve() == other.resolve():
+        return True
+    try:
+        return one.stem != "__init__" and one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def load_factory(target: str) -> Callable[..., Any]:
