@@ -56,7 +56,7 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"(at least {cpu.floor_samples} samples)",
         f"at most {MEMORY_SHARE:.0%} of the memory",
         f"dropped by more than {CONTENDED_DROP:.0%}",
-        f"more than {CONTENDED_LOAD:.0%} of the machine",
+        f"more than {CONTENDED_LOAD:.0%} of the cores at hand",
         "1e-3 (float32), 2e-2 (float16), 1e-1 (bfloat16)",
         "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
         f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),

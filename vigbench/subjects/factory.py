@@ -7,6 +7,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -28,6 +30,38 @@ def search_current_folder() -> None:
     folder = os.getcwd()  # noqa: PTH109  as Python itself writes it into sys.path
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def require_importable(target: str) -> None:
+    """Raise FactoryError if the module's name is taken, so that importing it would give, or break, another module.
+
+    Raises:
+        FactoryError: if a file on the search path has the name of one of Python's own modules, or of a module that is
+            imported from elsewhere; or if the target is not written as package.module:factory.
+    """
+    top = _parts(target)[0].partition(".")[0]
+    spec = PathFinder.find_spec(top)
+    if spec is None or spec.origin is None or not spec.has_location:
+        return
+    found, known = Path(spec.origin), getattr(sys.modules.get(top), "__file__", None)
+    name = found.parent.name if found.stem == "__init__" else found.name
+    if top in sys.stdlib_module_names:
+        if not found.is_relative_to(Path(os.__file__).parent):
+            raise FactoryError(f"Subject {target!r}: {top} is Python's own module; rename {name}.")
+    elif known and not _is_same(found, Path(known)):
+        raise FactoryError(
+            f"Subject {target!r}: {top} is imported from {known} already, and so cannot be from {found}; rename {name}."
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two files are one, or equal modules; of a package the first file says nothing about the others."""
+    if one.resolve() == other.resolve():
+        return True
+    try:
+        return one.stem != "__init__" and one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def load_factory(target: str) -> Callable[..., Any]:
@@ -54,6 +88,10 @@ def load_factory(target: str) -> Callable[..., Any]:
                 f"Subject {target!r}: {module_name} has no {name!r}{near} Name a function or class of it."
             )
         found = getattr(found, name)
+    if isinstance(found, nn.Module):
+        raise FactoryError(
+            f"{target} is a model, not a function that makes one: name the class, or write a function that returns it."
+        )
     if not callable(found):
         raise FactoryError(
             f"Subject {target!r} is not callable but of type {type(found).__name__}; name a function that returns a "

@@ -20,6 +20,7 @@ from vigbench.subjects.factory import (
     call_factory,
     in_one_line,
     load_factory,
+    require_importable,
     search_current_folder,
     side_parameter,
 )
@@ -156,6 +157,7 @@ def _lacks_package(name: str, error: ModuleNotFoundError) -> str:
 def _load(name: str, target: str) -> Callable[..., Any]:
     if ":" in name:  # a plug-in is installed, so nothing in the current folder shall stand in for it
         search_current_folder()
+        require_importable(target)
     return load_factory(target)
 
 
