@@ -19,7 +19,8 @@ CERTAIN = 0.975  # share of draws from which "always" needs no qualification
 OF_ONE_SIDE = ("subject", "implementation")
 SHARED = tuple(name for name in (*KEYS, *dict.fromkeys(SOURCES.values())) if name not in OF_ONE_SIDE)
 FOUND = (
-    "metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest", "disturbed",
+    "metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest",
+    "disturbed",
 )  # fmt: skip
 UNKNOWN = "unknown"  # beside the kinds of a crossover: too many sizes are disturbed to tell
 TOLD_FROM = 2  # common sizes, where others are left out as disturbed
@@ -40,9 +41,9 @@ def crossovers(
         `subject@implementation`, or the subject where there is no choice; `over`: resolution or length; `kind`:
         measured, extrapolated (by the fitted laws, at most 4 times the largest common resolution, or 16 times the
         length), always (`high`: from where beyond the noise, where that is not throughout), never, level (the noise
-        explains all differences), or unknown (fewer than 2 common sizes are undisturbed); `crossing`: the resolution in px or length in tokens, with the 95% interval `low`,
-        `high`, missing where it is open on that side; `share` of the
-        bootstrap's draws that agree on there being one, or none; `others`: further crossings, `;`-separated;
+        explains all differences), or unknown (fewer than 2 common sizes are undisturbed); `crossing`: the resolution in
+        px or length in tokens, with the 95% interval `low`, `high`, missing where it is open on that side; `share` of
+        the bootstrap's draws that agree on there being one, or none; `others`: further crossings, `;`-separated;
         `smallest`, `largest`: the common sizes that count; `disturbed`: those left out since a value carries no
         conclusion, `;`-separated; `sentence`.
 
