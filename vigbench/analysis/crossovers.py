@@ -129,13 +129,13 @@ def sentence(one: Curve, two: Curve, metric: str, found: Crossover, disturbed: S
     `disturbed`: common sizes that are left out.
     """
     if not disturbed:
-        return f"{_told(one, two, metric, found, 'measured')}."
+        return f"{_told(one, two, metric, found)}."
     sizes = ", ".join(f"{extent:.6g}" for extent in disturbed)
-    return f"{_told(one, two, metric, found, 'undisturbed')}; left out as disturbed: {sizes} {_unit(one)}."
+    return f"{_told(one, two, metric, found, of_all=False)}; left out as disturbed: {sizes} {_unit(one)}."
 
 
-def _told(one: Curve, two: Curve, metric: str, found: Crossover, looked_at: str) -> str:
-    """The sentence without its full stop; `looked_at`: what kind of sizes count."""
+def _told(one: Curve, two: Curve, metric: str, found: Crossover, *, of_all: bool = True) -> str:
+    """The sentence without its full stop; `of_all`: whether every size that was measured counts."""
     pair, unit = f"{one.name} {METRICS[metric]} {two.name}", _unit(one)
     largest = f"{extent_of(one.over, found.largest):.0f} {unit}"
     span = largest if found.smallest == found.largest else f"{extent_of(one.over, found.smallest):.0f} to {largest}"
@@ -152,12 +152,12 @@ def _told(one: Curve, two: Curve, metric: str, found: Crossover, looked_at: str)
             if high
             else f"; at {largest} within the noise"
         )
-        return f"{pair} at every size {looked_at} ({span}){sure}"
+        return f"{pair} at every {'size measured' if of_all else 'undisturbed size'} ({span}){sure}"
     assert found.size is not None
     interval = f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high or 'any size'} or less"
     where = f"{pair} from {_number(one.over, found.size)} {unit} ({interval}) on"
     if found.kind is Kind.extrapolated:
-        return f"By the fitted laws, not {looked_at} beyond {largest}: {where}"
+        return f"By the fitted laws, not measured{'' if of_all else ' undisturbed'} beyond {largest}: {where}"
     others = ", ".join(_number(one.over, size) for size in found.others)
     return f"{where}{f'; the curves also cross at {others} {unit}' if others else ''}"
 

@@ -33,12 +33,12 @@ def contention(rows: Sequence[Row]) -> str:
     disturbed = [row for row in timed if is_contended(row)]
     if not disturbed:
         return ""
-    front = count_in_words(rows)
+    front = f"{count_in_words(rows)}, and no conclusion rests on {'its time' if len(disturbed) == 1 else 'their times'}"
     if not is_mostly_contended(rows):
-        return f"{front}, so no conclusion rests on {'its time' if len(disturbed) == 1 else 'their times'}."
+        return f"{front}."
     return (
-        f"{front}, and no conclusion rests on their times: measure again {_fewer_threads(disturbed)}at a quiet hour, "
-        "or let two subjects take turns with `vigbench duel A B --over 1h`."
+        f"{front}: measure again {_fewer_threads(disturbed)}at a quiet hour, "
+        "or let two subjects take turns: vigbench duel A B --over 1h"
     )
 
 

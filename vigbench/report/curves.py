@@ -152,7 +152,9 @@ def interval_of(row: Row, metric: Metric) -> tuple[float, float] | None:
 
 
 def _curve(members: list[Row], metric: Metric) -> SubjectCurve:
-    points, failed, left_out = [], [], []
+    points: list[CurvePoint] = []
+    left_out: list[CurvePoint] = []
+    failed = []
     for row in members:
         value = row[metric.column]
         if value is not None and (row["status"] == "ok" or metric.counted):

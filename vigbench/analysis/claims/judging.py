@@ -111,17 +111,16 @@ def _judge_on_device(claim: Claim, point: ClaimPoint, evidence: Evidence) -> Jud
     others = _others(evidence, claim, point)
     if evidence.device != Device.cuda:
         against = f", against {claim.theirs}" if claim.theirs and claim.theirs.label else ""
-        label = f"on {evidence.device_name}, batch 1{against}"
-        here = [Beside(label + _if_disturbed(measured), measured)] if measured else []
+        here = [Beside(f"on {evidence.device_name}, batch 1{against}", measured)] if measured else []
         return JudgedPoint(point, ClaimVerdict.open, "decided on a GPU", None, (*here, *others), again)
     if measured is None:
         return JudgedPoint(point, ClaimVerdict.open, _missing(evidence, claim, point), None, others, again)
     if claim.quantity is Quantity.latency_ms and measured.source == "run":
-        hint = Beside("by cases minutes apart" + _if_disturbed(measured), measured)
+        hint = Beside("by cases minutes apart", measured)
         reason = ("its cases were disturbed, and " if measured.disturbed else "") + "a ratio of speeds needs a duel"
         return JudgedPoint(point, ClaimVerdict.open, reason, None, (hint, *others), again)
     if measured.disturbed:
-        hint = Beside(f"by a run{_if_disturbed(measured)}", measured)
+        hint = Beside("by a run", measured)
         return JudgedPoint(point, ClaimVerdict.open, "its cases were disturbed", None, (hint, *others), again)
     return _decided(claim, point, measured, others, again)
 
@@ -152,12 +151,8 @@ def _others(evidence: Evidence, claim: Claim, point: ClaimPoint) -> tuple[Beside
         if amount := _compared(evidence, claim, ours, theirs, point):
             decides = evidence.device == Device.cuda and not amount.disturbed
             verdict = verdict_on(claim, point.published, amount) if decides else None
-            found.append(Beside(_other_label(other) + _if_disturbed(amount), amount, verdict))
+            found.append(Beside(_other_label(other), amount, verdict))
     return tuple(found)
-
-
-def _if_disturbed(amount: Amount) -> str:
-    return ", disturbed" * amount.disturbed
 
 
 def _other_label(other: Other) -> str:

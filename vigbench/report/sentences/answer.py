@@ -11,6 +11,7 @@ from vigbench.report.sentences.phrases import listed, sizes, some
 from vigbench.report.sentences.rivals import (
     best,
     common_extent,
+    count_disturbed,
     disturbed_share,
     is_told,
     tied,
@@ -75,6 +76,8 @@ def fastest(metric: Metric, panel: Panel) -> str:
             runs[-1][1].append(extent)
         else:
             runs.append((leaders, [extent]))
+    if runs and all(leaders == UNTOLD for leaders, _ in runs):
+        return f"{UNTOLD}: {disturbed_share([panel])}"
     texts = [f"{leaders} at {sizes(extents, panel.setting.sweep)}" for leaders, extents in runs]
     return "; ".join([*texts, *_left_out(panel)]) if texts else ""
 
@@ -83,7 +86,7 @@ def _left_out(panel: Panel) -> list[str]:
     """What the answer rests without."""
     found = [(curve.label, point.extent) for curve in panel.curves for point in curve.left_out]
     if len(found) > MOST_LEFT_OUT:
-        return [disturbed_share([panel])]
+        return [f"left out as disturbed: {count_disturbed([panel])}"]
     named = [f"{label} at {panel.setting.sweep.text(extent)}" for label, extent in found]
     return [f"left out as disturbed: {listed(named)}"] if named else []
 

@@ -68,5 +68,6 @@ def _plain_figure(metric: Metric, panel: Panel) -> tuple[str, str] | None:
     values = {curve.label: point.value for curve in curves if (point := curve.at(extent))}
     label = (max if metric.higher_is_better else min)(values, key=lambda name: values[name])
     kind = "highest" if metric.higher_is_better else "lowest"
+    kind += " undisturbed" * any(curve.left_out_at(extent) for curve in panel.curves)
     which = f"{kind} {metric.name.lower()}: {label}" if len(values) > 1 else f"{metric.name.lower()}: {label}"
     return f"{number(values[label])} {metric.unit}", f"{which}, {panel.setting.sweep.text(extent)}"

@@ -67,18 +67,24 @@ def same_rivals(panels: Sequence[Panel], rivals: Rivals) -> Rivals | None:
 
 
 def is_told(curves: Sequence[SubjectCurve], metric: Metric, extent: float) -> bool:
-    """Whether the best value there is known: one carries a conclusion, and no disturbed one is better still."""
+    """Whether the best value there is known: most carry a conclusion, and no disturbed one is better still."""
     better = max if metric.higher_is_better else min
-    values = [(point.value, True) for curve in curves if (point := curve.at(extent))]
-    values += [(point.value, False) for curve in curves if (point := curve.left_out_at(extent))]
-    return bool(values) and better(values, key=lambda item: item[0])[1]
+    known = [point.value for curve in curves if (point := curve.at(extent))]
+    lost = [point.value for curve in curves if (point := curve.left_out_at(extent))]
+    return len(known) > len(lost) and better([*known, *lost]) in known
 
 
 def disturbed_share(panels: Sequence[Panel]) -> str:
-    """`20 of 25 values were disturbed`."""
+    """`20 of 25 cases were disturbed`."""
+    text = count_disturbed(panels)
+    return f"{text} {'was' if text.startswith('1 ') else 'were'} disturbed"
+
+
+def count_disturbed(panels: Sequence[Panel]) -> str:
+    """`20 of 25 cases`: those whose value was disturbed, of those that have one."""
     curves = [curve for panel in panels for curve in panel.curves]
     lost, count = sum(len(curve.left_out) for curve in curves), sum(len(curve.drawn) for curve in curves)
-    return f"{lost:,} of {count:,} value{'s' * (count > 1)} {'was' if lost == 1 else 'were'} disturbed"
+    return f"{lost:,} of {count:,} case{'s' * (count > 1)}"
 
 
 def with_a_conclusion(panels: Sequence[Panel]) -> list[Panel]:

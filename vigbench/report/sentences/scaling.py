@@ -27,8 +27,10 @@ from vigbench.report.sentences.rivals import (
 )
 
 KEYS = ("run", *SETTINGS)
+ALWAYS_KNOWN = "always, where it is known"
 WITHOUT_CROSSING = {
     "always": "than {} at every size",
+    ALWAYS_KNOWN: "than {} at every undisturbed size",
     "never": "never faster than {}",
     "level": "about as fast as {}",
 }
@@ -80,7 +82,7 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep, why
     if not rows:
         return ""
     untold = [labels[row["b"]] for row in rows if row["kind"] == UNKNOWN]
-    rows = [row for row in rows if row["kind"] != UNKNOWN]
+    rows = [{**row, "kind": _kind(row)} for row in rows if row["kind"] != UNKNOWN]
     if not rows:
         return why
     parts = [_crossing(row, labels[row["b"]], sweep) for row in rows if row["kind"] not in WITHOUT_CROSSING]
@@ -91,6 +93,11 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep, why
     compared = "faster " if parts[0].startswith("than ") else ""
     text = f"{labels[rows[0]['a']]} is {compared}{'; '.join(some(parts, MOST_NAMES + 1))}"
     return text + (f"; beside {listed(some(untold, 4))} it {why}" if untold else "")
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    """Its kind; `always` is less where sizes were left out."""
+    return ALWAYS_KNOWN if row["kind"] == "always" and row["disturbed"] else str(row["kind"])
 
 
 def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:

@@ -28,7 +28,7 @@ class Threat:
 
 MARKS = {
     "contended": "Something else used the machine while these were measured, twice. Their times are too long by an "
-    "unknown amount: no conclusion on this page rests on them. Do not rank by them.",
+    "unknown amount: no conclusion on this page rests on them.",
     "throttled": "Power or heat lowered the clocks: these are times of a slower device than the others'.",
     "not_converged": "The 95% interval stayed wider than the rule asks for. Differences smaller than it are open.",
     "unsteady": "Times shifted while they were taken: a clock dropped, or another job started. The median mixes both.",

@@ -50,7 +50,7 @@ const notes = (panels) => {
   const best = data.notes[data.metrics[state.metric].id] ?? [];
   const drawn = panels.flat().flatMap((curve) => (curve.isBehind ? [] : curve.points));
   const hollow = drawn.filter((point) => point.hollow).length;
-  const left = hollow ? [`Hollow marks carry no conclusion: ${hollow} of ${drawn.length} values were disturbed`] : [];
+  const left = hollow ? [`Hollow marks carry no conclusion: ${hollow} of ${drawn.length} cases were disturbed`] : [];
   byId("notes").replaceChildren(...[...best, ...why, ...left].map((text) => element("span", text)));
 };
 
