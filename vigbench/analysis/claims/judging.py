@@ -121,7 +121,8 @@ def _judge_on_device(claim: Claim, point: ClaimPoint, evidence: Evidence) -> Jud
         return JudgedPoint(point, ClaimVerdict.open, reason, None, (hint, *others), again)
     if measured.disturbed:
         hint = Beside("by a run", measured)
-        return JudgedPoint(point, ClaimVerdict.open, "its cases were disturbed", None, (hint, *others), again)
+        reason = "its memory falls where it must rise with the size"
+        return JudgedPoint(point, ClaimVerdict.open, reason, None, (hint, *others), again)
     return _decided(claim, point, measured, others, again)
 
 
