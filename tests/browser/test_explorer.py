@@ -212,7 +212,7 @@ def test_disturbed_values_are_hollow_and_said_to_carry_no_conclusion(open_page: 
         for px in SIZES
     ]
     frame = table(records).assign(marks=["contended", "", "", "contended", "contended", "contended"])
-    info = {"run": "r", "suite": "s", "question": "q", "device_name": "CPU"}
+    info = {"run": "r", "suite": "s", "question": "q", "device_name": "CPU", "finished_at": "2026-01-01T11:00:00Z"}
     driver = open_page(write_page(frame, info, tmp_path))
     fills = driver.execute_script("""
     const all = document.querySelectorAll("#plot svg [aria-label=dot] > *");
