@@ -17,6 +17,7 @@ from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
 from vigbench.stats.hierarchical import UNSEEN_SPREAD
+from vigbench.suites.arguments import with_args
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
 
@@ -25,6 +26,7 @@ MEMORY_SPREAD = 0.005  # assumed relative standard error: an allocator's peak ha
 LEAST_ERROR = 0.001  # no value is taken to be better known than this
 METRICS = {name: column.less for name, column in COLUMNS.items() if column.less}
 ASPECT = "aspect"
+OF_ONE_SIDE = ("subject", "args", "implementation")  # what tells two curves apart that may be set side by side
 KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
 
@@ -58,7 +60,7 @@ class Curve:
     @property
     def group(self) -> tuple[Any, ...]:
         """Equal for curves that may be set side by side."""
-        rest = (value for name, value in self.settings.items() if name not in ("subject", "implementation"))
+        rest = (value for name, value in self.settings.items() if name not in OF_ONE_SIDE)
         return (self.over, *rest)
 
     @property
@@ -78,9 +80,10 @@ class Curve:
 
 
 def curve_name(settings: Mapping[str, Any]) -> str:
-    """`subject@implementation`; the subject alone where there is no choice."""
-    subject, implementation = settings["subject"], settings["implementation"]
-    return str(subject) if implementation in ("", "default") else f"{subject}@{implementation}"
+    """`subject@implementation`; the subject alone, with its arguments, where there is no choice."""
+    args, implementation = settings.get("args"), settings["implementation"]
+    subject = with_args(str(settings["subject"]), args if isinstance(args, str) else "")
+    return subject if implementation in ("", "default") else f"{subject}@{implementation}"
 
 
 def tokens_of(over: str, extent: float) -> float:
@@ -183,7 +186,7 @@ def _require(frame: pd.DataFrame, metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(f"There is no growth law for {metric!r}{did_you_mean(metric, METRICS)} "
                          f"Choose {one_of(METRICS)}.")  # fmt: skip
-    needed = [name for name in KEYS if Case.model_fields[name].default is not None]
+    needed = [name for name in KEYS if Case.model_fields[name].default not in (None, "")]
     missing = [name for name in (*needed, "status", metric) if name not in frame]
     if not {"resolution", "length"} & set(frame.columns):
         missing.append("resolution")

@@ -23,8 +23,14 @@ from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
-from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
-from vigbench.subjects.own import require_buildable
+from vigbench.subjects.catalog import (
+    matching_implementations,
+    require_buildable,
+    require_offered,
+    resolve_implementations,
+    task_of,
+)
+from vigbench.suites.arguments import args_of
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.custom import NAME as CUSTOM
@@ -180,11 +186,12 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
 
 def _require_buildable(planned: Plan) -> None:
     """Raise ValueError if a subject is not found: mistyped, or resumed from another folder than that of the start."""
-    resolutions: dict[str, list[Resolution]] = {}
+    resolutions: dict[tuple[str, str], list[Resolution]] = {}
     for case in planned.cases:
-        resolutions.setdefault(case.subject, []).extend([] if case.resolution is None else [case.resolution])
-    for subject, sides in resolutions.items():
-        require_buildable(subject, list(dict.fromkeys(sides)))
+        sides = [] if case.resolution is None else [case.resolution]
+        resolutions.setdefault((case.subject, case.args), []).extend(sides)
+    for (subject, args), sides in resolutions.items():
+        require_buildable(subject, list(dict.fromkeys(sides)), args_of(args))
 
 
 def _require_unchanged(store: RunStore, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
