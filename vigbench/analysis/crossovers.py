@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import METRICS, Curve, curves_of, extent_of, extents_text, keys_of
+from vigbench.analysis.curves import METRICS, OF_ONE_SIDE, Curve, curves_of, extent_of, extents_text, keys_of
 from vigbench.analysis.disturbance import KEYS
 from vigbench.nearest import did_you_mean
 from vigbench.records.metrics import SOURCES
@@ -16,7 +16,6 @@ from vigbench.stats.crossover import Crossover, Kind, find_crossover
 
 MOST_PAIRS = 20_000
 CERTAIN = 0.975  # share of draws from which "always" needs no qualification
-OF_ONE_SIDE = ("subject", "implementation")
 SHARED = tuple(name for name in (*KEYS, *dict.fromkeys(SOURCES.values())) if name not in OF_ONE_SIDE)
 FOUND = (
     "metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest",

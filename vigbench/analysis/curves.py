@@ -16,12 +16,14 @@ from vigbench.records.column import QuantityKind
 from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import GrowthLaw, fit_growth
+from vigbench.suites.arguments import with_args
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
 
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
 METRICS = {name: column.less for name, column in COLUMNS.items() if column.less}
 ASPECT = "aspect"
+OF_ONE_SIDE = ("subject", "args", "implementation")  # what tells two curves apart that may be set side by side
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Curve:
     @property
     def group(self) -> tuple[Any, ...]:
         """Equal for curves that may be set side by side."""
-        rest = (value for name, value in self.settings.items() if name not in ("subject", "implementation"))
+        rest = (value for name, value in self.settings.items() if name not in OF_ONE_SIDE)
         return (self.over, *rest)
 
     @property
@@ -86,9 +88,10 @@ def extents_text(extents: Iterable[float]) -> str:
 
 
 def curve_name(settings: Mapping[str, Any]) -> str:
-    """`subject@implementation`; the subject alone where there is no choice."""
-    subject, implementation = settings["subject"], settings["implementation"]
-    return str(subject) if implementation in ("", "default") else f"{subject}@{implementation}"
+    """`subject@implementation`; the subject alone, with its arguments, where there is no choice."""
+    args, implementation = settings.get("args"), settings["implementation"]
+    subject = with_args(str(settings["subject"]), args if isinstance(args, str) else "")
+    return subject if implementation in ("", "default") else f"{subject}@{implementation}"
 
 
 def tokens_of(over: str, extent: float) -> float:
@@ -179,7 +182,7 @@ def _require(frame: pd.DataFrame, metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(f"There is no growth law for {metric!r}{did_you_mean(metric, METRICS)} "
                          f"Choose {one_of(METRICS)}.")  # fmt: skip
-    needed = [name for name in KEYS if Case.model_fields[name].default is not None]
+    needed = [name for name in KEYS if Case.model_fields[name].default not in (None, "")]
     missing = [name for name in (*needed, "status", metric) if name not in frame]
     if not {"resolution", "length"} & set(frame.columns):
         missing.append("resolution")

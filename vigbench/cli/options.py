@@ -57,8 +57,8 @@ def overrides(
     from vigbench.suites.planner import Overrides
 
     return Overrides(
-        subject=_split("--subject", subject, str),
-        implementation=_split("--implementation", implementation, str),
+        subject=None if subject is None else listed("--subject", subject),
+        implementation=None if implementation is None else listed("--implementation", implementation),
         **axes,
         threads=threads,
         processes=processes,
@@ -167,18 +167,16 @@ def memory_mib(option: str, text: str) -> float:
     return size / 2**20
 
 
-def listed(option: str, text: str) -> list[str]:
-    """The names in a text, between commas. ValueError, naming the option, if there are none."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
-        raise ValueError(f"{option}: {text!r} names nothing; write names with commas between them.")
+def listed(option: str, text: str, what: str = "name") -> list[str]:
+    """The names in a text, between commas; `what` they are, for the message.
+
+    Raises:
+        ValueError: naming the option, if one is empty: a comma too many, or a name forgotten.
+    """
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise ValueError(f"{option}: a {what} is empty; write {what}s with single commas between them.")
     return found
-
-
-def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] | None:
-    if text is None:
-        return None
-    return [_one(option, part.strip(), parse) for part in text.split(",")]
 
 
 def _one(option: str, text: str, parse: Callable[[str], T]) -> T:

@@ -86,9 +86,9 @@ def _workloads(shape: str, length: str, precision: str, passes: str, batch_size:
     from vigbench.worker.workload import Workload
 
     found = product(
-        [head_shape("--shape", text) for text in listed("--shape", shape)],
-        [precision_name("--precision", text) for text in listed("--precision", precision)],
-        [whole_number("--length", text) for text in listed("--length", length)],
-        [one_of_names("--pass", text, ("forward", "backward")) for text in listed("--pass", passes)],
+        [head_shape("--shape", text) for text in listed("--shape", shape, "value")],
+        [precision_name("--precision", text) for text in listed("--precision", precision, "value")],
+        [whole_number("--length", text) for text in listed("--length", length, "value")],
+        [one_of_names("--pass", text, ("forward", "backward")) for text in listed("--pass", passes, "value")],
     )
     return [Workload(name, *dims, n, batch_size, pass_) for dims, name, n, pass_ in found]  # type: ignore[arg-type]

@@ -19,11 +19,6 @@ from torch._dynamo.utils import counters
 
 T = TypeVar("T")
 
-NO_COMPILER = (
-    "torch.compile found no working C++ compiler here: install one (Debian, Ubuntu: apt-get install g++; or set CXX), "
-    "or measure with --compile false."
-)
-
 
 @dataclass(frozen=True)
 class Compilation:
@@ -46,9 +41,11 @@ def watch_compilation(first_call: Callable[[], T]) -> tuple[T, Compilation]:
 
 
 def not_compiled(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is that torch's compiler found none for C++."""
+    """Whether an error, or what caused it, is that torch's or Triton's compiler found none for C++ or C."""
     while error is not None:
-        if "InvalidCxxCompiler" in f"{type(error).__name__} {error}":
+        if any(
+            words in f"{type(error).__name__} {error}" for words in ("InvalidCxxCompiler", "Failed to find C compiler")
+        ):
             return True
         error = error.__cause__ or error.__context__
     return False

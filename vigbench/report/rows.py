@@ -14,11 +14,12 @@ from vigbench.records.column import Units
 from vigbench.records.metrics import COLUMNS
 from vigbench.records.schema import columns
 from vigbench.report.names import labels, whole_name
+from vigbench.suites.arguments import with_args
 from vigbench.suites.axes import ALL, AXES, Axis
 from vigbench.suites.resolution import aspect_of, mean_side, read_resolution, resolution_at
 
 Row = Mapping[str, Any]
-"""The columns of a record, and what is worked out of them once.
+"""The columns of a record, the subject with its arguments, and what is worked out of them once.
 
 `setting`, `extent` (mean side of the resolution, or length), `shape` (of an operator, else empty), `label` (readable,
 and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for), `left_out`
@@ -27,7 +28,19 @@ and unique among the cases), `name` (the same without the implementation), `whol
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 SHAPE = ("heads", "key_dim", "value_dim")
-TEXTS = ("subject", "family", "implementation", "unit", "status", "reason", "device", "marks", "run", "device_name")
+TEXTS = (
+    "subject",
+    "args",
+    "family",
+    "implementation",
+    "unit",
+    "status",
+    "reason",
+    "device",
+    "marks",
+    "run",
+    "device_name",
+)
 COUNTS = ("length", *SHAPE, "batch_size", "threads")
 NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit not in (Units.text, Units.px))
 # precision leads a line of settings
@@ -156,6 +169,7 @@ def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
         row[axis.name] = row[axis.name] if axis.name in COUNTS else axis.read(_or_default(row[axis.name], axis))
     for name in TEXTS:
         row[name] = str(row[name] or "")
+    row["subject"] = with_args(str(row["subject"]), str(row["args"]))  # another model than the subject alone
     return row
 
 

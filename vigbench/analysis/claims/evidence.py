@@ -104,6 +104,8 @@ class Evidence:
     def _index(self) -> Mapping[tuple[Any, ...], list[Mapping[str, Any]]]:
         found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for row in self.rows:
+            if _is_changed(row):
+                continue
             found.setdefault((row["subject"], _whole(row["resolution"]), _whole(row["length"])), []).append(row)
         return found
 
@@ -115,6 +117,7 @@ class Evidence:
         chosen = row["implementation"]
         return (
             row["subject"] == side.subject
+            and not _is_changed(row)
             and (chosen != "reference" if side.implementation is None else chosen == side.implementation)
             and _whole(row["resolution"]) == point.resolution
             and _whole(row["length"]) == point.length
@@ -147,6 +150,11 @@ class Evidence:
         assert point.resolution is not None
         rows = [evaluation.at(point.resolution) for evaluation in self.accuracies if evaluation.subject == side.subject]
         return next((row for row in rows if row is not None), None)
+
+
+def _is_changed(row: Mapping[str, Any]) -> bool:
+    """Whether the model was built with arguments: no claim is about such a one."""
+    return isinstance(row.get("args"), str) and bool(row["args"])
 
 
 def rows_of(frame: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from vigbench.analysis.table import printable
 from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
+from vigbench.suites.arguments import with_args
 from vigbench.suites.axes import ALL, with_new_names
 
 NOTICEABLE_LOAD = 0.2  # of the cores' time, used by others
@@ -47,6 +48,7 @@ def subtitle(info: Mapping[str, Any]) -> str:
     case = info["case"]
     name = short_name(case["subject"])
     shown = name if name == case["subject"] else f"{name} ({case['subject']})"
+    shown = with_args(shown, case.get("args", ""))
     implementation = "" if case["implementation"] == "default" else f", {case['implementation']}"
     size = f"{case['resolution']} px" if case["resolution"] else f"{case['length']} tokens"
     now = with_new_names(case)
