@@ -127,8 +127,8 @@ def _images(folder: Path) -> tuple[list[str], list[str]]:
     images = sorted(entry for entry in found if is_image(entry))
     if not images:
         raise ValueError(
-            f"{folder} holds no image (.png, .jpg, .jpeg) nor one in another format that Pillow reads; remove it, or put "
-            "its images back."
+            f"{folder} holds no image (.png, .jpg, .jpeg) nor one in another format that Pillow reads; remove it, or "
+            "put its images back."
         )
     for image in images:
         if not _is_text(name := f"{folder.name}/{image.name}"):

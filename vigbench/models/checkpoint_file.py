@@ -51,6 +51,7 @@ def _list(*_content: object) -> list[Any]:
 
 
 _HARMLESS = {
+    "argparse": "Namespace",
     "builtins": "bool dict float frozenset int list range slice str tuple",
     "datetime": "date datetime time timedelta timezone",
     "decimal": "Decimal",
@@ -115,8 +116,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
     if refused := re.search(r"GLOBAL (\S+)", text):
         return (
-            f"{path} holds pickled code, which is never run: {refused[1]}. Where you trust it, load it yourself and save "
-            "its tensors: torch.save({'model': state_dict}, new_path)."
+            f"{path} holds pickled code, which is never run: {refused[1]}. Where you trust it, load it yourself and "
+            "save its tensors: torch.save({'model': state_dict}, new_path)."
         )
     reason = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
     return f"{path} is damaged, or no checkpoint of PyTorch or safetensors ({reason}): copy or download it again."

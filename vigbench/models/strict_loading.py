@@ -38,9 +38,9 @@ def load_strictly(model: nn.Module, state: State, *, any_classes: bool = False) 
             failures.append((_misfits(reading, model), error))
         else:
             return
-    found, error = min(failures, key=lambda failure: sum(map(len, failure[0].values())))
+    found, cause = min(failures, key=lambda failure: sum(map(len, failure[0].values())))
     said = [f"{len(names)} {what} ({some(names)})" for what, names in found.items() if names]
-    raise ValueError(", ".join(said) or str(error).strip().splitlines()[0]) from error
+    raise ValueError(", ".join(said) or str(cause).strip().splitlines()[0]) from cause
 
 
 def left_out(model: nn.Module, state: State) -> list[str]:

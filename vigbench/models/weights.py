@@ -53,8 +53,8 @@ def find_weights(path: Path, content: object, *, ema: bool = True) -> tuple[str,
         likeliest = _likeliest(names, usual)
         if len(likeliest) > 1:
             raise ValueError(
-                f"{path} holds weights in {len(likeliest)} entries ({', '.join(likeliest)}): save the one that is meant "
-                "with torch.save({'model': state_dict}, new_path)."
+                f"{path} holds weights in {len(likeliest)} entries ({', '.join(likeliest)}): save the one that is "
+                "meant with torch.save({'model': state_dict}, new_path)."
             )
         if likeliest:
             return likeliest[0], found[likeliest[0]]

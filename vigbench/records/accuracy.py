@@ -142,7 +142,7 @@ def read_accuracy(folder: str | Path) -> Accuracy:
     folder = Path(folder)
     file = folder / INFO_FILE
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = json.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{folder} holds no {INFO_FILE}: name a folder that vigbench evaluate has made, results/accuracy-..."
