@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from timm.data.readers.img_extensions import IMG_EXTENSIONS
-from timm.utils.misc import natural_key
-
-_by_number: Callable[[str], list[str | int]] = natural_key  # which timm leaves untyped
+from vigbench.evaluation.class_map import read_class_map
+from vigbench.evaluation.image import is_image
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,50 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
             which for ImageNet's synsets is the order of the name.
 
     Raises:
-        ValueError: if that is not what the folder holds.
+        ValueError: if that is not what the folder holds, or it cannot be listed.
     """
+    try:
+        return _list_images(root, class_map)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename or root} cannot be read: {error.strerror}. Check its permissions."
+        ) from error
+
+
+def _list_images(root: Path, class_map: Path | None) -> ImageFolder:
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give --data the folder that holds a folder of images for each class.")
+    folders = _class_folders(root)
+    names = [folder.name for folder in folders]
+    classes = tuple(sorted(names, key=lambda name: (_by_number(name), name)))
+    notes = []
+    if class_map is not None:
+        classes = read_class_map(class_map, names)
+    elif list(classes) != sorted(names):
+        notes.append(
+            "Class names hold numbers of unequal length: labels are in timm's order, numbers by value. If the model "
+            "was trained with another order, give --class-map."
+        )
+    index = {name: label for label, name in enumerate(classes)}
+    labelled, others = [], []
+    for folder in sorted(folders, key=lambda folder: index[folder.name]):
+        found, passed_over = _images(folder)
+        labelled += [(index[folder.name], f"{folder.name}/{name}") for name in found]
+        others += [f"{folder.name}/{name}" for name in passed_over]
+    return ImageFolder(
+        root,
+        classes,
+        tuple(image for _, image in labelled),
+        tuple(label for label, _ in labelled),
+        (*notes, *_note_on_others(others)),
+    )
+
+
+def _class_folders(root: Path) -> list[Path]:
+    """The folders of a folder, at least one, and no images beside them."""
     inside = sorted(entry for entry in root.iterdir() if not entry.name.startswith((".", "__pycache__")))
     folders = [entry for entry in inside if entry.is_dir()]
-    if loose := [entry for entry in inside if _is_image(entry) and not entry.is_dir()]:
+    if loose := [entry for entry in inside if is_image(entry) and not entry.is_dir()]:
         raise ValueError(
             f"{root} holds {len(loose)} images outside of a class's folder, such as {loose[0].name}; sort them into "
             "one folder for each class."
@@ -72,46 +108,46 @@ def read_image_folder(root: Path, class_map: Path | None = None) -> ImageFolder:
         raise ValueError(
             f"{root} holds no folders; give --data the folder that holds a folder of images for each class."
         )
-    names = [folder.name for folder in folders]
-    classes = tuple(sorted(names, key=lambda name: (_by_number(name), name)))
-    notes = []
-    if class_map is not None:
-        classes = _read_class_map(class_map, names)
-    elif list(classes) != sorted(names):
-        notes.append(
-            "Class names hold numbers of unequal length: labels are in timm's order, numbers by value. If the model "
-            "was trained with another order, give --class-map."
-        )
-    index = {name: label for label, name in enumerate(classes)}
-    labelled = [
-        (index[folder.name], f"{folder.name}/{name}")
-        for folder in sorted(folders, key=lambda folder: index[folder.name])
-        for name in _images(folder)
-    ]
-    return ImageFolder(
-        root, classes, tuple(image for _, image in labelled), tuple(label for label, _ in labelled), tuple(notes)
-    )
+    return folders
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMG_EXTENSIONS
+def _by_number(name: str) -> list[str | int]:
+    """timm's `natural_key`, which fails on digits that are no decimals, such as the 2 of 5²."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
-def _images(folder: Path) -> list[str]:
-    """Names of the images in a class's folder, at least one."""
+def _images(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the images in a class's folder, at least one, and of the files that are none."""
     found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     if nested := [entry for entry in found if entry.is_dir()]:
         raise ValueError(
             f"{folder} holds folders, such as {nested[0].name}: images have to lie in the folder of their class "
             "itself. Give --data the folder that holds the classes' folders."
         )
-    names = sorted(entry.name for entry in found if _is_image(entry))
+    images = sorted(entry for entry in found if is_image(entry))
+    if not images:
+        raise ValueError(
+            f"{folder} holds no image (.png, .jpg, .jpeg) nor one in another format that Pillow reads; remove it, or "
+            "put its images back."
+        )
+    for image in images:
+        if not _is_text(name := f"{folder.name}/{image.name}"):
+            raise ValueError(f"The name {name!a} cannot stand in a table; rename it.")
+        if not image.is_file():
+            raise ValueError(f"{image} is no file, or a link to none; put the image there.")
+    return [image.name for image in images], sorted(entry.name for entry in found if not is_image(entry))
+
+
+def _note_on_others(names: list[str]) -> list[str]:
+    """That files were passed over, if any were."""
     if not names:
-        raise ValueError(f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)}); remove it, or put its images back.")
-    for name in names:
-        if not _is_text(image := f"{folder.name}/{name}"):
-            raise ValueError(f"The name {image!a} cannot stand in a table; rename it.")
-    return names
+        return []
+    folders = {name.partition("/")[0] for name in names}
+    files = "1 file" if len(names) == 1 else f"{len(names)} files"
+    places = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
+    are = "is no image by its suffix" if len(names) == 1 else "are no images by their suffix"
+    example = names[0] if _is_text(names[0]) else ascii(names[0])
+    return [f"{files} in {places} {are}, such as {example}"]
 
 
 def _is_text(name: str) -> bool:
@@ -121,27 +157,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return not {"\n", "\r"} & set(name)
-
-
-def _read_class_map(file: Path, folders: list[str]) -> tuple[str, ...]:
-    """The class names of a file, which have to include those of the folders."""
-    try:
-        names = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"--class-map: {file} cannot be read: {error}. Give a text file with one class name a line."
-        ) from error
-    classes = tuple(name.strip() for name in names)
-    while classes and not classes[-1]:
-        classes = classes[:-1]
-    if not classes or len(set(classes)) != len(classes) or "" in classes:
-        raise ValueError(
-            f"--class-map: {file} has to name one class a line, each once, in the order of the model's outputs; it has "
-            f"{len(classes)} lines with {len(set(classes) - {''})} different names."
-        )
-    if unknown := sorted(set(folders) - set(classes)):
-        raise ValueError(
-            f"--class-map: {file} lacks {len(unknown)} of the folder's {len(folders)} classes, such as {unknown[0]}; "
-            "add them, or leave their folders out."
-        )
-    return classes

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vigbench.evaluation.image import read_image
 from vigbench.subjects.factory import in_one_line
 
 Transform = Callable[[Any], Tensor]
@@ -24,8 +24,8 @@ class ReadingError(ValueError):
 class _Images(Dataset[Tensor | str]):
     """Transformed images, or why one cannot be read: an exception's text would come with a worker's traceback."""
 
-    def __init__(self, root: Path, images: Sequence[str], transform: Transform) -> None:
-        self.root, self.images, self.transform = root, images, transform
+    def __init__(self, root: Path, images: Sequence[str], transform: Transform, mode: str) -> None:
+        self.root, self.images, self.transform, self.mode = root, images, transform, mode
 
     def __len__(self) -> int:
         return len(self.images)
@@ -33,31 +33,38 @@ class _Images(Dataset[Tensor | str]):
     def __getitem__(self, index: int) -> Tensor | str:
         path = self.root / self.images[index]
         try:
-            with Image.open(path) as image:
-                pixels = image.convert("RGB")
+            pixels = read_image(path, self.mode)
         except Exception as error:  # each of PIL's decoders has exceptions of its own
             return f"{path} cannot be read: {in_one_line(error)}"
         return self.transform(pixels)
 
 
 def batches(
-    root: Path, images: Sequence[str], transform: Transform, batch_size: int, workers: int, *, pinned: bool
+    root: Path,
+    images: Sequence[str],
+    transform: Transform,
+    batch_size: int,
+    workers: int,
+    *,
+    pinned: bool,
+    mode: str = "RGB",
 ) -> Iterator[Tensor]:
-    """Batches (batch, 3, height, width) in the order of `images`; the last may be smaller.
+    """Batches (batch, channels, height, width) in the order of `images`; the last may be smaller.
 
     Args:
         root: the folder.
         images: paths below it.
-        transform: from a PIL image to a tensor (3, height, width).
+        transform: from a PIL image to a tensor (channels, height, width).
         batch_size: images in a batch.
         workers: processes that read ahead; 0: this one reads.
         pinned: in memory from which a CUDA device copies directly.
+        mode: Pillow's name of the images' colours: RGB or L.
 
     Raises:
         ReadingError: when it comes to an image that cannot be read, or a worker has ended.
     """
     loader: DataLoader[Any] = DataLoader(
-        _Images(root, images, transform),
+        _Images(root, images, transform, mode),
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_collate,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vigbench.evaluation.checkpoint import Checkpoint, read_checkpoint
+from vigbench.evaluation.checkpoint import Checkpoint, note_on_weights, read_checkpoint
 from vigbench.evaluation.data import ImageFolder, read_image_folder
-from vigbench.evaluation.model import build_for_evaluation, crop_note, preprocessing, require_runnable
+from vigbench.evaluation.model import build_for_evaluation, crop_note, note_on_greys, preprocessing, require_runnable
 from vigbench.measure.settings import apply_settings
 from vigbench.subjects.catalog import describe, require_supported, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
@@ -92,17 +94,23 @@ def prepare_evaluation(
     Raises:
         ValueError: if anything is wrong; the message says what, and what to do.
     """
-    settings = _checked(settings)
+    with redirect_stdout(sys.stderr):  # what a model of the user's prints is no result
+        settings = _checked(settings)
     images = read_image_folder(data, class_map)
     weights = read_checkpoint(checkpoint, ema=settings.ema)
     apply_settings(threads=settings.threads, tf32=settings.tf32)
     transforms: dict[str, Any] = {}
     for resolution in settings.resolutions:
         model = build_for_evaluation(settings.case(resolution), weights)
-        require_runnable(model, settings.case(resolution), images, data)
-        used = preprocessing(model, resolution, settings.crop_pct, settings.interpolation)
+        channels = require_runnable(model, settings.case(resolution), images, data)
+        used = preprocessing(model, resolution, settings.crop_pct, settings.interpolation, channels)
         transforms[str(resolution)] = {**used.config, "steps": used.words}
-    note = crop_note(model, used.config["crop_pct"]) if settings.crop_pct is None else ""
+    notes = [
+        *images.notes,
+        note_on_weights(model, weights),
+        note_on_greys(used),
+        crop_note(model, used.config["crop_pct"]) if settings.crop_pct is None else "",
+    ]
     info = {
         "settings": {**asdict(settings), "resolutions": list(settings.resolutions)},
         "checkpoint": {"file": weights.file, "sha256": weights.sha256, "weights": weights.weights},
@@ -114,7 +122,7 @@ def prepare_evaluation(
             "classes_sha256": images.classes_sha256,
         },
         "transforms": transforms,
-        "notes": [text for text in (*images.notes, note) if text],
+        "notes": [note for note in notes if note],
         **describe_here(settings.case(settings.resolutions[0])),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

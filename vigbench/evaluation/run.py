@@ -9,7 +9,7 @@ from pathlib import Path
 from vigbench.evaluation.data import ImageFolder
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.loading import ReadingError, Transform, batches
-from vigbench.evaluation.model import build_for_evaluation, logits_of, out_of_memory, preprocessing
+from vigbench.evaluation.model import ModelError, build_for_evaluation, logits_of, out_of_memory, preprocessing
 from vigbench.evaluation.prepare import Evaluation, EvaluationSettings, prepare_evaluation
 from vigbench.interrupt import StopRequest
 from vigbench.measure.accuracy import RANKS, Score, ranked_classes, score
@@ -98,6 +98,10 @@ def evaluate(
         raise ValueError(f"Precision {precision!r} is not allowed; choose from {', '.join(Precision)}.")
     if not resolutions:
         raise ValueError("Name at least one resolution, for example 224.")
+    if batch_size < 1 or (workers or 0) < 0:
+        raise ValueError(
+            f"{batch_size} images at once and {workers} processes: the former starts at 1, the latter at 0."
+        )
     settings = EvaluationSettings(
         subject=subject,
         resolutions=tuple(resolutions),
@@ -189,12 +193,17 @@ def _extend(
     assert isinstance(case.resolution, int)
     data, again = evaluation.data, f"What was computed is kept; continue with --resume {folder.folder}."
     model = build_for_evaluation(case, evaluation.checkpoint)
+    mode = evaluation.info["transforms"][str(case.resolution)]["mode"]
     transform: Transform = preprocessing(
-        model, case.resolution, evaluation.settings.crop_pct, evaluation.settings.interpolation
+        model,
+        case.resolution,
+        evaluation.settings.crop_pct,
+        evaluation.settings.interpolation,
+        1 if mode == "L" else 3,
     ).transform
-    missing = data.images[len(predictions) :]
+    missing, pinned = data.images[len(predictions) :], case.device == "cuda"
     try:
-        for pixels in batches(data.root, missing, transform, case.batch_size, workers, pinned=case.device == "cuda"):
+        for pixels in batches(data.root, missing, transform, case.batch_size, workers, pinned=pinned, mode=mode):
             ranks = ranked_classes(logits_of(model, pixels, case))
             begin = len(predictions)
             new = [
@@ -206,7 +215,7 @@ def _extend(
             progress.images_done(len(predictions))
             if stop.requested:
                 return
-    except ReadingError as error:
+    except (ModelError, ReadingError) as error:
         raise ValueError(f"{error} {again}") from error
     except Exception as error:
         if is_out_of_memory(error):
