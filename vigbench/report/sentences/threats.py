@@ -151,7 +151,7 @@ def _of_time(rows: Sequence[Row], infos: Sequence[Info]) -> list[Threat]:
     result.append(MINUTES_APART)
     loads = sorted(load for row in rows if (load := _share(row["other_load"])) is not None)
     if loads and loads[-1] > NOTICED_LOAD:
-        shares = f"up to {percent(loads[-1])} of the cores at hand just before a case was timed (median "
+        shares = f"up to {percent(loads[-1])} of the machine's CPU just before a case was timed (median "
         result.append(Threat("A shared machine", f"Other processes used {shares}{percent(loads[len(loads) // 2])})."))
     return result
 
