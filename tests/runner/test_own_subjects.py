@@ -10,9 +10,9 @@ import torch
 import vigbench
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import Contestant, Effort, run_duel
-from vigbench.runner.estimate import UNKNOWN_GMACS, gmacs_of
 from vigbench.runner.process import run_in_worker
 from vigbench.runner.run import plan_suite, resume_plan
+from vigbench.runner.survey import UNKNOWN_GMACS, gmacs_of
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.worker.build import build_on_device

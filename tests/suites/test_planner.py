@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigbench.runner.estimate import estimated_s
 from vigbench.runner.run import plan_suite
+from vigbench.runner.survey import estimated_s
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.loader import load_suite

@@ -44,7 +44,7 @@ def plan(
 
 def print_plan(planned: Plan) -> None:
     """One line a case, then the total against the budget."""
-    from vigbench.runner.estimate import estimated_s
+    from vigbench.runner.survey import estimated_s
     from vigbench.suites.duration import format_duration
 
     seconds = [estimated_s(case, planned.processes) for case in planned.cases]

@@ -8,14 +8,15 @@ from typing import Any
 from vigbench.measure.memory import MIB
 from vigbench.records.kernel_time import KernelTimeSource
 from vigbench.records.metrics import Metrics
-from vigbench.runner.survey import bytes_moved
 from vigbench.suites.case import Case
 
 FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
 TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
 
 
-def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) -> dict[str, float | int | None]:
+def achieved_columns(
+    case: Case, metrics: Metrics, ceilings: Mapping[str, Any], moved: tuple[int, int] | None
+) -> dict[str, float | int | None]:
     """The columns that follow from a record's others, where the task says what moves; without a time no rates.
 
     Args:
@@ -23,8 +24,8 @@ def achieved_columns(case: Case, metrics: Metrics, ceilings: Mapping[str, Any]) 
         metrics: its numbers; the time is latency_ms on a CPU, on CUDA kernel_ms if it is that of kernels from a cold
             cache.
         ceilings: see `machine.measure_ceilings`.
+        moved: bytes of inputs and outputs that a call has to move; None where the task does not say.
     """
-    moved = bytes_moved(case)
     if moved is None:
         return {}
     rates = _rates(case, metrics, ceilings, _of_iteration(case, *moved))

@@ -14,8 +14,8 @@ from vigbench.measure.environment import device_name
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import ContestantFailedError, Effort
 from vigbench.runner.duel_result import DuelProgress, duel
-from vigbench.runner.estimate import estimated_s
 from vigbench.runner.run import continue_run, start_run
+from vigbench.runner.survey import estimated_s
 from vigbench.subjects.catalog import resolve_implementations
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case

@@ -18,13 +18,13 @@ from vigbench.runner.budget import Budget
 from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import run_in_worker
 from vigbench.runner.repeat import Measured, combined, failed
-from vigbench.runner.survey import unit_of
 from vigbench.subjects.family import family_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.case import Case
 from vigbench.suites.duration import format_duration
 from vigbench.suites.planner import Plan
 from vigbench.worker.messages import Job, Outcome
+from vigbench.worker.survey import Facts
 
 PRUNING = {Status.out_of_memory: "ran out of memory", Status.timeout: "took too long"}
 CONTENDED = "contended"
@@ -74,6 +74,7 @@ class Coordinator:
 
     Attributes:
         stop: asked between two cases whether the user wants to stop.
+        facts_of: what is known of a case before it is measured.
         largest_batch: finds the largest batch of a case, telling what it tries; None: not asked for.
         ceilings: what the device reaches at best, by precision, see `runner.machine`; for operators.
         references: folder in which workers keep what references computed; None: nowhere.
@@ -84,6 +85,7 @@ class Coordinator:
     budget: Budget
     progress: Progress
     stop: StopRequest
+    facts_of: Callable[[Case], Facts]
     largest_batch: LargestBatch | None = None
     ceilings: Mapping[str, Any] = field(default_factory=dict)
     references: str | None = None
@@ -168,7 +170,7 @@ class Coordinator:
         reason = _reason_to_prune(case, done) or self._reason_to_stop(case, end - begin)
         if reason:
             measured = Measured.failed(Status.pruned, reason)
-            record = _record(case, measured, started_at, {})
+            record = _record(case, self.facts_of(case).unit, measured, started_at, {})
             self.store.append(record, ())
             return _Attempt(number, record, measured, 0.0, 0.0)
         sampling_s = self.budget.sampling_s(case, later, end - begin)
@@ -214,9 +216,9 @@ class Coordinator:
             **stage_columns(spent, seconds),
             "reference_s": sum(references) if references else None,
             "timeout_s": self.planned.case_timeout_s,
-            **achieved_columns(case, measured.metrics, self.ceilings),
+            **achieved_columns(case, measured.metrics, self.ceilings, self.facts_of(case).bytes_moved),
         }
-        record = _record(case, measured, started_at, extra)
+        record = _record(case, self.facts_of(case).unit, measured, started_at, extra)
         self.store.append(record, measured.samples, measured.operators, measured.kernels)
         return record
 
@@ -255,13 +257,13 @@ class Coordinator:
         return f"Not tried: the run's budget of {budget} is spent; continue with --resume."
 
 
-def _record(case: Case, measured: Measured, started_at: str, extra: dict[str, float | int | None]) -> Record:
+def _record(case: Case, unit: str, measured: Measured, started_at: str, extra: dict[str, float | int | None]) -> Record:
     return Record(
         case_id=case.case_id,
         case=case,
         family="other" if is_own(case.subject) else family_of(case.subject),
         operator=measured.operator,
-        unit=unit_of(case),
+        unit=unit,
         status=measured.status,
         reason=measured.reason,
         marks=measured.marks,

@@ -9,7 +9,6 @@ from typing import Any
 
 from vigbench.records.schema import Status
 from vigbench.runner.process import run_in_worker
-from vigbench.runner.survey import bytes_moved
 from vigbench.suites.case import Case
 from vigbench.worker.describe import describe_here
 from vigbench.worker.messages import Errand, Job
@@ -41,12 +40,12 @@ def describe_machine(case: Case, python: str | None = None) -> dict[str, Any]:
 
 
 def measure_ceilings(cases: Sequence[Case]) -> dict[str, dict[str, float]]:
-    """`copy_gb_per_s` and `product_tflop_per_s` by `Case.arithmetic`, for those cases whose task says
-    what a call has to move: operators.
+    """`copy_gb_per_s` and `product_tflop_per_s` by `Case.arithmetic`, for cases of which is known what a call has to
+    move: operators.
 
     What cannot be measured is left out and said on stderr; then its shares stay empty.
     """
-    wanted = {case.arithmetic: case for case in cases if bytes_moved(case)}
+    wanted = {case.arithmetic: case for case in cases}
     found: dict[str, dict[str, float]] = {}
     for name, case in wanted.items():
         job = Job(case=case, errand=Errand.ceilings)

@@ -20,10 +20,9 @@ from vigbench.runner import fork_server
 from vigbench.runner.budget import Budget
 from vigbench.runner.check import unchecked_line, used_by
 from vigbench.runner.coordinator import Coordinator, Progress, Silent
-from vigbench.runner.estimate import estimated_s, gmacs_of
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
-from vigbench.runner.survey import survey
+from vigbench.runner.survey import estimated_s, facts_of, gmacs_of, survey
 from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.axes import Device
@@ -75,7 +74,7 @@ def start_run(
         line := unchecked_line(info["device_name"], info["environment"], used_by(planned.cases))
     ):
         print(f"vigbench: {line}", file=sys.stderr)
-    if ceilings := measure_ceilings(planned.cases):
+    if ceilings := measure_ceilings([case for case in planned.cases if facts_of(case).bytes_moved]):
         info["environment"] = {**info["environment"], "ceilings": ceilings}
     return _create_folder(Path(out), info), planned
 
@@ -223,7 +222,9 @@ def continue_run(
         store.prepare()
         ceilings = (store.info().get("environment") or {}).get("ceilings") or {}
         largest_batch = None if batch_limits is None else batch_limits.of
-        Coordinator(store, planned, budget, progress or Silent(), stop, largest_batch, ceilings, references).run()
+        Coordinator(
+            store, planned, budget, progress or Silent(), stop, facts_of, largest_batch, ceilings, references
+        ).run()
         finished = {record.case_id for record in store.records()} >= {case.case_id for case in planned.cases}
         if finished:
             store.write_info({**store.info(), "finished_at": datetime.now(UTC).isoformat(timespec="seconds")})
