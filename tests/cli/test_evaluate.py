@@ -217,7 +217,7 @@ def test_resuming_refuses_what_is_no_longer_the_same(digits: Digits, invoke: Inv
     ("changed", "expected"),
     [
         ({"checkpoint": "nothing.pt"}, "no checkpoint at nothing.pt"),
-        ({"checkpoint": "digit_net.py"}, "damaged or holds pickled code, which is never run"),
+        ({"checkpoint": "digit_net.py"}, "damaged, or no checkpoint of PyTorch or safetensors"),
         ({"subject": "resnet18"}, "net.pt does not fit ResNet: 122 weights are missing (conv1.weight"),
         ({"subject": "digit_net:make_wide"}, "2 have another shape (7.weight (10, 512) for (12, 512)"),
         ({"subject": "digit_net:make_nett"}, "did you mean 'make_net'"),

@@ -1,5 +1,6 @@
 """Images, a checkpoint, and factories of the user's own."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
     (tmp_path / "evaluated_nets.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "evaluated_nets", raising=False)
     names: dict[str, Any] = {}
     exec(MODULE, names)
 

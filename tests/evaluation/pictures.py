@@ -27,6 +27,40 @@ def make_rigid():
 def make_features():
     return nn.Conv2d(3, 6, 3)
 
+def make_net(channels=3):
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6))
+
+def make_grey():
+    return make_net(1)
+
+def make_bands():
+    return make_net(4)
+
+class Noisy(nn.Sequential):
+    def forward(self, images):
+        print("forward pass")
+        return super().forward(images)
+
+def make_noisy():
+    print("made")
+    return Noisy(*make_net())
+
+class Leaving(Noisy):
+    def forward(self, images):
+        raise SystemExit(3)
+
+def make_leaving():
+    return Leaving(*make_net())
+
+class Failing(Noisy):
+    def forward(self, images):
+        if images.abs().sum() > 0:
+            raise KeyError("no such thing")
+        return super().forward(images)
+
+def make_failing():
+    return Failing(*make_net())
+
 def make_half():  # logits of 1e6 are infinite in half precision
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 6))
     nn.init.constant_(net[2].bias, 1e6)

@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from timm.data import ImageDataset
+from timm.utils.misc import natural_key
 
 from tests.evaluation.pictures import (
     CLASSES,
@@ -12,7 +15,7 @@ from tests.evaluation.pictures import (
     settings,
     write_image,
 )
-from vigbench.evaluation.data import read_image_folder
+from vigbench.evaluation.data import by_number, read_image_folder
 from vigbench.evaluation.prepare import prepare_evaluation
 
 
@@ -47,6 +50,37 @@ def test_labels_are_in_timms_order_which_is_said_where_it_is_not_that_of_the_nam
     assert not read_image_folder(data).notes
 
 
+@given(st.lists(st.text("ab0129²٣Ⅷ", min_size=1, max_size=4), unique=True, min_size=2, max_size=8))
+def test_the_order_is_timms_wherever_timm_has_one(names: list[str]) -> None:
+    ours = sorted(names, key=by_number)
+    try:
+        timms = sorted(names, key=natural_key)
+    except ValueError:  # of a digit that is no decimal
+        assert any("²" in name for name in names)
+    else:
+        assert ours == timms
+
+
+def test_a_class_may_have_any_digits_in_its_name(tmp_path: Path) -> None:
+    for name in ("5²", "6", "7"):
+        write_image(tmp_path / name / "a.png", 1)
+    assert read_image_folder(tmp_path).classes == ("5²", "6", "7")
+
+
+def test_every_image_is_listed_and_every_other_file_counted(data: Path) -> None:
+    for name in ("ant/b.webp", "ant/c.BMP", "bee/d.Tiff"):
+        write_image(data / name, 1)
+    found = read_image_folder(data)
+    assert {"ant/b.webp", "ant/c.BMP", "bee/d.Tiff"} <= set(found.images)
+    assert not found.notes
+    (data / "ant" / "1.txt").write_text("an ant")
+    assert read_image_folder(data).notes == ("1 file in 1 folder is no image by its suffix, such as ant/1.txt",)
+    write_image(data / "bee" / "e.png", 1).rename(data / "bee" / "e")
+    (data / "cat" / "readme\n.md").write_text("cats")
+    others = read_image_folder(data).notes
+    assert others == ("3 files in 3 folders are no images by their suffix, such as ant/1.txt",)
+
+
 def spoil(data: Path, how: str) -> None:
     if how == "empty":
         for path in sorted(data.rglob("*"), reverse=True):
@@ -58,6 +92,10 @@ def spoil(data: Path, how: str) -> None:
         write_image(data / "one.png", 1)
     elif how == "deep":
         write_image(data / "gnu" / "val" / "one.png", 1)
+    elif how == "link":
+        (data / "ant" / "lost.png").symlink_to(data / "nothing.png")
+    elif how == "pipe":
+        os.mkfifo(data / "ant" / "pipe.png")
     elif how == "name":
         write_image(data / "ant" / "a\nb.png", 1)
     elif how == "bytes":
@@ -68,9 +106,11 @@ def spoil(data: Path, how: str) -> None:
     ("how", "expected"),
     [
         ("empty", "holds no folders; give --data"),
-        ("class", r"gnu holds no image \(.png, .jpg, .jpeg\)"),
+        ("class", r"gnu holds no image \(.png, .jpg, .jpeg\) nor one in another format"),
         ("loose", "holds 1 images outside of a class's folder, such as one.png"),
         ("deep", "gnu holds folders, such as val"),
+        ("link", "lost.png is no file, or a link to none"),
+        ("pipe", "pipe.png is no file"),
         ("name", r"'ant/a\\nb.png' cannot stand in a table; rename it"),
         ("bytes", r"'ant/\\udcff.png' cannot stand in a table"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from timm.data import ImageDataset, create_transform, resolve_model_data_config
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from tests.evaluation.pictures import CLASSES, MODEL, compute, from_timm, save_model, settings
 from vigbench.evaluation.checkpoint import read_checkpoint
+from vigbench.evaluation.data import read_image_folder
 from vigbench.evaluation.folder import EvaluationFolder
-from vigbench.evaluation.model import build_for_evaluation, logits_of
+from vigbench.evaluation.model import build_for_evaluation, logits_of, preprocessing, require_runnable
 from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.subjects.catalog import create_model
@@ -154,3 +156,58 @@ def test_an_operator_or_what_is_unknown_is_refused(data: Path, checkpoint: Path)
         with pytest.raises(ValueError, match=expected):
             prepare_evaluation(settings(subject), checkpoint, data)
     assert "nowhere" not in sys.modules
+
+
+@pytest.mark.parametrize("side", [28, 44])
+def test_a_model_of_one_channel_gets_greys(nets: Callable[[str], Path], data: Path, tmp_path: Path, side: int) -> None:
+    evaluation = prepare_evaluation(settings("evaluated_nets:make_grey", side, crop_pct=1.0), nets("make_grey"), data)
+    used = evaluation.info["transforms"][str(side)]
+    assert (used["mode"], used["mean"], used["std"]) == ("L", pytest.approx([0.449]), pytest.approx([0.226]))
+    assert any("images are read as greys (mean 0.449" in note for note in evaluation.info["notes"])
+    folder = EvaluationFolder.create(tmp_path / "results", evaluation.info)
+    assert compute(evaluation, folder) is not None
+    model = build_for_evaluation(evaluation.settings.case(side), evaluation.checkpoint)
+    transform = create_transform((1, side, side), crop_pct=1.0, interpolation="bicubic", mean=(0.449,), std=(0.226,))
+    for one in read_predictions(folder.folder, side):
+        with Image.open(data / one.image) as image:
+            logits = model(transform(image.convert("L"))[None])
+        assert logits.argmax() == one.ranks[0]
+
+
+def test_a_configuration_says_which_channels_a_model_of_any_takes(data: Path) -> None:
+    model: Any = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.LazyLinear(6))
+    case, found = Case(subject="any", implementation="default", resolution=32), read_image_folder(data)
+    model.pretrained_cfg = {"input_size": (1, 32, 32)}
+    assert require_runnable(model, case, found, data) == 1
+    assert preprocessing(timm.create_model("test_resnet", in_chans=1), 64, channels=1).config["mode"] == "L"
+
+
+def test_other_channels_are_refused_by_their_number(nets: Callable[[str], Path], data: Path) -> None:
+    with pytest.raises(ValueError, match=r"make_bands takes images of 4 channels, by its first convolution: .*greys"):
+        prepare_evaluation(settings("evaluated_nets:make_bands", 32), nets("make_bands"), data)
+
+
+def test_what_a_model_prints_is_no_result(
+    nets: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation = prepare_evaluation(settings("evaluated_nets:make_noisy", 32), nets("make_noisy"), data)
+    capsys.readouterr()
+    assert compute(evaluation, EvaluationFolder.create(tmp_path / "results", evaluation.info)) is not None
+    said, errors = capsys.readouterr()
+    assert said == ""
+    assert "made\n" in errors
+    assert errors.count("forward pass") == 5
+
+
+def test_a_model_that_ends_python_is_one_line(nets: Callable[[str], Path], data: Path) -> None:
+    with pytest.raises(ValueError, match=r"make_leaving raised SystemExit: 3 in its forward pass\. Call it"):
+        prepare_evaluation(settings("evaluated_nets:make_leaving", 32), nets("make_leaving"), data)
+
+
+def test_a_model_that_fails_midway_is_one_line_and_what_was_computed_is_kept(
+    nets: Callable[[str], Path], data: Path, tmp_path: Path
+) -> None:
+    evaluation = prepare_evaluation(settings("evaluated_nets:make_failing", 32), nets("make_failing"), data)
+    folder = EvaluationFolder.create(tmp_path / "results", evaluation.info)
+    with pytest.raises(ValueError, match=r"raised KeyError: 'no such thing' in its forward pass.*--resume"):
+        compute(evaluation, folder)

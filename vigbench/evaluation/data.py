@@ -71,7 +71,7 @@ def _list_images(root: Path, class_map: Path | None) -> ImageFolder:
         raise ValueError(f"{root} is no folder; give --data the folder that holds a folder of images for each class.")
     folders = _class_folders(root)
     names = [folder.name for folder in folders]
-    classes = tuple(sorted(names, key=lambda name: (_by_number(name), name)))
+    classes = tuple(sorted(names, key=lambda name: (by_number(name), name)))
     notes = []
     if class_map is not None:
         classes = read_class_map(class_map, names)
@@ -111,7 +111,7 @@ def _class_folders(root: Path) -> list[Path]:
     return folders
 
 
-def _by_number(name: str) -> list[str | int]:
+def by_number(name: str) -> list[str | int]:
     """timm's `natural_key`, which fails on digits that are no decimals, such as the 2 of 5²."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
