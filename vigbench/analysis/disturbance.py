@@ -171,7 +171,10 @@ def _falls(rows: Sequence[Row], places: Sequence[int], metric: str) -> list[tupl
     )
     found: list[tuple[int, int]] = []
     for _, members in groupby(valued, key=lambda place: str(rows[place].get(source))):  # two sources do not compare
-        left = [_point(rows[place], metric, place) for place in members]
+        own = list(members)
+        if all(rows[one][metric] <= rows[other][metric] for one, other in pairwise(own)):
+            continue  # mostly so: nothing to look at closely
+        left = [_point(rows[place], metric, place) for place in own]
         while falling := [(a, b) for a, b in pairwise(left) if a.size < b.size and a.low > b.high]:
             found += [(smaller.place, larger.place) for smaller, larger in falling]
             gone = {point for pair in falling for point in pair}
