@@ -18,6 +18,7 @@ from vigbench.suites.resolution import Resolution
 
 SIDE_NAMES = ("img_size", "resolution")  # a parameter of this name is given the case's side in px
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_SEARCHED: set[Path] = set()  # folders that were the current one: what was imported from there is the user's own
 _COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -28,6 +29,7 @@ class FactoryError(ValueError):
 def search_current_folder() -> None:
     """Let imports search the current folder first, as `python -m` does and a console script does not."""
     folder = os.getcwd()  # noqa: PTH109  as Python itself writes it into sys.path
+    _SEARCHED.add(Path(folder))
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
@@ -48,20 +50,10 @@ def require_importable(target: str) -> None:
     if top in sys.stdlib_module_names:
         if not found.is_relative_to(Path(os.__file__).parent):
             raise FactoryError(f"Subject {target!r}: {top} is Python's own module; rename {name}.")
-    elif known and not _is_same(found, Path(known)):
+    elif known and found.resolve() != Path(known).resolve() and not _SEARCHED.intersection(Path(known).parents):
         raise FactoryError(
             f"Subject {target!r}: {top} is imported from {known} already, and so cannot be from {found}; rename {name}."
         )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two files are one, or equal modules; of a package the first file says nothing about the others."""
-    if one.resolve() == other.resolve():
-        return True
-    try:
-        return one.stem != "__init__" and one.read_bytes() == other.read_bytes()
-    except OSError:
-        return False
 
 
 def load_factory(target: str) -> Callable[..., Any]:
