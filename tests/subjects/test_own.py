@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vigbench.ops.registry import UnsupportedError
+from vigbench.subjects import factory
 from vigbench.subjects.building import build_on_meta
 from vigbench.subjects.catalog import build_subject, task_of
 from vigbench.subjects.factory import load_factory, side_parameter
@@ -70,6 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     for name in [one for one in sys.modules if one.startswith("own_")]:
         del sys.modules[name]
+    factory._OWN.clear()
 
 
 def test_the_current_folder_is_searched(folder: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_file_that_is_called_as_an_imported_module_names_both(folder: Path) ->
     assert f"{folder / 'timm.py'}; rename timm.py." in str(raised.value)
 
 
-def test_a_module_of_a_folder_that_was_current_before_is_no_other_package(
+def test_a_module_that_was_the_user_s_own_before_is_no_other_package(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_buildable("own_models:make_net", [64])

@@ -18,7 +18,7 @@ from vigbench.suites.resolution import Resolution
 
 SIDE_NAMES = ("img_size", "resolution")  # a parameter of this name is given the case's side in px
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_SEARCHED: set[Path] = set()  # folders that were the current one: what was imported from there is the user's own
+_OWN: set[str] = set()  # packages that are known to be the user's own, wherever a later current folder has others
 _COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -29,7 +29,6 @@ class FactoryError(ValueError):
 def search_current_folder() -> None:
     """Let imports search the current folder first, as `python -m` does and a console script does not."""
     folder = os.getcwd()  # noqa: PTH109  as Python itself writes it into sys.path
-    _SEARCHED.add(Path(folder))
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
@@ -42,7 +41,7 @@ def require_importable(target: str) -> None:
             imported from elsewhere; or if the target is not written as package.module:factory.
     """
     top = _parts(target)[0].partition(".")[0]
-    spec = PathFinder.find_spec(top)
+    spec = None if top in _OWN else PathFinder.find_spec(top)
     if spec is None or spec.origin is None or not spec.has_location:
         return
     found, known = Path(spec.origin), getattr(sys.modules.get(top), "__file__", None)
@@ -50,10 +49,11 @@ def require_importable(target: str) -> None:
     if top in sys.stdlib_module_names:
         if not found.is_relative_to(Path(os.__file__).parent):
             raise FactoryError(f"Subject {target!r}: {top} is Python's own module; rename {name}.")
-    elif known and found.resolve() != Path(known).resolve() and not _SEARCHED.intersection(Path(known).parents):
+    elif known and found.resolve() != Path(known).resolve():
         raise FactoryError(
             f"Subject {target!r}: {top} is imported from {known} already, and so cannot be from {found}; rename {name}."
         )
+    _OWN.add(top)
 
 
 def load_factory(target: str) -> Callable[..., Any]:
