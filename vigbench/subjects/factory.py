@@ -18,6 +18,7 @@ from vigbench.suites.arguments import SIDE_NAMES
 from vigbench.suites.resolution import Resolution
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_OWN: set[str] = set()  # packages that are known to be the user's own, wherever a later current folder has others
 _COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -40,7 +41,7 @@ def require_importable(target: str) -> None:
             imported from elsewhere; or if the target is not written as package.module:factory.
     """
     top = _parts(target)[0].partition(".")[0]
-    spec = PathFinder.find_spec(top)
+    spec = None if top in _OWN else PathFinder.find_spec(top)
     if spec is None or spec.origin is None or not spec.has_location:
         return
     found, known = Path(spec.origin), getattr(sys.modules.get(top), "__file__", None)
@@ -48,20 +49,11 @@ def require_importable(target: str) -> None:
     if top in sys.stdlib_module_names:
         if not found.is_relative_to(Path(os.__file__).parent):
             raise FactoryError(f"Subject {target!r}: {top} is Python's own module; rename {name}.")
-    elif known and not _is_same(found, Path(known)):
+    elif known and found.resolve() != Path(known).resolve():
         raise FactoryError(
             f"Subject {target!r}: {top} is imported from {known} already, and so cannot be from {found}; rename {name}."
         )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two files are one, or equal modules; of a package the first file says nothing about the others."""
-    if one.resolve() == other.resolve():
-        return True
-    try:
-        return one.stem != "__init__" and one.read_bytes() == other.read_bytes()
-    except OSError:
-        return False
+    _OWN.add(top)
 
 
 def load_factory(target: str) -> Callable[..., Any]:
