@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vigbench.analysis import capacity, curves, scaling
+from vigbench.analysis import capacity, curves, disturbance, scaling
 from vigbench.analysis.claims.evidence import IMAGENET_IMAGES
 from vigbench.measure import sampling
 from vigbench.measure.adamw_rule import TERM_ROUNDINGS
@@ -56,7 +56,7 @@ def test_the_protocol_s_parameters_stand_in_its_document() -> None:
         f"(at least {cpu.floor_samples} samples)",
         f"at most {MEMORY_SHARE:.0%} of the memory",
         f"dropped by more than {CONTENDED_DROP:.0%}",
-        f"more than {CONTENDED_LOAD:.0%} of the machine",
+        f"more than {CONTENDED_LOAD:.0%} of the cores at hand",
         "1e-3 (float32), 2e-2 (float16), 1e-1 (bfloat16)",
         "1e-3 (float32), 1e-1 (float16), 3e-1 (bfloat16)",
         f"below {SMALLEST_GRADIENT_SCALE:.0e} of the largest one".replace("e-0", "e-"),
@@ -116,7 +116,7 @@ def test_the_parameters_of_laws_claims_and_profiles_stand_there_too() -> None:
         f"within {crossover.REACH:.0f} times the largest common N",
         f"at least {crossover.AGREED:.0%} of the draws",
         f"(resolution / {curves.PATCH_PX})^2 patches",
-        f"Memory: {curves.MEMORY_SPREAD:.1%}. Never below {curves.LEAST_ERROR:.1%}",
+        f"Memory: {disturbance.MEMORY_SPREAD:.1%}. Never below {disturbance.LEAST_ERROR:.1%}",
         f"steps of {capacity.STEP_PX} px up to {capacity.LIMIT_PX:,} px",
         f"the {IMAGENET_IMAGES:,} images of ImageNet-1K's",
         f"({EFFORT[Device.cpu].processes} pairs of {EFFORT[Device.cpu].blocks} blocks)",

@@ -146,19 +146,19 @@ COMMANDS = (
 OPTIONS = {
     "run": "suite device out resume subject implementation resolution length shape batch-size precision phase compile "
     "cuda-graph memory-format tf32 threads processes calibrate budget case-timeout max-batch memory-limit plan quiet "
-    "no-report",
-    "compare": "metric margin across format out fail-on-inconclusive",
+    "no-report csv-dialect",
+    "compare": "metric margin across format csv-dialect out fail-on-inconclusive",
     "duel": "resolution length shape batch-size precision phase device compile cuda-graph memory-format tf32 threads "
     "processes blocks over margin base-python out quiet",
     "gate": "baseline suite baseline-python head out margin markdown across fail-on-inconclusive processes blocks "
     "quiet",
-    "claims": "suite-run claim measure device threads budget out format quiet",
-    "scaling": "metric against memory format out",
+    "claims": "suite-run claim measure device threads budget out format csv-dialect quiet",
+    "scaling": "metric against memory format csv-dialect out",
     "evaluate": "subject checkpoint data resolution batch-size precision implementation device threads workers "
     "crop-pct interpolation class-map ema no-ema tf32 out resume quiet",
     "profile": "subject implementation resolution length shape batch-size precision phase device threads tf32 "
     "memory-format iterations out",
-    "report": "base across evidence out",
+    "report": "base across evidence csv-dialect out",
     "doctor": "noise threads",
     "tune": "shape length precision pass batch-size out again",
     "check": "operator implementation precision device format jobs",

@@ -11,13 +11,13 @@ import psutil
 import pytest
 import torch
 
+from vigbench.measure import contention
 from vigbench.measure.contention import CONTENDED_LOAD, load_of_others, workload_rate
 from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Job
 
 CORES = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
-SHARE = CORES / (os.cpu_count() or 1)  # of the machine, that our processes can take
 
 
 @contextmanager
@@ -35,8 +35,20 @@ def busy_neighbours() -> Iterator[None]:
 
 def test_busy_neighbours_are_seen() -> None:
     with busy_neighbours():
-        assert load_of_others(0.5) > 0.5 * SHARE
+        assert load_of_others(0.5) > 0.5
     assert 0 <= load_of_others(0.1) <= 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "load"),
+    [({0, 3}, 0.6), ({1}, 0.1), (None, 0.3), ({2, 9}, 0.3)],  # core 9 is hidden: then all count
+)
+def test_only_the_cores_that_we_may_use_count(
+    ours: set[int] | None, load: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval, percpu: [40.0, 10.0, 0.0, 80.0, 20.0])
+    monkeypatch.setattr(contention, "usable_cores", lambda: ours)
+    assert load_of_others() == pytest.approx(load)
 
 
 def test_our_own_work_is_not_taken_for_others() -> None:
@@ -52,7 +64,6 @@ def test_the_fixed_workload_has_a_rate() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(0.5 * SHARE <= CONTENDED_LOAD, reason="may use too few cores of this machine to disturb it")
 def test_a_case_beside_busy_neighbours_is_marked() -> None:
     case = Case(subject="resnet18", resolution=64, threads=1)
     with busy_neighbours():

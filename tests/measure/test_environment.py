@@ -1,14 +1,12 @@
 import getpass
 import json
 import platform
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from vigbench.measure import environment
 from vigbench.measure.environment import available_memory, describe_environment, describe_gpu, device_name, nvml_state
 from vigbench.measure.settings import default_threads
 
@@ -27,20 +25,6 @@ def test_device_name_says_how_many_threads() -> None:
 
 def test_some_memory_is_available() -> None:
     assert available_memory() > 2**26
-
-
-def test_a_container_s_page_cache_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    mib = 2**20
-    (tmp_path / "memory.max").write_text(f"{100 * mib}\n")
-    (tmp_path / "memory.current").write_text(f"{90 * mib}\n")
-    cache = {"anon": 30 * mib, "inactive_file": 40 * mib, "active_file": 15 * mib, "slab_reclaimable": 5 * mib}
-    (tmp_path / "memory.stat").write_text("".join(f"{name} {count}\n" for name, count in cache.items()))
-    assert available_memory() == 70 * mib
-    (tmp_path / "memory.current").write_text(f"{200 * mib}\n")
-    assert available_memory() == 0
-    (tmp_path / "memory.max").write_text("max\n")
-    assert available_memory() > 100 * mib
 
 
 def test_the_energy_source_or_its_absence_is_named() -> None:

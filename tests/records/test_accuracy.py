@@ -74,7 +74,7 @@ def test_predictions_come_back(tmp_path: Path) -> None:
     [
         ("accuracy.json", None, "holds no accuracy.json"),
         ("accuracy.json", "{", "is damaged"),
-        ("accuracy.json", "[]", "does not describe an evaluation"),
+        ("accuracy.json", "[]", "does not hold an object. Evaluate again"),
         ("accuracy.json", json.dumps({**INFO, "format": 2}), "has format 2, this version reads 1"),
         ("accuracy.csv", "resolution,images\n224,many\n", "line 2, is damaged"),
     ],

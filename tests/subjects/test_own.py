@@ -1,5 +1,6 @@
 """`package.module:factory`: what may be named, and what every mistake says."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ def needs_arguments(dim, *, depth): return Net()
 def returns_a_number(): return 3
 def needs_a_package(): import no_such_package_of_ours
 number = 3
+net = Net()
 
 
 def even_sides_only(img_size):
@@ -171,7 +173,44 @@ def test_what_is_no_task_says_what_to_do(folder: Path, factory: str, expected: s
         task_of(factory)
 
 
+def test_a_file_that_is_called_as_one_of_python_s_modules_says_so(folder: Path) -> None:
+    """`types` is imported long before, and `this` never: both names are taken."""
+    (folder / "types.py").write_text(MODULE)
+    (folder / "this").mkdir()
+    (folder / "this" / "__init__.py").write_text(MODULE)
+    for module, name in (("types", "types.py"), ("this", "this")):
+        with pytest.raises(ValueError, match=rf"{module} is Python's own module; rename {name}\.$"):
+            require_buildable(f"{module}:Net", [64])
+
+
+def test_a_file_that_is_called_as_an_imported_module_names_both(folder: Path) -> None:
+    import timm
+
+    (folder / "timm.py").write_text(MODULE)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011  the message follows
+        require_buildable("timm:Net", [64])
+    assert f"timm is imported from {timm.__file__} already" in str(raised.value)
+    assert f"{folder / 'timm.py'}; rename timm.py." in str(raised.value)
+
+
+def test_a_copy_of_an_imported_module_is_that_module(folder: Path, tmp_path: Path) -> None:
+    require_buildable("own_models:make_net", [64])
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir(tmp_path / "elsewhere")
+    Path("own_models.py").write_text(MODULE)
+    require_buildable("own_models:make_net", [64])
+    Path("own_models.py").write_text(f"{MODULE}\nnumber = 4")
+    with pytest.raises(ValueError, match=r"own_models is imported from .* already, and so cannot be from"):
+        require_buildable("own_models:make_net", [64])
+
+
+def test_modules_of_python_without_such_a_file_can_be_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="types has no 'Net'"):
+        require_buildable("types:Net", [64])
+
+
 MISTAKES = [
+    ("own_models:net", "own_models:net is a model, not a function that makes one: name the class, or write a func"),
     ("no_such_module_of_ours:net", "no module 'no_such_module_of_ours' is in the current folder"),
     ("own_models.deeper:net", "no module 'own_models.deeper'"),
     ("own_models.py:make_net", "Leave .py out"),

@@ -187,12 +187,12 @@ def _stores(source: Any) -> list[RunStore]:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A row's settings; what a case does not have is None, also where a frame holds NaN."""
-    return tuple(None if pd.isna(row.get(name)) else row[name] for name in SETTINGS)
+    """A row's settings; what a case does not have is None, also where a frame holds NaN or an empty text."""
+    return tuple(None if pd.isna(row.get(name)) or row[name] == "" else row[name] for name in SETTINGS)
 
 
 def _from_frame(frame: pd.DataFrame) -> Side:
-    needed = [name for name in SETTINGS if Case.model_fields[name].default is not None]  # the rest some cases lack
+    needed = [name for name in SETTINGS if Case.model_fields[name].default not in (None, "")]  # the rest some lack
     missing = [name for name in (*needed, "status", "latency_ms") if name not in frame]
     if missing:
         raise ValueError(f"The frame lacks {one_of(missing)}; pass one from vigbench.load_results, or a run's folder.")

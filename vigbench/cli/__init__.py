@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -62,6 +63,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Entry point of `vigbench`: every wrong input ends in one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else somebody who calls this has replaced it, or there is none
+            stream.reconfigure(errors="backslashreplace")  # a name that cannot be printed ends no run
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vigbench.cli.options import listed
 from vigbench.suites.axes import SWEPT, Axis, option_of, true_or_false
 
 AxisValues = Mapping[str, Any] | None
@@ -30,7 +31,7 @@ def several_values(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each axis that takes several values, with commas between them."""
 
     def option(axis: Axis) -> tuple[Any, Any]:
-        parser = partial(_read, axis, lambda text: [axis.read(part.strip()) for part in text.split(",")])
+        parser = partial(_read, axis, lambda text: [axis.read(part) for part in listed(axis.option, text, "value")])
         return Annotated[str | None, typer.Option(axis.option, help=axis.help, parser=parser, metavar="TEXT")], None
 
     return _with_options(command, SWEPT, option)
@@ -54,7 +55,8 @@ def _read(axis: Axis, read: Callable[[str], Any], text: str) -> Any:
     try:
         return read(text)
     except ValueError as error:  # which typer would replace by the text alone
-        raise UsageError(f"{axis.option}: {error}.") from error
+        said = str(error)
+        raise UsageError(said if said.startswith(axis.option) else f"{axis.option}: {said}.") from error
 
 
 def _with_options(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +41,7 @@ def check(
     run here; 1 something is wrong; 2 wrong input.
     """
     from vigbench.cli.options import one_of_names
+    from vigbench.measure.settings import usable_cpus
     from vigbench.records.checks import checked_here, keep
     from vigbench.records.schema import Status
     from vigbench.runner.check import carrier, units
@@ -61,7 +61,7 @@ def check(
     machine = describe_machine(carrier(where))
     here = checked_here(machine["device_name"], machine["environment"])
     rows: list[Row] = []
-    for row in run_checks(wanted, where, jobs or min(MOST_JOBS, os.cpu_count() or 1)):
+    for row in run_checks(wanted, where, jobs or min(MOST_JOBS, usable_cpus())):
         rows.append(row)
         if row.status is not Status.unsupported:
             keep(here, {row.name: not row.failed})  # at once: a check that is cut off has checked something

@@ -35,6 +35,7 @@ def claims(
     budget: Budget = "30m",
     out: Out = None,
     form: Format = "text",
+    csv_dialect: options.CsvDialect = "standard",
     quiet: Quiet = False,
 ) -> int:
     """Hold published claims against what was measured: supported, refuted or open, and why.
@@ -45,12 +46,14 @@ def claims(
     Exit codes: 0 done; 2 wrong input; 130 interrupted.
     """
     render = options.one_of_names("--format", form, ("text", "markdown", "csv", "json"))
+    for_spreadsheets = options.is_for_spreadsheets(csv_dialect, render, to_terminal=True)
     budget_s = options.duration_s("--budget", budget)
     if out is not None and not measure:
         raise ValueError("--out belongs to --measure; add that, or send the text to a file with > FILE.")
     from vigbench.analysis.claims import choose_claims, judge_claims
     from vigbench.analysis.claims.sources import read_sources
-    from vigbench.analysis.claims.text import FORMATS
+    from vigbench.analysis.claims.text import FORMATS, as_frame
+    from vigbench.records.spreadsheet import spreadsheet
     from vigbench.runner.claims import count_claimed_models, measured_in
 
     wanted = options.listed("--claim", claim)
@@ -66,7 +69,7 @@ def claims(
     found = read_sources(evidence)
     counts = count_claimed_models(chosen)
     judged = judge_claims(found.frame, duels=found.duels, accuracies=found.accuracies, counts=counts, claims=chosen)
-    print(FORMATS[render](judged))
+    options.write_or_print("", None, spreadsheet(as_frame(judged)) if for_spreadsheets else FORMATS[render](judged))
     return 0
 
 

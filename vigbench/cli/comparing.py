@@ -27,6 +27,7 @@ def compare(
     margin: Margin = "3%",
     across: Across = "",
     form: Format = "table",
+    csv_dialect: options.CsvDialect = "standard",
     out: Out = None,
     fail_on_inconclusive: Strict = False,
 ) -> int:
@@ -37,14 +38,16 @@ def compare(
     """
     share = options.share("--margin", margin)
     render = options.one_of_names("--format", form, ("table", "markdown", "csv", "json"))
+    for_spreadsheets = options.is_for_spreadsheets(csv_dialect, render, to_terminal=out is None)
     fields = options.listed("--across", across) if across else []
 
     from vigbench.analysis.compare import compare as compare_runs
     from vigbench.analysis.table import FORMATS
+    from vigbench.records.spreadsheet import spreadsheet
     from vigbench.stats.verdict import Verdict
 
     frame = compare_runs(base, head, metric=metric, margin=share, across=fields)
-    options.write_or_print("--out", out, FORMATS[render](frame, share))
+    options.write_or_print("--out", out, spreadsheet(frame) if for_spreadsheets else FORMATS[render](frame, share))
     if frame["regression"].any():
         return 1
     return 3 if fail_on_inconclusive and (frame["verdict"] == Verdict.INCONCLUSIVE).any() else 0

@@ -43,6 +43,11 @@ def doctor(noise: Noise = False, threads: Threads = 0) -> None:
     _print_devices(environment)
     print("\nMetrics")
     print(_table(_metrics(device)))
+    if device == "cpu":
+        from vigbench.measure.compilation import missing_compiler
+
+        print("\nSettings")
+        print(_table([("compile", missing_compiler() or "torch.compile has its C++ compiler")]))
     print("\nImplementations")
     print(_table(implementation_rows()))
     print("\nChecks")
@@ -109,9 +114,12 @@ def checked_text(device: str, environment: dict[str, Any]) -> str:
 
 def _print_devices(environment: dict[str, Any]) -> None:
     cpu, memory, gpu = environment["cpu"], environment["memory_gib"], environment["gpu"]
-    cores, threads = cpu["physical_cores"], cpu["threads_used"]
-    print(f"CPU: {cpu['name']}, {cores} cores, vigbench uses {threads} threads ({cpu['capability']})")
-    print(f"Memory: {memory['available']} GiB free of {memory['total']} GiB; load average {cpu['load_average_1min']}")
+    cores, threads, quota = cpu["physical_cores"], cpu["threads_used"], cpu["quota"]
+    capped = "" if quota is None else f" (a control group allows {round(quota, 2)} CPUs)"
+    print(f"CPU: {cpu['name']} ({cpu['capability']}), {cores} cores, vigbench uses {threads} threads{capped}")
+    limit = "" if memory["limit"] is None else f" (a control group allows {memory['limit']} GiB)"
+    free = f"{memory['available']} GiB free of {memory['total']} GiB{limit}"
+    print(f"Memory: {free}; load average {cpu['load_average_1min']}")
     if gpu is None:
         print("GPU: torch sees no CUDA device; suites run with their cpu profile")
     else:

@@ -69,7 +69,8 @@ def evaluate(
 
     Exit codes: 0 done; 2 wrong input; 130 interrupted.
     """
-    resolutions = [options.whole_number("--resolution", text) for text in options.listed("--resolution", resolution)]
+    sides = options.listed("--resolution", resolution, "value")
+    resolutions = [options.whole_number("--resolution", text) for text in sides]
     precision = options.precision_name("--precision", precision)
 
     from vigbench.cli.progress import show_evaluation

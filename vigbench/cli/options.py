@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -27,6 +28,13 @@ Calibrate = Annotated[
     bool | None, typer.Option("--calibrate", help="A fixed workload takes turns with each case, so that runs compare.")
 ]
 Budget = Annotated[str | None, typer.Option(help="Time for the whole run, e.g. 90s, 3m, 1h.")]
+CsvDialect = Annotated[
+    str, typer.Option("--csv-dialect", help="With --format csv: standard, or excel, for spreadsheets in any language.")
+]
+RecordsDialect = Annotated[
+    str,
+    typer.Option("--csv-dialect", help="standard; excel: also records-excel.csv, for spreadsheets in any language."),
+]
 CaseTimeout = Annotated[str | None, typer.Option(help="Time after which a case is stopped, e.g. 60s.")]
 
 
@@ -49,8 +57,8 @@ def overrides(
     from vigbench.suites.planner import Overrides
 
     return Overrides(
-        subject=_split("--subject", subject, str),
-        implementation=_split("--implementation", implementation, str),
+        subject=None if subject is None else listed("--subject", subject),
+        implementation=None if implementation is None else listed("--implementation", implementation),
         **axes,
         threads=threads,
         processes=processes,
@@ -114,13 +122,34 @@ def one_of_names(option: str, text: str, allowed: Sequence[str]) -> str:
     return _one(option, text, _choice(list(allowed), str))
 
 
-def write_or_print(option: str, path: Path | None, text: str) -> None:
-    """Write the text to a file, or print it. ValueError, naming the option, where that fails."""
+def is_for_spreadsheets(dialect: str, form: str = "csv", *, to_terminal: bool = False) -> bool:
+    """Whether --csv-dialect asks for `excel`.
+
+    Args:
+        dialect: what it holds.
+        form: what --format holds.
+        to_terminal: whether the table would be printed, which a file for spreadsheets cannot be.
+    """
+    if one_of_names("--csv-dialect", dialect, ("standard", "excel")) == "standard":
+        return False
+    if form != "csv":
+        raise ValueError("--csv-dialect belongs to --format csv; add that.")
+    if to_terminal and sys.stdout is not None and sys.stdout.isatty():
+        raise ValueError("--csv-dialect excel makes a file, which no terminal shows: send it to one with > FILE.")
+    return True
+
+
+def write_or_print(option: str, path: Path | None, text: str | bytes) -> None:
+    """Write the text, or a file's content, to a file, or print it. ValueError, naming the option, where that fails."""
     if path is None:
-        print(text)
+        if isinstance(text, bytes):
+            sys.stdout.buffer.write(text)
+        else:
+            print(text)
         return
+    content = text if isinstance(text, bytes) else f"{text}\n".encode(errors="backslashreplace")
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise ValueError(f"{option}: cannot write {path}: {error.strerror}. Choose another file.") from error
 
@@ -138,18 +167,16 @@ def memory_mib(option: str, text: str) -> float:
     return size / 2**20
 
 
-def listed(option: str, text: str) -> list[str]:
-    """The names in a text, between commas. ValueError, naming the option, if there are none."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
-        raise ValueError(f"{option}: {text!r} names nothing; write names with commas between them.")
+def listed(option: str, text: str, what: str = "name") -> list[str]:
+    """The names in a text, between commas; `what` they are, for the message.
+
+    Raises:
+        ValueError: naming the option, if one is empty: a comma too many, or a name forgotten.
+    """
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise ValueError(f"{option}: a {what} is empty; write {what}s with single commas between them.")
     return found
-
-
-def _split(option: str, text: str | None, parse: Callable[[str], T]) -> list[T] | None:
-    if text is None:
-        return None
-    return [_one(option, part.strip(), parse) for part in text.split(",")]
 
 
 def _one(option: str, text: str, parse: Callable[[str], T]) -> T:

@@ -28,7 +28,14 @@ Out = Annotated[
 ]
 
 
-def report(runs: Runs, base: Base = None, across: Across = "", evidence: Evidence = None, out: Out = None) -> None:
+def report(
+    runs: Runs,
+    base: Base = None,
+    across: Across = "",
+    evidence: Evidence = None,
+    csv_dialect: options.RecordsDialect = "standard",
+    out: Out = None,
+) -> None:
     """Write a report: one self-contained HTML page, and each plot as PNG, SVG and PDF.
 
     One run; several, side by side; or a run against the one given as --base.
@@ -37,7 +44,13 @@ def report(runs: Runs, base: Base = None, across: Across = "", evidence: Evidenc
         raise ValueError("--across belongs to --base; add that.")
     if base is not None and len(runs) > 1:
         raise ValueError(f"--base compares one run with another, and {len(runs)} were given; name one, or drop --base.")
+    for_spreadsheets = options.is_for_spreadsheets(csv_dialect)
     fields = options.listed("--across", across) if across else []
     from vigbench.report.of_runs import write_report
 
-    print(write_report(runs, out, against=base, across=fields, evidence=evidence or ()))
+    page = write_report(runs, out, against=base, across=fields, evidence=evidence or ())
+    print(page)
+    if for_spreadsheets:
+        from vigbench.records.spreadsheet import write_records
+
+        print(write_records(page.parent, runs if base is None else [base, *runs]))

@@ -17,6 +17,7 @@ from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
+    from vigbench.records.store import RunStore
 
 Out = Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue this run's folder; measures only what is missing.")]
@@ -50,6 +51,7 @@ def run(
     plan_only: PlanOnly = False,
     quiet: Quiet = False,
     no_report: NoReport = False,
+    csv_dialect: options.RecordsDialect = "standard",
 ) -> int:
     """Measure a suite, or the subjects named: one fresh process and one record for each case, then the report.
 
@@ -76,6 +78,7 @@ def run(
     if memory_limit is not None and not max_batch:
         raise ValueError("--memory-limit belongs to --max-batch; add that.")
     limit_mib = None if memory_limit is None else options.memory_mib("--memory-limit", memory_limit)
+    for_spreadsheets = options.is_for_spreadsheets(csv_dialect)
     if resume is None:
         options.require_subjects("run", suite, subject)
     if not plan_only:
@@ -96,14 +99,20 @@ def run(
         store, planned = resume_plan(resume, changes)
     else:
         store, planned = start_run(suite, out=out, device=device, overrides=changes, command_line=command_line())
+    again = _again(max_batch, memory_limit) + for_spreadsheets * " --csv-dialect excel"
     limits = BatchLimits(limit_mib, planned.case_timeout_s) if max_batch else None
-    if not measure(store, planned, quiet, limits=limits, options=_again(max_batch, memory_limit)):
+    if not measure(store, planned, quiet, limits=limits, options=again):
         return 130
     if max_batch:
         print_largest_batches(store.records())
     if spent := time_spent(store.records()):
         print(spent)
+    print_disturbances(store)
     print(f"Records: {store.folder / 'records.csv'}")
+    if for_spreadsheets:
+        from vigbench.records.spreadsheet import write_records
+
+        print(f"         {write_records(store.folder, [store.folder])}")
     if not no_report:
         from vigbench.report.of_runs import write_report
 
@@ -113,6 +122,15 @@ def run(
 
 def _again(max_batch: bool, memory_limit: str | None) -> str:
     return (" --max-batch" if max_batch else "") + (f" --memory-limit {quote(memory_limit)}" if memory_limit else "")
+
+
+def print_disturbances(store: RunStore) -> None:
+    """What keeps the run's numbers from carrying conclusions, and what to do; nothing where nothing does."""
+    from vigbench.analysis.disturbance_text import disturbances
+    from vigbench.records.load import frame_of_run
+
+    for line in disturbances(frame_of_run(store)):
+        print(line)
 
 
 def print_largest_batches(records: Sequence[Record]) -> None:

@@ -31,6 +31,7 @@ def scaling(
     against: Against = None,
     memory: Memory = None,
     form: Format = "table",
+    csv_dialect: options.CsvDialect = "standard",
     out: Out = None,
 ) -> None:
     """Fit how a metric grows with tokens: exponents, crossovers, the next size, the largest resolution that fits.
@@ -38,14 +39,19 @@ def scaling(
     Intervals are 95%. Exit codes: 0 done; 2 wrong input.
     """
     render = options.one_of_names("--format", form, ("table", "markdown", "csv", "json"))
+    for_spreadsheets = options.is_for_spreadsheets(csv_dialect, render, to_terminal=out is None)
     given = None if memory is None else options.memory_mib("--memory", memory)
 
     from vigbench.analysis.scaling import fit_scaling
     from vigbench.analysis.scaling_text import FORMATS, Scaling
     from vigbench.records.load import load_results
+    from vigbench.records.spreadsheet import spreadsheet
 
     frame = load_results(runs)
     laws = fit_scaling(frame, metric)
+    if for_spreadsheets:
+        options.write_or_print("--out", out, spreadsheet(laws))
+        return
     capacity, why = _capacity(frame, runs, given)
     options.write_or_print(
         "--out", out, FORMATS[render](Scaling(laws, _crossovers(frame, metric, against), capacity, why))

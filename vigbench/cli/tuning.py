@@ -41,7 +41,7 @@ def tune(
 
     from vigbench.measure.environment import describe_environment
     from vigbench.ops.gla.kernels import settings as kernel_settings
-    from vigbench.records.files import write_atomically
+    from vigbench.records.files import read_text, write_atomically
     from vigbench.runner.check import unchecked_line
     from vigbench.runner.tune import tune as find
 
@@ -51,7 +51,7 @@ def tune(
     device = torch.device("cuda", torch.cuda.current_device())
     capability = kernel_settings.capability_of(device)
     path = out or kernel_settings.TABLE
-    rows = kernel_settings.parse_rows(path.read_text("utf-8")) if path.exists() else {}
+    rows = kernel_settings.parse_rows(read_text(path)) if path.exists() else {}
     open_workloads = [workload for workload in workloads if again or workload.key(capability) not in rows]
     print(f"{len(workloads) - len(open_workloads)} of {len(workloads)} are in {path} already; --again repeats them.")
     environment = describe_environment("cuda", 0)
@@ -86,9 +86,9 @@ def _workloads(shape: str, length: str, precision: str, passes: str, batch_size:
     from vigbench.worker.workload import Workload
 
     found = product(
-        [head_shape("--shape", text) for text in listed("--shape", shape)],
-        [precision_name("--precision", text) for text in listed("--precision", precision)],
-        [whole_number("--length", text) for text in listed("--length", length)],
-        [one_of_names("--pass", text, ("forward", "backward")) for text in listed("--pass", passes)],
+        [head_shape("--shape", text) for text in listed("--shape", shape, "value")],
+        [precision_name("--precision", text) for text in listed("--precision", precision, "value")],
+        [whole_number("--length", text) for text in listed("--length", length, "value")],
+        [one_of_names("--pass", text, ("forward", "backward")) for text in listed("--pass", passes, "value")],
     )
     return [Workload(name, *dims, n, batch_size, pass_) for dims, name, n, pass_ in found]  # type: ignore[arg-type]

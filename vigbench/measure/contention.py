@@ -8,8 +8,11 @@ from time import perf_counter
 import psutil
 import torch
 
-CONTENDED_DROP = 0.10  # of the fixed workload's rate, from before to after the timing
-CONTENDED_LOAD = 0.20  # of the machine's CPU, used by others just before it
+from vigbench.measure.control_group import throttled_s
+from vigbench.measure.settings import usable_cores
+
+CONTENDED_DROP = 0.10  # of the fixed workload's rate, from before to after the timing; or of the threads' time
+CONTENDED_LOAD = 0.20  # of the cores that we may use, used by others just before it
 _PRODUCT_SIDE = {"cpu": 512, "cuda": 4096}
 _REPEATS = 5
 
@@ -18,8 +21,25 @@ _CALIBRATION_SIZE = {"cpu": (640, 2**21), "cuda": (4096, 2**25)}
 
 
 def load_of_others(interval_s: float = 0.1) -> float:
-    """Share of the machine's CPU time, 0 to 1, that others use while this process sleeps for `interval_s`."""
-    return psutil.cpu_percent(interval=interval_s) / 100
+    """Share of the time of the cores that we may use, 0 to 1, that others take while this process sleeps."""
+    loads = psutil.cpu_percent(interval=interval_s, percpu=True)
+    ours = usable_cores() or set()
+    seen = [load for core, load in enumerate(loads) if core in ours]
+    # all cores, where they are numbered otherwise: some are offline, or a container hides them
+    counted = seen if len(seen) == len(ours) > 0 else loads
+    return sum(counted) / len(counted) / 100
+
+
+class Throttling:
+    """How much of the time since it was made a control group's quota has stopped this process."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads, self._begin, self._stopped_s = threads, perf_counter(), throttled_s()
+
+    def share(self) -> float:
+        """Of each thread's time, 0 to 1."""
+        elapsed = perf_counter() - self._begin
+        return min(1.0, (throttled_s() - self._stopped_s) / (elapsed * self._threads))
 
 
 def workload_rate(device: torch.device) -> float:

@@ -14,20 +14,20 @@ from typing import Any
 import psutil
 import torch
 
+from vigbench.measure.control_group import cpu_quota, memory_left, memory_limit
 from vigbench.measure.energy import find_meter
 from vigbench.measure.nvml import NvmlUnavailableError, find_gpu
-from vigbench.measure.settings import default_threads
+from vigbench.measure.settings import default_threads, usable_cores
 
 PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
-_CGROUP = Path("/sys/fs/cgroup")
-_RECLAIMABLE = ("inactive_file", "active_file", "slab_reclaimable")  # counted as used, but given back on demand
 
 
 def cpu_name() -> str:
     """The processor's marketing name, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
         if match:
             return re.sub(r"\s+", " ", match[1]).strip()
     return platform.processor() or platform.machine()
@@ -42,17 +42,9 @@ def device_name(device: str, threads: int = 0) -> str:
 
 
 def available_memory() -> int:
-    """Bytes that this process may still allocate without swapping, the container's limit included."""
-    available = int(psutil.virtual_memory().available)
-    try:
-        limit, used, parts = ((_CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current", "stat"))
-    except OSError:
-        return available
-    if limit == "max":
-        return available
-    counts = dict(line.split() for line in parts.splitlines())
-    reclaimable = sum(int(counts.get(name, 0)) for name in _RECLAIMABLE)
-    return max(0, min(available, int(limit) - int(used) + reclaimable))
+    """Bytes that this process may still allocate without swapping, by the machine and by its control groups."""
+    available, left = int(psutil.virtual_memory().available), memory_left()
+    return available if left is None else min(available, left)
 
 
 def describe_environment(device: str, threads: int) -> dict[str, Any]:
@@ -62,6 +54,7 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
         device: `cpu` or `cuda`.
         threads: CPU threads asked for, 0 = the default.
     """
+    cores, limit = usable_cores(), memory_limit()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -71,7 +64,8 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
             "name": cpu_name(),
             "physical_cores": psutil.cpu_count(logical=False),
             "logical_cores": psutil.cpu_count(),
-            "affinity_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "affinity_cores": None if cores is None else len(cores),
+            "quota": cpu_quota(),
             "threads_used": threads or default_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -79,6 +73,7 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
         "memory_gib": {
             "total": round(psutil.virtual_memory().total / 2**30, 1),
             "available": round(available_memory() / 2**30, 1),
+            "limit": None if limit is None else round(limit / 2**30, 1),
         },
         "gpu": describe_gpu(torch.device("cuda", torch.cuda.current_device())) if device == "cuda" else None,
         "energy_source": find_meter(torch.device(device)).source,

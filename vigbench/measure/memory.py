@@ -167,7 +167,7 @@ def process_peak(call: Callable[[], object]) -> tuple[int | None, int | None]:
     """
     try:
         _trim_heap()  # else memory that malloc kept from the warm-up would hide a growth
-        _CLEAR_REFS.write_text("5")  # resets the high-water mark of resident memory
+        _CLEAR_REFS.write_text("5", encoding="utf-8")  # resets the high-water mark of resident memory
     except OSError:
         return None, None
     before, files_before = status_bytes("VmRSS"), status_bytes("RssFile")
@@ -184,7 +184,7 @@ def process_peak_source() -> str:
 
 def status_bytes(field: str) -> int:
     """A size of this process from Linux's /proc/self/status, for example VmRSS, in bytes."""
-    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
     assert match is not None, f"/proc/self/status has no {field}"
     return int(match[1]) * 1024
 

@@ -10,15 +10,30 @@ from contextlib import AbstractContextManager, contextmanager
 import psutil
 import torch
 
+from vigbench.measure.control_group import cpu_quota
 from vigbench.subjects.task import SEED
 
 
+def usable_cores() -> set[int] | None:
+    """Numbers of the logical cores that this process may run on; None where the system does not tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def usable_cpus() -> int:
+    """Logical cores that this process may use, as far as a control group's quota goes; at least 1."""
+    cores = len(usable_cores() or ()) or os.cpu_count() or 1
+    return max(1, min(cores, int(cpu_quota() or cores)))
+
+
 def default_threads() -> int:
-    """Physical cores that this process may use: a second hardware thread a core slows matrix products down."""
-    logical = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Physical cores that this process may use, as far as a control group's quota goes.
+
+    A second hardware thread a core slows matrix products down, and a thread beyond the quota makes the kernel stop all.
+    """
+    logical = len(usable_cores() or ()) or os.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or logical
     hardware_threads = max(1, (psutil.cpu_count() or logical) // physical)
-    return max(1, min(physical, logical // hardware_threads))
+    return max(1, min(physical, logical // hardware_threads, usable_cpus()))
 
 
 def apply_settings(*, threads: int, tf32: bool) -> int:

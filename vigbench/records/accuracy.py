@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vigbench.records.files import read_object
 from vigbench.records.tables import csv_text, read_csv
 
 INFO_FILE = "accuracy.json"
@@ -142,14 +142,14 @@ def read_accuracy(folder: str | Path) -> Accuracy:
     folder = Path(folder)
     file = folder / INFO_FILE
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = read_object(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{folder} holds no {INFO_FILE}: name a folder that vigbench evaluate has made, results/accuracy-..."
         ) from error
     except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}. Evaluate again into a new folder.") from error
-    if not isinstance(info, dict) or "format" not in info or not isinstance(info.get("settings"), dict):
+        raise ValueError(f"{error} Evaluate again into a new folder.") from error
+    if "format" not in info or not isinstance(info.get("settings"), dict):
         raise ValueError(f"{file} does not describe an evaluation; name a folder that vigbench evaluate has made.")
     if info["format"] != FORMAT:
         raise ValueError(f"{file} has format {info['format']}, this version reads {FORMAT}: update vigbench.")

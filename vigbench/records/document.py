@@ -43,6 +43,10 @@ _RUN_FILES = (
         "is resumed",
     ),
     (
+        "`records-excel.csv`",
+        "with `--csv-dialect excel`: the columns of `vigbench.load_results` for a spreadsheet; nothing reads it again",
+    ),
+    (
         "`samples/<case_id>.csv`",
         "raw samples: `quantity,process,index,value`; `process` counts worker processes from 0 (files of earlier "
         "versions lack it: one process); `latency_ms` one synchronised call each, `queued_call_ms` (CUDA) the mean "
@@ -56,7 +60,11 @@ _RUN_FILES = (
         "`operators/<case_id>.csv`",
         "what one iteration ran: `kind,name,calls`; `kind` is `operator` (torch) or `kernel` (CUDA)",
     ),
-    ("`run.json`", "suite, planned cases, command line, environment, start and end; `id` is random"),
+    (
+        "`run.json`",
+        "suite, planned cases, command line, environment (the machine, the software, and the limits of control groups: "
+        "`cpu.quota` in CPUs, `memory_gib.limit`), start and end; `id` is random",
+    ),
     ("`run.lock`", "while a process writes to the run: its number"),
     ("`report.html`, `figures/`", "the report; `vigbench report <run>` writes it anew"),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from vigbench.records.files import read_object
 from vigbench.suites.case import Case
 
 INFO = "duel.json"
@@ -41,14 +41,15 @@ def read_duel(folder: Path) -> Duel | None:
     """
     file = folder / INFO
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-        if "result" not in info:
-            return None
+        info = read_object(file)
+    except OSError as error:
+        raise ValueError(f"{folder} is not a duel: {INFO} cannot be read ({error.strerror}).") from error
+    if "result" not in info:
+        return None
+    try:
         found = info["result"]
         sides = [Case.model_validate(info[side]["case"]) for side in ("base", "head")]
         ratio, low, high = (float(found[name]) for name in ("ratio", "low", "high"))
         return Duel(folder.name, sides[0], sides[1], str(info["device_name"]), ratio, low, high, int(found["pairs"]))
-    except OSError as error:
-        raise ValueError(f"{folder} is not a duel: {INFO} cannot be read ({error.strerror}).") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(f"{file} is damaged: its cases or its result are not as vigbench writes them.") from error

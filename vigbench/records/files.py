@@ -1,4 +1,4 @@
-"""Writing files: a crash or a full disk leaves the old or the new content, never half of it."""
+"""Files: a crash or a full disk leaves the old or the new content; what others have saved since can be read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import contextlib
 import errno
 import glob
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free space there"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Make it writable"),
     errno.ENOENT: "Put the run's folder back",
 }
+ESCAPED = "backslashreplace"  # a file's name may be no text; in JSON, what is written then is its escape
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -50,12 +53,37 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
+def read_text(path: Path) -> str:
+    """A text file that somebody may have saved anew: UTF-8, with a byte order mark or without.
+
+    Raises:
+        ValueError: if it is no UTF-8; the message names the file.
+        OSError: if it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises as `read_text` does, and ValueError if it holds no object."""
+    try:
+        content = json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nesting"
+        raise ValueError(f"{path} is damaged: it is no JSON from {where} on.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it does not hold an object.")
+    return content
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text` and wait until it is on the disk; OSError leaves the old content."""
     temporary = path.with_name(f".{path.name}.tmp")
     with _naming(path):
         try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
+            with temporary.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -85,7 +113,7 @@ def append_text(path: Path, text: str, *, mode: int = 0o666, sync: bool = False)
     # unbuffered: a buffer would try once more to write the rest when the file is closed, after the cut
     with _naming(path), os.fdopen(os.open(path, _APPEND, mode), "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
-        rest = memoryview(text.encode())
+        rest = memoryview(text.encode(errors=ESCAPED))
         try:
             while rest:
                 rest = rest[file.write(rest) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ def read_journal(journal: Path) -> Iterator[Record]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # torn by a crash: that case is not finished
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)  # an editor has saved it
             try:
                 yield Record.model_validate_json(line, strict=True)
             except ValidationError as error:

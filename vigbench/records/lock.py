@@ -35,7 +35,7 @@ def lock(path: Path) -> Iterator[str]:
     try:
         if not reason:
             with contextlib.suppress(OSError):  # the number is a courtesy; the lock holds without it
-                path.write_text(str(os.getpid()))
+                path.write_text(str(os.getpid()), encoding="utf-8")
         yield reason
     finally:
         with contextlib.suppress(OSError):  # a stale file does no harm: it is the lock on it that counts
@@ -63,6 +63,6 @@ def _take(held: BaseFileLock, path: Path) -> str:
 def _holder(path: Path) -> str:
     """The number that the holder wrote; empty if it has not, or is gone."""
     try:
-        return path.read_text(errors="replace").strip()[:32]
+        return path.read_text(encoding="utf-8", errors="replace").strip()[:32]
     except OSError:
         return ""

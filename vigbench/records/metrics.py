@@ -355,7 +355,7 @@ class Metrics(BaseModel):
         "seconds after which each worker process was to be stopped", Units.s, Combine.afterwards
     )
     other_load: float | None = column(
-        "share of the machine's CPU used by others before timing, 0 to 1", Units.ratio, Combine.largest
+        "share of the time of the cores at hand that others used before timing, 0 to 1", Units.ratio, Combine.largest
     )
     other_load_after: float | None = column("the same after timing", Units.ratio, Combine.largest)
     waiting: str | None = column(

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vigbench.records.files import write_atomically
+from vigbench.records.files import read_object, write_atomically
 from vigbench.records.tables import csv_text, read_csv
 
 
@@ -160,13 +160,13 @@ class ProfileRecord:
         """
         path = folder / "profile.json"
         try:
-            info = json.loads(path.read_text(encoding="utf-8"))
+            info = read_object(path)
         except OSError as error:
             raise ValueError(
                 f"{folder} holds no profile: profile.json is missing. Name a folder that vigbench profile made."
             ) from error
         except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}. Profile again.") from error
+            raise ValueError(f"{error} Profile again.") from error
         tables: dict[str, Any] = {
             name: tuple(read_csv(folder / f"{name}.csv", _parser(kind))) for name, kind in FILES.items()
         }

@@ -16,6 +16,7 @@ from vigbench.records.files import (
     append_line,
     append_text,
     new_folder,
+    read_object,
     sync_folder,
     write_atomically,
 )
@@ -23,6 +24,8 @@ from vigbench.records.journal import drop_torn_line, read_journal
 from vigbench.records.lock import lock
 from vigbench.records.schema import Record, columns
 from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
+
+_KINDS = {"environment": dict, "suite_definition": dict, "cases": list, "processes": int}  # of values in run.json
 
 
 class RunStore:
@@ -107,12 +110,10 @@ class RunStore:
         Raises:
             ValueError: if it is damaged.
         """
-        try:
-            info = json.loads(self.info_file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.info_file} is damaged: {error}") from error
-        if not isinstance(info, dict):
-            raise ValueError(f"{self.info_file} is damaged: it does not hold an object.")
+        info = read_object(self.info_file)
+        for key, kind in _KINDS.items():
+            if not isinstance(info.get(key), kind | None):
+                raise ValueError(f"{self.info_file} is damaged: its {key!r} is not what vigbench writes there.")
         return info
 
     def write_info(self, info: Mapping[str, Any]) -> None:

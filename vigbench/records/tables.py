@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vigbench.records.files import read_text
+
 Samples = Sequence[Mapping[str, Sequence[float]]]  # for each worker process: quantity -> values in the order taken
 Calls = Mapping[str, int]  # name of an operator or a kernel -> its calls in one iteration
 
@@ -77,9 +79,10 @@ def read_csv(path: Path, parse: Callable[[dict[str, str]], T]) -> list[T]:
     """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            return [parse(row) for row in reader]
-        except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise ValueError(f"{path}, line {reader.line_num}, is damaged: {error!r}") from error
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    try:
+        return [parse(row) for row in reader]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}, is damaged: it does not hold what vigbench writes there."
+        ) from error

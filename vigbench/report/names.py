@@ -51,7 +51,12 @@ _OWN_SCHEME: dict[re.Pattern[str], Callable[[re.Match[str]], str]] = {
 
 
 def short_name(subject: str) -> str:
-    """The readable name of a subject, or the subject itself."""
+    """The readable name of a subject, or the subject itself; its arguments follow as they are."""
+    subject, opening, args = subject.partition("(")
+    return _short(subject) + opening + args
+
+
+def _short(subject: str) -> str:
     if subject in OPERATORS:
         return OPERATORS[subject]
     if match := _SIZED.fullmatch(subject):
@@ -62,7 +67,7 @@ def short_name(subject: str) -> str:
 
 def size_of(subject: str) -> str:
     """tiny, small, ...; empty where the name does not say."""
-    parts = re.split(r"[_.\-]", subject)
+    parts = re.split(r"[_.\-]", subject.partition("(")[0])
     return next((size for size in SIZES if size in parts), "")
 
 

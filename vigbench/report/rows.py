@@ -9,23 +9,38 @@ from typing import Any
 
 import pandas as pd
 
+from vigbench.analysis.disturbance import LEFT_OUT, left_out
 from vigbench.records.column import Units
 from vigbench.records.metrics import COLUMNS
 from vigbench.records.schema import columns
 from vigbench.report.names import labels, whole_name
+from vigbench.suites.arguments import with_args
 from vigbench.suites.axes import ALL, AXES, Axis
 from vigbench.suites.resolution import aspect_of, mean_side, read_resolution, resolution_at
 
 Row = Mapping[str, Any]
-"""The columns of a record, and what is worked out of them once.
+"""The columns of a record, the subject with its arguments, and what is worked out of them once.
 
 `setting`, `extent` (mean side of the resolution, or length), `shape` (of an operator, else empty), `label` (readable,
-and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for).
+and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for), `left_out`
+(columns whose value carries no conclusion).
 """
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
 SHAPE = ("heads", "key_dim", "value_dim")
-TEXTS = ("subject", "family", "implementation", "unit", "status", "reason", "device", "marks", "run", "device_name")
+TEXTS = (
+    "subject",
+    "args",
+    "family",
+    "implementation",
+    "unit",
+    "status",
+    "reason",
+    "device",
+    "marks",
+    "run",
+    "device_name",
+)
 COUNTS = ("length", *SHAPE, "batch_size", "threads")
 NUMBERS = frozenset(metric for metric, column in COLUMNS.items() if column.unit not in (Units.text, Units.px))
 # precision leads a line of settings
@@ -125,13 +140,13 @@ def read_cases(frame: pd.DataFrame) -> Cases:
     keys = {(row["subject"], row["implementation"]) for row in rows}
     label, name_of = labels(keys), labels((subject, "") for subject, _ in keys)
     groups: dict[Setting, list[Row]] = {}
-    for row in rows:
+    for row, unsound in zip(rows, left_out(rows), strict=True):
         subject, implementation = row["subject"], row["implementation"]
         where = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
         values = tuple(row[axis.name] for axis in SETTINGS)
         row["setting"] = Setting(where, row["device"], row["shape"], values, aspect_of(row["resolution"]), row["unit"])
         row["label"], row["name"] = label[subject, implementation], name_of[subject, ""]
-        row["whole"] = whole_name(subject, implementation)
+        row["whole"], row[LEFT_OUT] = whole_name(subject, implementation), unsound
         groups.setdefault(row["setting"], []).append(row)
     finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
     return Cases(
@@ -154,6 +169,7 @@ def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
         row[axis.name] = row[axis.name] if axis.name in COUNTS else axis.read(_or_default(row[axis.name], axis))
     for name in TEXTS:
         row[name] = str(row[name] or "")
+    row["subject"] = with_args(str(row["subject"]), str(row["args"]))  # another model than the subject alone
     return row
 
 

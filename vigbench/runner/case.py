@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.runner.survey import survey
 from vigbench.subjects.catalog import resolve_implementations, task_of
 from vigbench.subjects.own import is_own
+from vigbench.suites.arguments import read_args
 from vigbench.suites.axes import AXES, SWEPT
 from vigbench.suites.case import Case
 from vigbench.suites.custom import RESOLUTION, with_a_size
@@ -15,11 +17,20 @@ from vigbench.suites.shape import parse_entry
 from vigbench.worker.describe import choose_device
 
 
-def create_case(subject: str, *, implementation: str = "", device: str = "auto", threads: int = 0, **axes: Any) -> Case:
+def create_case(
+    subject: str,
+    *,
+    args: Mapping[str, Any] | None = None,
+    implementation: str = "",
+    device: str = "auto",
+    threads: int = 0,
+    **axes: Any,
+) -> Case:
     """The case of a subject that is there: what `vigbench.duel` and `vigbench.profile_subject` take.
 
     Args:
         subject: a model, `package.module:factory`, or an operator.
+        args: further arguments of the model's constructor, as suites write them: `{"in_chans": 1}`.
         implementation: which code computes its operator; empty: what users get by default.
         device: auto, cpu or cuda.
         threads: CPU threads; 0 = one per physical core.
@@ -41,11 +52,27 @@ def create_case(subject: str, *, implementation: str = "", device: str = "auto",
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
     }
+    if args and "resolution" not in sizes:
+        raise ValueError(f"{subject} is an operator, which has no constructor: leave args out.")
     case = Case.model_validate(
-        {**settings, "subject": subject, "implementation": resolved, "device": chosen, "threads": threads}
+        {
+            **settings,
+            "subject": subject,
+            "args": _read_args(args or {}),
+            "implementation": resolved,
+            "device": chosen,
+            "threads": threads,
+        }
     )
     survey([case])
     return case
+
+
+def _read_args(args: Mapping[str, Any]) -> str:
+    try:
+        return read_args(args)
+    except ValueError as error:
+        raise ValueError(f"args: {error}.") from error
 
 
 def _read(name: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
 @lru_cache(maxsize=1024)
 def _gmacs(case: Case) -> float:
     try:
-        known = task_of(case.subject).macs(case) or closed_form_macs(case.subject, case.resolution)
+        known = task_of(case.subject).macs(case) or closed_form_macs(case.model, case.resolution)
         # counting a model takes half a second, and a suite has dozens
         return (count_subject(case).macs if known is None else known) / 1e9
     except Exception:  # the worker will say what is wrong with it; an estimate must not stop the plan

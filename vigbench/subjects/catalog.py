@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -20,20 +20,23 @@ from vigbench.nearest import nearest, one_of
 from vigbench.ops.attention import attention_modules
 from vigbench.ops.registry import UnsupportedError, get_implementation, list_implementations, select_implementation
 from vigbench.subjects.building import build_on_meta
-from vigbench.subjects.factory import as_module, load_factory
+from vigbench.subjects.factory import as_module, in_one_line, load_factory
 from vigbench.subjects.family import family_of
 from vigbench.subjects.image import ImageTask
 from vigbench.subjects.implementations import use_implementation
 from vigbench.subjects.operators import OPERATORS
-from vigbench.subjects.own import build_own, own_target, own_task, subject_plugins
+from vigbench.subjects.own import build_own, is_own, own_target, own_task, subject_plugins
+from vigbench.subjects.own import require_buildable as require_own
 from vigbench.subjects.plugins import plugins
 from vigbench.subjects.sequence import SEQUENCES
 from vigbench.subjects.task import Task
+from vigbench.suites.arguments import args_of, read_args, with_args
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, read_resolution, sides_of
 
 IMAGES = ImageTask()
 DEFAULT = "default"  # the implementation of a subject that offers no choice
+OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")  # arguments of timm's
 BASELINES = (
     "deit_tiny_patch16_224",
     "deit_small_patch16_224",
@@ -190,30 +193,39 @@ def build_case(case: Case) -> nn.Module:
     if case.subject in OPERATORS:
         return SEQUENCES[case.subject].build(case)
     assert case.resolution is not None
-    return build_subject(case.subject, case.implementation, case.resolution)
+    return build_subject(case.subject, case.implementation, case.resolution, args_of(case.args))
 
 
-def build_subject(name: str, implementation: str, resolution: Resolution) -> nn.Module:
+def build_subject(
+    name: str, implementation: str, resolution: Resolution, args: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Build a model for inputs of `resolution` px, on the current default device.
+
+    Args:
+        name: the subject.
+        implementation: of its operator.
+        resolution: of its inputs, in px.
+        args: further arguments of timm's `create_model`, or of the factory.
 
     Raises:
         UnsupportedError: if it does not take this resolution or implementation.
         ValueError: if the subject is unknown.
     """
     if target := own_target(name):
-        return build_own(name, target, resolution)
+        return build_own(name, target, resolution, args)
     operator = describe(name).operator
     if operator not in (None, "attention"):
-        return create_model(name, implementation=implementation)
-    model = _build_timm(name, resolution)
+        return create_model(name, implementation=implementation, **(args or {}))
+    model = _build_timm(name, resolution, args or {})
     if operator is not None:
         use_implementation(model, operator, implementation)
     return model
 
 
-def _build_timm(name: str, resolution: Resolution) -> nn.Module:
+def _build_timm(name: str, resolution: Resolution, args: Mapping[str, Any]) -> nn.Module:
+    side = resolution if isinstance(resolution, int) else sides_of(resolution, 2)
     try:
-        return create_model(name, img_size=resolution if isinstance(resolution, int) else sides_of(resolution, 2))
+        return create_model(name, img_size=side, **args)
     except TypeError as error:
         if "img_size" not in str(error):
             raise
@@ -221,12 +233,37 @@ def _build_timm(name: str, resolution: Resolution) -> nn.Module:
         raise UnsupportedError(
             f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out."
         ) from error
-    model = create_model(name)  # fully convolutional models take no img_size
+    model = create_model(name, **args)  # fully convolutional models take no img_size
     config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     size = read_resolution("x".join(map(str, config.get("input_size", (3, 224, 224))[1:])))
     if config.get("fixed_input_size") and size != resolution:
         raise UnsupportedError(f"{name} takes {size} px only; leave {resolution} px out.")
     return model
+
+
+def require_buildable(name: str, resolutions: Sequence[Resolution], args: Mapping[str, Any] | None = None) -> None:
+    """Raise ValueError, with advice, if a `package.module:factory` gives no model, or a model does not take `args`.
+
+    So a mistyped name or argument ends before anything is measured.
+    """
+    if is_own(name):
+        require_own(name, resolutions, args)
+        return
+    if not args:
+        return
+    called = with_args(name, read_args(args))
+    if weights := [one for one in OF_WEIGHTS if one in args]:
+        raise ValueError(f"{called}: every model is measured with seeded weights; leave {one_of(weights)} out.")
+    (usual,) = resolve_implementations(name, [], "cpu")
+    try:
+        build_on_meta(lambda: build_subject(name, usual, resolutions[0], args))
+    except (UnsupportedError, MemoryError, torch.OutOfMemoryError):
+        return  # results, which the case's worker will find too
+    except Exception as error:
+        why = in_one_line(error).rstrip(".")
+        raise ValueError(
+            f"{called} cannot be built: {why}. Give args that timm.create_model({name!r}) takes."
+        ) from error
 
 
 @torch.no_grad()

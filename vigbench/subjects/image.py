@@ -12,6 +12,7 @@ from vigbench.ops.registry import get_operator
 from vigbench.subjects.implementations import takes_any_size
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Probe, Task
+from vigbench.suites.arguments import channels_of
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, mean_side, read_resolution, sides_of
 
@@ -19,7 +20,7 @@ STEP_PX = 32  # sides of a smaller image of other proportions are multiples of i
 
 
 class ImageTask(Task):
-    """Images (batch, 3, height, width); what comes back is compared tensor by tensor."""
+    """Images (batch, 3 or `in_chans`, height, width); what comes back is compared tensor by tensor."""
 
     name = "image"
     unit = "image"
@@ -36,7 +37,7 @@ class ImageTask(Task):
         assert case.resolution is not None
         device = case.device.value  # drawn there: a batch of large images would take a CPU several seconds
         generator = torch.Generator(device).manual_seed(SEED)
-        size = (case.batch_size, 3, *sides_of(case.resolution, self.dimensions))
+        size = (case.batch_size, channels_of(case.args), *sides_of(case.resolution, self.dimensions))
         images = torch.randn(size, generator=generator, device=device)
         images = images.to(dtype=DTYPES[case.precision], memory_format=MEMORY_FORMATS[case.memory_format])
         return {"image": images}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from vigbench.subjects.factory import (
     call_factory,
     in_one_line,
     load_factory,
+    require_importable,
     search_current_folder,
     side_parameter,
 )
@@ -55,17 +56,18 @@ def own_target(name: str) -> str | None:
     return plugin.target
 
 
-def build_own(name: str, target: str, resolution: Resolution) -> nn.Module:
-    """Call the factory, with the side of the images where it has a parameter for that.
+def build_own(name: str, target: str, resolution: Resolution, args: Mapping[str, Any] | None = None) -> nn.Module:
+    """Call the factory with `args`, and the side of the images where it has a parameter for that.
 
     Raises:
         FactoryError: if there is no such factory, it needs other arguments, or returns no module.
         UnsupportedError: if it takes the side of the images, and refuses this one.
     """
     factory = _load(name, target)
-    side = side_parameter(factory, target)
+    args = args or {}
+    side = side_parameter(factory, target, args)
     try:
-        made = call_factory(factory, side, resolution)
+        made = call_factory(factory, side, resolution, args)
     except (AssertionError, ValueError) as error:
         if side is None:
             raise
@@ -109,7 +111,7 @@ def own_task(name: str, target: str) -> Task | None:
     )
 
 
-def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
+def require_buildable(name: str, resolutions: Sequence[Resolution], args: Mapping[str, Any] | None = None) -> None:
     """Raise ValueError, with advice, if a `package.module:factory` gives a model at none of these resolutions.
 
     So a mistyped name ends before anything is measured. Of a plug-in the case's record says it: other packages' faults
@@ -118,8 +120,8 @@ def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
     if ":" not in name:
         return
     try:
-        side = side_parameter(_load(name, name), name)
-        failure = _first_failure(name, resolutions if side else resolutions[:1])
+        side = side_parameter(_load(name, name), name, args or {})
+        failure = _first_failure(name, resolutions if side else resolutions[:1], args)
     except ModuleNotFoundError as error:
         raise ValueError(_lacks_package(name, error)) from error
     if isinstance(failure, UnsupportedError):
@@ -131,12 +133,14 @@ def require_buildable(name: str, resolutions: Sequence[Resolution]) -> None:
         ) from failure
 
 
-def _first_failure(name: str, resolutions: Sequence[Resolution]) -> BaseException | None:
+def _first_failure(
+    name: str, resolutions: Sequence[Resolution], args: Mapping[str, Any] | None
+) -> BaseException | None:
     """Why no resolution could be built; None if one could."""
     first: BaseException | None = None
     for resolution in resolutions:
         try:
-            build_on_meta(partial(build_own, name, name, resolution))
+            build_on_meta(partial(build_own, name, name, resolution, args))
         except (FactoryError, ModuleNotFoundError):
             raise
         except (MemoryError, torch.OutOfMemoryError):
@@ -156,6 +160,7 @@ def _lacks_package(name: str, error: ModuleNotFoundError) -> str:
 def _load(name: str, target: str) -> Callable[..., Any]:
     if ":" in name:  # a plug-in is installed, so nothing in the current folder shall stand in for it
         search_current_folder()
+        require_importable(target)
     return load_factory(target)
 
 

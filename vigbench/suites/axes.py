@@ -117,7 +117,7 @@ def whole_number(value: Any) -> int:
 
 def true_or_false(value: Any) -> bool:
     """A flag."""
-    flags = {"true": True, "false": False}
+    flags = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     if (text := str(value).lower()) not in flags:
         raise ValueError(f"{str(value)!r} is not allowed; choose true or false")
     return flags[text]

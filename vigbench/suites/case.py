@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from vigbench.suites.arguments import read_args, with_args
 from vigbench.suites.axes import ALL, AXES, Device, MemoryFormat, Phase, Precision, with_new_names
 from vigbench.suites.resolution import Resolution, mean_side, read_resolution
 from vigbench.suites.shape import Shape
@@ -21,6 +22,10 @@ def _none_if_missing(value: Any) -> Any:
 
 def _resolution(value: Any) -> Any:
     return None if _none_if_missing(value) is None else read_resolution(value)
+
+
+def _args(value: Any) -> Any:
+    return "" if _none_if_missing(value) is None else read_args(value)
 
 
 def _of(axis: str, **checks: Any) -> Any:
@@ -41,6 +46,9 @@ class Case(BaseModel):
 
     subject: str = Field(
         min_length=1, description="what is measured: a model name, package.module:factory, a plug-in, or an operator"
+    )
+    args: Annotated[str, BeforeValidator(_args)] = Field(
+        default="", description="further arguments of the subject's constructor, as JSON; empty: none"
     )
     implementation: str = Field(
         default="default", description="which code computes the subject's operator; `default` where there is no choice"
@@ -71,7 +79,14 @@ class Case(BaseModel):
         complete = self.resolution is None and None not in operator
         if not complete and (self.resolution is None or operator != (None,) * 4):
             raise ValueError("give a model a resolution, or an operator length, heads, key_dim and value_dim")
+        if self.args and self.resolution is None:
+            raise ValueError("an operator has no constructor: leave args out")
         return self
+
+    @property
+    def model(self) -> str:
+        """The subject with its arguments, as people read it: two cases are of one model only where it is equal."""
+        return with_args(self.subject, self.args)
 
     @property
     def extent(self) -> float:
@@ -124,7 +139,7 @@ class Case(BaseModel):
         return self._label(("resolution", "length", "batch_size"))
 
     def _label(self, without: tuple[str, ...]) -> str:
-        parts = [self.subject] + [f"[{self.implementation}]"] * (self.implementation != "default")
+        parts = [self.model] + [f"[{self.implementation}]"] * (self.implementation != "default")
         values = ((axis, getattr(self, axis.name)) for axis in ALL if axis.name not in without)
         parts += [axis.label(value) for axis, value in values if value is not None]
         return " ".join(part for part in parts if part)

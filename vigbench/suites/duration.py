@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-_PATTERN = re.compile(r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?")
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_UNITS = re.compile(f"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?", re.ASCII)
+_PLAIN = re.compile(_NUMBER, re.ASCII)
+_SECONDS = (3600, 60, 1)
+_MOST_S = 1e9
 
 
 def parse_duration(text: str | float) -> float:
@@ -14,11 +17,17 @@ def parse_duration(text: str | float) -> float:
     Raises:
         ValueError: if it is not a positive duration.
     """
-    match = _PATTERN.fullmatch(str(text).strip().lower())
-    parts = {unit: float(number) for unit, number in match.groupdict().items() if number} if match else {}
-    seconds = sum(number * _SECONDS[unit] for unit, number in parts.items())
-    if not seconds > 0:
-        raise ValueError(f"{text!r} is not a positive duration; write for example 90s, 3m or 1h30m")
+    written = str(text).strip().lower()
+    if _PLAIN.fullmatch(written):
+        seconds = float(written)
+    else:
+        match = _UNITS.fullmatch(written)
+        parts = match.groups() if match else ()
+        seconds = sum(float(number) * unit for number, unit in zip(parts, _SECONDS, strict=False) if number)
+    if not 0 < seconds < _MOST_S:
+        raise ValueError(
+            f"{written[:40]!r} is not a positive duration below 10^9 s; write for example 90s, 3m or 1h30m"
+        )
     return seconds
 
 

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.suites.schema import DeviceSection, Exclusion, SubjectEntry, Suite
+from vigbench.suites.yaml_file import read_yaml
 
 _PACKAGE = Path(__file__).parent
+_MOST_SHOWN = 60  # characters of a wrong value
 _FOLDERS = (_PACKAGE / "shipped", _PACKAGE.parents[1] / "suites")  # in a wheel; in a checkout
 
 
@@ -50,9 +51,9 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def read_suite(path: Path) -> Suite:
     """Read and check one suite file; raises ValueError as `load_suite` does."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: this is not valid YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a suite file holds the keys {one_of(Suite.model_fields)}; see suites/smoke.yaml.")
     try:
@@ -85,8 +86,17 @@ def _explain(detail: Any) -> str:
             return f"{key}: {detail['msg'].removeprefix('Value error, ')}."
         case "too_short":
             return f"{key}: the list is empty; name at least one value."
+        case "string_type" if isinstance(detail["input"], bool | int | float):
+            return f"{key}: {str(detail['input']).lower()} is no text here; put it in quotes."
+        case "dict_type" | "model_type":
+            return f"{key}: {_shown(detail['input'])} stands where keys with values do; see suites/smoke.yaml."
         case _:
-            return f"{key}: {detail['msg'].lower()}, not {detail['input']!r}."
+            return f"{key}: {detail['msg'].lower()}, not {_shown(detail['input'])}."
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:

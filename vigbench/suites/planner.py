@@ -61,7 +61,11 @@ class Overrides(_Replaced):
         What is asked for is not left out: an exclusion ends to hold where all axes that it names are overridden.
         """
         known = DeviceSection.model_fields
-        changes = {name: value for name, value in self if name in known and value is not None}
+        given = {name: value for name, value in self if name in known and value is not None}
+        changes = {
+            name: list(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
+            for name, value in given.items()
+        }
         kept = [exclusion for exclusion in section.exclude if not exclusion.model_fields_set <= changes.keys()]
         return DeviceSection.model_validate({**section.model_dump(), **changes, "exclude": kept})
 
@@ -94,12 +98,16 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     overrides = overrides or Overrides()
     section = overrides.applied_to(suite.section(device))
     entries = _select_subjects(suite, overrides.subject)
-    subjects: list[tuple[str, str]] = []
+    subjects: list[tuple[str, str, str]] = []
     offered: list[str] = []
     for entry in entries:
+        if entry.args and section.resolution is None:
+            raise ValueError(f"{entry.name} is an operator, which has no constructor: leave its args out.")
         implementations = resolve(entry.name, entry.implementation or [], device)
         offered += implementations
-        subjects += [(entry.name, name) for name in implementations if _wanted(name, section.implementation)]
+        subjects += [
+            (entry.name, entry.args, name) for name in implementations if _wanted(name, section.implementation)
+        ]
     if not subjects:
         wanted = one_of(section.implementation or ())
         raise ValueError(
@@ -110,6 +118,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     cases = [
         Case(
             subject=subject,
+            args=args,
             implementation=implementation,
             device=device,
             threads=section.threads if device is Device.cpu else 0,
@@ -118,7 +127,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
         )
         for extent in section.extents()
         for settings in product(*(getattr(section, name) for name in others))
-        for subject, implementation in subjects
+        for subject, args, implementation in subjects
     ]
     cases = [case for case in cases if not any(exclusion.matches(case) for exclusion in section.exclude)]
     if not cases:
@@ -182,7 +191,8 @@ def _select_subjects(suite: Suite, patterns: Sequence[str] | None) -> list[Subje
                 f"Its subjects: {one_of(names)}."
             )
         chosen += matching or [SubjectEntry(name=pattern)]
-    return list({entry.name: entry for entry in chosen}.values())
+    # an entry that two patterns match is one; two entries of one name stay two
+    return [entry for number, entry in enumerate(chosen) if entry not in chosen[:number]]
 
 
 # Multiply-adds per second that one CPU thread, or one recent data-centre GPU, reaches on these models. Only the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -14,12 +15,14 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     create_model,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from vigbench.nearest import one_of
-from vigbench.suites.axes import AXES, SWEPT, Axis, Device, with_new_names
+from vigbench.suites.arguments import read_args, with_args
+from vigbench.suites.axes import AXES, SWEPT, Axis, Device, true_or_false, with_new_names
 from vigbench.suites.case import Case
 from vigbench.suites.duration import parse_duration
 from vigbench.suites.resolution import Resolution, mean_side
@@ -33,8 +36,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _unique(values: list[Any]) -> list[Any]:
-    return list(dict.fromkeys(values))
+def _each_once(values: list[Any]) -> list[Any]:
+    if twice := [value for value, times in Counter(values).items() if times > 1]:
+        raise ValueError(f"{twice[0]} is given more than once; leave one out")
+    return values
 
 
 def _duration(value: Any) -> Any:
@@ -44,12 +49,16 @@ def _duration(value: Any) -> Any:
     return parse_duration(value)
 
 
+def _flag(value: Any) -> Any:
+    return true_or_false(value) if isinstance(value, str) else value
+
+
 Whole = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
+Flag = Annotated[bool, BeforeValidator(_flag), Field(strict=True)]
 Seconds = Annotated[float, BeforeValidator(_duration)]
 T = TypeVar("T")
 # written as a list or as a single value
-OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_unique)]
+OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_each_once)]
 Names = OneOrMore[Annotated[str, Field(min_length=1)]]
 
 
@@ -58,10 +67,15 @@ class _Strict(BaseModel):
 
 
 class SubjectEntry(_Strict):
-    """A subject of a suite, and the implementations of its operator to measure (none: the default one)."""
+    """A subject of a suite, and the implementations of its operator to measure (none: the default one).
+
+    Attributes:
+        args: further arguments of its constructor, as `Case` has them.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     implementation: Names | None = Field(None, validation_alias=AliasChoices(*_IMPLEMENTATION_KEYS))
+    args: Annotated[str, BeforeValidator(read_args)] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -172,6 +186,21 @@ class Suite(_Strict):
     subjects: Annotated[list[SubjectEntry], Field(min_length=1)]
     devices: Annotated[dict[Device, DeviceSection], Field(min_length=1)]
     version: Literal[1] = 1
+
+    @field_validator("subjects")
+    @classmethod
+    def _each_subject_once(cls, entries: list[SubjectEntry]) -> list[SubjectEntry]:
+        seen = set()
+        for entry in entries:
+            for implementation in entry.implementation or [""]:
+                one = (with_args(entry.name, entry.args), implementation)
+                if one in seen:
+                    raise ValueError(
+                        f"{' '.join(filter(None, one))} is given more than once; leave one out, or give the entries "
+                        "different implementations or args"
+                    )
+                seen.add(one)
+        return entries
 
     @model_validator(mode="before")
     @classmethod

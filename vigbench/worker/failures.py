@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from vigbench.measure.compilation import NO_COMPILER, not_compiled
+from vigbench.measure.compilation import missing_compiler, not_compiled
 from vigbench.measure.cuda_graph import NotCapturableError
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.ops.attention.refusal import is_refusal
@@ -53,7 +53,10 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
             reason = f"{case.device} memory was used up at {size}: {_first_line(error)}"
             return _failure(case, Status.out_of_memory, reason)
         if not_compiled(error):
-            return _failure(case, Status.unsupported, NO_COMPILER)
+            reason = (
+                missing_compiler() or "torch.compile found no compiler that works: install one (apt-get install g++)"
+            )
+            return _failure(case, Status.unsupported, f"{reason}. Or measure with --compile false.")
         traceback.print_exc()  # goes to the worker's last words
         return _failure(case, Status.error, f"{in_one_line(error)}{_where(error)}")
 

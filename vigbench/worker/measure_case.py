@@ -71,7 +71,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
     on_stage("path")
     ran = look_inside(prepared)
     timing, checked, case = taken.timing, prepared.checked, prepared.case
-    closed_form = closed_form_macs(case.subject, case.resolution)
+    closed_form = closed_form_macs(case.model, case.resolution)
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),

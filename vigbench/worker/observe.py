@@ -10,6 +10,7 @@ import torch
 from vigbench.measure.contention import (
     CONTENDED_DROP,
     CONTENDED_LOAD,
+    Throttling,
     calibration_workload,
     load_of_others,
     workload_rate,
@@ -45,10 +46,11 @@ class CallTiming:
 
     Attributes:
         unverified: whether what was timed could not be compared with the plain model.
-        load_before, load_after: share of the machine's CPU used by others, 0 to 1.
+        load_before, load_after: share of the time of the cores at hand that others used, 0 to 1.
         gpu_others: other processes on the GPU, the most seen; None where unknown.
         waiting: how the threads of this process wait for each other; empty for a single one.
         rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
+        stopped_share: of the threads' time, for which a control group's quota stopped them, 0 to 1.
     """
 
     timing: Timing
@@ -60,14 +62,15 @@ class CallTiming:
     load_after: float
     gpu_others: int | None
     rate_drop: float
+    stopped_share: float
     unverified: bool
     waiting: str = ""
 
     @property
     def contended(self) -> bool:
-        """Whether others used the machine enough to change a number."""
-        load = max(self.load_before, self.load_after)
-        return self.rate_drop > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
+        """Whether others used the machine, or a quota stopped this process, enough to change a number."""
+        load, lost = max(self.load_before, self.load_after), max(self.rate_drop, self.stopped_share)
+        return lost > CONTENDED_DROP or load > CONTENDED_LOAD or bool(self.gpu_others)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
     others_before = recorder.other_processes()
     load_before = load_of_others()
     rate_before = workload_rate(device)
+    throttling = Throttling(1 if on_cuda else torch.get_num_threads())
     on_block = recorder.read if recorder.available else None
     timing = measure_timing(
         call,
@@ -126,6 +130,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
     if on_cuda:
         kernel = measure_kernel_time(call, device, prepared.criterion, KERNEL_SHARE * budget_s, on_block)
     calls = timing.calls_per_block
+    stopped_share = throttling.share()
     energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     others = [count for count in (others_before, recorder.other_processes()) if count is not None]
@@ -139,6 +144,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         load_after=load_of_others(),
         gpu_others=max(others, default=None),
         rate_drop=rate_drop,
+        stopped_share=stopped_share,
         unverified=not verified,
         waiting=waiting_here() if not on_cuda and torch.get_num_threads() > 1 else "",
     )

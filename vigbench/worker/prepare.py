@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vigbench.measure.compilation import Compilation, watch_compilation
+from vigbench.measure.compilation import Compilation, already_compiled, missing_compiler, watch_compilation
 from vigbench.measure.cost import Cost, count_cost, not_counted
 from vigbench.measure.cuda_graph import capture
 from vigbench.measure.latency import timed
@@ -77,6 +77,8 @@ def operator_of(case: Case) -> str | None:
     require_steppable(case)
     if case.device == "cuda" and not torch.cuda.is_available():
         raise UnsupportedError("No CUDA device is visible to torch; run `vigbench doctor`, or choose --device cpu.")
+    if case.device == "cpu" and case.compile and (lack := missing_compiler()):
+        raise UnsupportedError(f"{lack}. Or measure with --compile false.")
     return subject.operator
 
 
@@ -123,7 +125,7 @@ def prepare(
             plain = run_plain(model, case, task, inputs)
             checked = replace(checked, unverified=checked.unverified or plain.random)
             compile_s, compilation = watch_compilation(timed(call, synchronize))
-            require_compiled(compilation, case)
+            require_compiled(compilation, case, model)
             check_call(call, plain, model, case, task, inputs)
             del plain
         first_loss = check_step(call) if isinstance(call, TrainingStep) else None
@@ -167,12 +169,15 @@ def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, i
     return replace(cost, macs=macs, executed_macs=executed, by_operator={operator: macs})
 
 
-def require_compiled(compilation: Compilation, case: Case) -> None:
+def require_compiled(compilation: Compilation, case: Case, model: nn.Module) -> None:
     """Raise UnsupportedError if torch.compile left the whole model to Python: `compile` would be a wrong label."""
     if not compilation.graphs:
         raise UnsupportedError(
-            f"torch.compile compiles nothing of {case.subject}: its forward pass is excluded from compilation. "
-            "Measure it with compile: false."
+            f"torch.compile compiles nothing of {case.subject}: "
+            + (
+                already_compiled(model)
+                or "its forward pass is excluded from compilation. Measure it with compile: false."
+            )
         )
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.records.schema import Status
 from vigbench.subjects.building import build_on_meta
-from vigbench.subjects.catalog import build_case, task_of
+from vigbench.subjects.catalog import build_case, require_buildable, task_of
 from vigbench.subjects.factory import in_one_line
-from vigbench.subjects.own import require_buildable
+from vigbench.suites.arguments import args_of
 from vigbench.suites.axes import ALL, Device
 from vigbench.suites.case import Case
 from vigbench.worker.messages import Outcome
@@ -51,7 +51,9 @@ def require_measurable(cases: Sequence[Case]) -> None:
     for case in cases:
         task.require_axes(subject, ("length", "shape") if case.resolution is None else ("resolution",))
         task.require(case)
-    require_buildable(subject, list(dict.fromkeys(case.resolution for case in cases if case.resolution is not None)))
+    for args in dict.fromkeys(case.args for case in cases):
+        sides = dict.fromkeys(case.resolution for case in cases if case.args == args and case.resolution is not None)
+        require_buildable(subject, list(sides), args_of(args))
 
 
 def survey_here(argument: str) -> Outcome:

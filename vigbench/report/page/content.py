@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vigbench.analysis.table import value_unit
+from vigbench.records.files import ESCAPED
 from vigbench.report.figures.all import Picture
 from vigbench.report.findings import Findings
 from vigbench.report.names import Info, device_of, run_of
@@ -46,7 +47,7 @@ def write_page(findings: Findings, words: Words, pictures: Sequence[Picture], ou
         "runs": [_run(info) for info in infos],
     }
     path = out / "report.html"
-    path.write_text(render(values, interactive=bool(rows)), encoding="utf-8")
+    path.write_text(render(values, interactive=bool(rows)), encoding="utf-8", errors=ESCAPED)
     return path
 
 

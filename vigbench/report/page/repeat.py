@@ -17,7 +17,9 @@ CUSTOM_LIMIT_S = 300.0  # `vigbench run` without a suite: the case's and the run
 
 
 def subject_options(row: Row) -> str:
-    """What is measured, and which code computes it."""
+    """What is measured, and which code computes it; empty where only a suite can say it."""
+    if row["args"]:
+        return ""
     return _options([("subject", row["subject"]), ("implementation", row["implementation"])])
 
 

@@ -9,9 +9,10 @@ from vigbench.analysis.table import printable
 from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
+from vigbench.suites.arguments import with_args
 from vigbench.suites.axes import ALL, with_new_names
 
-NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
+NOTICEABLE_LOAD = 0.2  # of the cores' time, used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels
 SAME_COUNT = 1e-6  # of the multiply-adds
 USUAL_SLOWDOWN = (0.9, 2.0)  # of iterations under the profiler against those without
@@ -47,6 +48,7 @@ def subtitle(info: Mapping[str, Any]) -> str:
     case = info["case"]
     name = short_name(case["subject"])
     shown = name if name == case["subject"] else f"{name} ({case['subject']})"
+    shown = with_args(shown, case.get("args", ""))
     implementation = "" if case["implementation"] == "default" else f", {case['implementation']}"
     size = f"{case['resolution']} px" if case["resolution"] else f"{case['length']} tokens"
     now = with_new_names(case)
@@ -89,7 +91,7 @@ def disturbance(info: Mapping[str, Any]) -> list[str]:
     ]
     load = max(totals["other_load"], totals["other_load_after"])
     if load > NOTICEABLE_LOAD:
-        lines.append(f"Other processes used {percent(load)} of this machine's CPU: profile again when it is quiet.")
+        lines.append(f"Other processes used {percent(load)} of the cores at hand: profile again when it is quiet.")
     elif not USUAL_SLOWDOWN[0] <= slowdown <= USUAL_SLOWDOWN[1]:
         lines.append(
             f"{slowdown:.2g} times as long is more than small operators explain unless there are thousands of them; "

@@ -95,7 +95,7 @@ const rowElement = (at) => {
   );
   button.addEventListener("click", () => copy(commandOf(one), button));
   const last = element("td", "", { class: "act" });
-  last.append(button);
+  if (data.names[one[0]].command) last.append(button); // only a suite can say a constructor's arguments
   row.append(...tableColumns.map((column) => cellElement(column, one)), last);
   return row;
 };
