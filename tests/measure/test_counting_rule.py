@@ -1,114 +1,16 @@
-"""Formulas of torch's operators, against what the same work costs in operators that torch itself counts."""
+"""Which operators the rule knows, in models and by themselves."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import flop_registry
 
+from tests.measure.counted import flops_of, unknown_in
 from vigbench.measure.cost import count_cost
 from vigbench.measure.counting_rule import FORMULAS, formula_of
-from vigbench.measure.profile.counting import CountedCalls
-
-SIZES = st.integers(1, 9)
-FUSED = "aten::_scaled_dot_product_flash_attention_for_cpu"
-
-
-def flops_of(run: Callable[..., Any], *inputs: Tensor) -> dict[str, int]:
-    """FLOPs by operator; every operator that ran has to be known."""
-    with CountedCalls() as counter:
-        run(*inputs)
-    assert all(call.known for call in counter.calls), [call.name for call in counter.calls if not call.known]
-    flops: dict[str, int] = {}
-    for call in counter.calls:
-        flops[call.name] = flops.get(call.name, 0) + call.flops
-    return {name: count for name, count in flops.items() if count}
-
-
-def attended(backend: SDPBackend, train: bool) -> Callable[..., Any]:
-    def run(q: Tensor, k: Tensor, v: Tensor) -> None:
-        with sdpa_kernel(backend):
-            out = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
-        if train:
-            out.sum().backward()
-
-    return run
-
-
-@given(SIZES, st.integers(2, 9), st.integers(2, 9), st.sampled_from([1, 2, 4]), st.sampled_from([8, 16]))
-@settings(max_examples=15)
-def test_attention_on_a_cpu_counts_as_its_two_products(
-    batch: int, queries: int, keys: int, key_heads: int, dim: int
-) -> None:
-    q = torch.randn(batch, 4, queries, dim)
-    k, v = (torch.randn(batch, key_heads, keys, dim) for _ in "kv")
-    fused = flops_of(attended(SDPBackend.FLASH_ATTENTION, train=False), q, k, v)
-    assert fused == {FUSED: sum(flops_of(attended(SDPBackend.MATH, train=False), q, k, v).values())}
-
-
-def test_its_backward_counts_the_scores_once_more() -> None:
-    q, k, v = (torch.randn(2, 3, length, 8, requires_grad=True) for length in (5, 7, 7))
-    fused = flops_of(attended(SDPBackend.FLASH_ATTENTION, train=True), q, k, v)
-    products = sum(flops_of(attended(SDPBackend.MATH, train=True), q, k, v).values())
-    assert set(fused) == {FUSED, f"{FUSED}_backward"}
-    assert sum(fused.values()) == products + fused[FUSED] // 2
-
-
-@pytest.mark.parametrize("packet", [one for one in FORMULAS if one in flop_registry], ids=str)
-def test_ours_are_torchs_where_torch_has_them(packet: Any) -> None:
-    q, v = torch.empty(2, 3, 5, 8), torch.empty(2, 3, 7, 6)
-    k = torch.empty(2, 3, 7, 8)
-    if "convolution" in str(packet):  # without groups; with groups torch's counts too much
-        x, w, out = torch.empty(2, 4, 9, 9), torch.empty(6, 4, 3, 3), torch.empty(2, 6, 7, 7)
-        args = (out, x, w, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False])
-        results: Any = (x, w, None)
-    else:
-        args, results = ((torch.empty(2, 3, 5, 6),) if "backward" in str(packet) else ()) + (q, k, v), None
-    ours = formula_of(packet)
-    assert ours is not None
-    assert ours(*args, out_val=results) == flop_registry[packet](*args, out_val=results) > 0
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.MultiheadAttention(32, 4, batch_first=True),
-        nn.TransformerEncoderLayer(32, 4, 48, batch_first=True),
-        nn.TransformerEncoderLayer(32, 4, 48, activation="gelu", batch_first=True),
-    ],
-    ids=["attention", "relu", "gelu"],
-)
-def test_a_layer_in_one_operator_counts_as_its_parts(layer: nn.Module) -> None:
-    x = torch.randn(2, 5, 32)
-    call = (lambda x: layer(x, x, x)) if isinstance(layer, nn.MultiheadAttention) else layer
-    layer.eval()
-    with torch.inference_mode():
-        together = flops_of(call, x)
-    (name,) = together
-    assert name in ("aten::_native_multi_head_attention", "aten::_transformer_encoder_layer_fwd")
-    layer.train()
-    apart = flops_of(call, x)
-    assert name not in apart
-    assert sum(together.values()) == sum(apart.values())
-
-
-def test_products_with_vectors_and_in_place_count_as_products_of_matrices() -> None:
-    m, x, y = torch.randn(5, 7), torch.randn(7), torch.randn(5)
-    expected = 2 * 5 * 7
-    assert flops_of(torch.mv, m, x) == {"aten::mv": expected}
-    assert flops_of(torch.addmv, y, m, x) == {"aten::addmv": expected}
-    assert flops_of(torch.dot, x, x) == {"aten::dot": 2 * 7}
-    product, batch = torch.randn(7, 3), torch.randn(4, 5, 3)
-    assert flops_of(lambda out: out.addmm_(m, product), torch.randn(5, 3)) == {"aten::addmm_": 3 * expected}
-    left, right = m.expand(4, 5, 7), product.expand(4, 7, 3)
-    assert flops_of(lambda out: out.baddbmm_(left, right), batch) == {"aten::baddbmm_": 4 * 3 * expected}
 
 
 def test_a_product_of_a_vector_counts_in_a_model_too() -> None:
@@ -124,11 +26,39 @@ def test_a_product_of_a_vector_counts_in_a_model_too() -> None:
     assert (cost.macs, cost.uncounted) == (2 * 3 * 8 * 8, {})
 
 
-def test_a_product_without_a_formula_is_not_known() -> None:
-    layer = nn.Bilinear(8, 8, 3)
-    with CountedCalls() as counter:
-        layer(torch.randn(2, 8), torch.randn(2, 8))
-    assert [call.name for call in counter.calls if not call.known] == ["aten::_trilinear"]
+@pytest.mark.parametrize(
+    ("run", "names"),
+    [
+        (torch.fft.fft2, ["aten::_fft_c2c"]),
+        (torch.linalg.inv, ["aten::linalg_inv_ex"]),
+        (torch.linalg.qr, ["aten::linalg_qr"]),
+        (torch.matrix_exp, ["aten::linalg_matrix_exp"]),
+    ],
+    ids=["fourier", "inverse", "decomposition", "exponential"],
+)
+def test_a_product_without_a_formula_is_not_known(run: Any, names: list[str]) -> None:
+    assert unknown_in(run, torch.randn(4, 4)) == names
+
+
+def test_a_library_s_operator_is_counted_as_soon_as_it_is_there() -> None:
+    assert not any("flash_attn" in str(packet) for packet in FORMULAS)
+    library = torch.library.Library("flash_attn", "FRAGMENT")
+    library.define("_flash_attn_forward(Tensor q, Tensor k, Tensor v) -> Tensor")
+    library.impl("_flash_attn_forward", lambda q, k, v: torch.empty_like(q), "CompositeExplicitAutograd")
+    try:
+        packet = torch.ops.flash_attn._flash_attn_forward
+        assert packet in dict(FORMULAS)
+        q, k = torch.randn(2, 5, 3, 8), torch.randn(2, 7, 3, 8)  # batch, length, heads, dim
+        counted = flops_of(packet, q, k, k)
+        plain = flops_of(lambda: torch.einsum("bqhk,bkhd->bqhd", torch.einsum("bqhd,bkhd->bqhk", q, k), k))
+        assert counted == {"flash_attn::_flash_attn_forward": sum(plain.values())}
+    finally:
+        library._destroy()
+
+
+def test_a_formula_of_another_operator_is_none() -> None:
+    assert formula_of(torch.ops.aten.relu) is None
+    assert formula_of("aten.there_is_none") is None
 
 
 @pytest.mark.slow
