@@ -12,9 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pydantic import ValidationError
+
 from vigbench.interrupt import StopRequest
 from vigbench.records.files import starting_in
 from vigbench.records.fingerprint import fingerprint, resume_differences
+from vigbench.records.schema import first_mistake
 from vigbench.records.store import RunStore
 from vigbench.runner import fork_server
 from vigbench.runner.budget import Budget
@@ -24,6 +27,7 @@ from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.runner.survey import estimated_s, facts_of, gmacs_of, survey
 from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
+from vigbench.subjects.factory import in_one_line
 from vigbench.subjects.own import is_own
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
@@ -169,7 +173,8 @@ def resume_plan(folder: str | Path, overrides: Overrides | None = None) -> tuple
         definition = Suite.model_validate(info["suite_definition"])
         info["suite_definition"] = definition.model_dump(mode="json")  # in the words of today
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{store.info_file} does not hold the plan of a run: {error}") from error
+        said = first_mistake(error) if isinstance(error, ValidationError) else in_one_line(error)
+        raise ValueError(f"{store.info_file} does not hold the plan of a run: {said}") from error
     if info.get("shipped_suite") and definition.name in list_suites():
         definition = load_suite(definition.name)  # as it is now; a file of the user's own stays as recorded
     _require_unchanged(store, info, describe_run(definition, planned, []))
