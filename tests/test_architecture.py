@@ -98,8 +98,9 @@ def test_an_axis_is_named_in_few_files(axis: str) -> None:
 
 PUBLIC = (
     "Cost DuelResult Effort GateResult Run Task check_claims compare count_claimed_models count_cost create_case "
-    "create_model crossovers duel evaluate fit_scaling gate largest_resolution list_subjects list_suites load_results "
-    "load_suite measure_claims plot_curves plot_profile plot_scatter profile_subject published_values run write_report"
+    "create_model crossovers disturbances duel evaluate fit_scaling gate largest_resolution list_subjects list_suites "
+    "load_results load_suite measure_claims plot_curves plot_profile plot_scatter profile_subject published_values run "
+    "write_report"
 )
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vigbench.analysis import capacity, curves, scaling
+from vigbench.analysis import capacity, curves, disturbance, scaling
 from vigbench.analysis.claims.evidence import IMAGENET_IMAGES
 from vigbench.measure import sampling
 from vigbench.measure.adamw_rule import TERM_ROUNDINGS
@@ -116,7 +116,7 @@ def test_the_parameters_of_laws_claims_and_profiles_stand_there_too() -> None:
         f"within {crossover.REACH:.0f} times the largest common N",
         f"at least {crossover.AGREED:.0%} of the draws",
         f"(resolution / {curves.PATCH_PX})^2 patches",
-        f"Memory: {curves.MEMORY_SPREAD:.1%}. Never below {curves.LEAST_ERROR:.1%}",
+        f"Memory: {disturbance.MEMORY_SPREAD:.1%}. Never below {disturbance.LEAST_ERROR:.1%}",
         f"steps of {capacity.STEP_PX} px up to {capacity.LIMIT_PX:,} px",
         f"the {IMAGENET_IMAGES:,} images of ImageNet-1K's",
         f"({EFFORT[Device.cpu].processes} pairs of {EFFORT[Device.cpu].blocks} blocks)",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vigbench.analysis.claims import check_claims
     from vigbench.analysis.compare import compare
     from vigbench.analysis.crossovers import crossovers
+    from vigbench.analysis.disturbance_text import disturbances
     from vigbench.analysis.scaling import fit_scaling
     from vigbench.evaluation.run import evaluate
     from vigbench.measure.cost import Cost, count_cost
@@ -48,6 +49,7 @@ _HOME = {
     "create_case": "vigbench.runner.case",
     "create_model": "vigbench.subjects.catalog",
     "crossovers": "vigbench.analysis.crossovers",
+    "disturbances": "vigbench.analysis.disturbance_text",
     "duel": "vigbench.runner.duel_result",
     "evaluate": "vigbench.evaluation.run",
     "fit_scaling": "vigbench.analysis.scaling",
@@ -81,6 +83,7 @@ __all__ = [
     "create_case",
     "create_model",
     "crossovers",
+    "disturbances",
     "duel",
     "evaluate",
     "fit_scaling",

@@ -2,11 +2,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import vigbench
+from tests.analysis import growing
 from vigbench.analysis.sides import Measurement
 from vigbench.measure.environment import describe_environment
 
@@ -198,3 +200,15 @@ def test_pooled_runs_of_two_kinds_have_no_kernel_time() -> None:
     assert mixed.value("kernel_ms") is None
     assert mixed.kernel_time_source is None
     assert mixed.value("latency_ms") == pytest.approx(9.0)
+
+
+def test_a_curve_that_falls_where_it_must_rise_decides_nothing() -> None:
+    def side(*latencies: float) -> Any:
+        return growing.frame(
+            growing.record("deit", px, one) for px, one in zip((224, 384, 512), latencies, strict=True)
+        )
+
+    found = vigbench.compare(side(10, 20, 40), side(10, 90, 40))
+    assert list(found["note"]) == ["no raw samples", *["no raw samples; its curve falls where it must rise"] * 2]
+    assert found["verdict"][1] == "INCONCLUSIVE"
+    assert not found["regression"][1]

@@ -1,5 +1,6 @@
 """Crossovers of curves whose laws are known."""
 
+import pandas as pd
 import pytest
 
 from tests.analysis.growing import LAWS, Law, frame, sweep
@@ -61,3 +62,35 @@ def test_sentences_of_every_kind() -> None:
     assert beyond["sentence"][0].startswith(
         "By the fitted laws, not measured beyond 1024 px: one takes less time than two from 1431 px ("
     )
+
+
+def disturbed(*sizes: int) -> pd.DataFrame:
+    of = frame(sweep(LAWS))
+    return of.assign(marks=of["marks"].mask(of["resolution"].isin(sizes), "contended"))
+
+
+def test_disturbed_sizes_carry_no_crossover_and_are_named() -> None:
+    row = crossovers(disturbed(512), a="vig").iloc[0]
+    assert (row["kind"], row["disturbed"]) == ("measured", "512")
+    assert row["sentence"].endswith(" on; left out as disturbed: 512 px.")
+    always = crossovers(
+        frame(sweep({"one": lambda n: n, "two": lambda n: 2 * n})).assign(marks=disturbed(224)["marks"])
+    )
+    assert always["sentence"][0] == (
+        "one takes less time than two at every undisturbed size (384 to 1024 px); left out as disturbed: 224 px."
+    )
+
+
+@pytest.mark.parametrize("sizes", [(224, 384, 512, 768), (224, 384, 512, 768, 1024)])
+def test_too_few_undisturbed_sizes_cannot_tell(sizes: tuple[int, ...]) -> None:
+    found = crossovers(disturbed(*sizes), a="vig").iloc[0]
+    assert found["kind"] == "unknown"
+    assert pd.isna(found["crossing"])
+    assert found["sentence"] == (
+        f"Whether vig takes less time than deit cannot be told: {len(sizes)} of 5 sizes left out as disturbed."
+    )
+
+
+def test_memory_crosses_where_it_did() -> None:
+    calm, busy = (crossovers(of, "peak_memory_mib") for of in (disturbed(), disturbed(*range(224, 1025))))
+    pd.testing.assert_frame_equal(calm, busy)

@@ -181,3 +181,42 @@ def test_kernel_times_of_two_kinds_are_two_curves() -> None:
     assert list(pairs["kernel_time_source"]) == ["profile", "events"]
     assert "kernel_time_source" not in fit_scaling(found, "latency_ms")
     assert len(curves_of(found, "latency_ms")) == len(LAWS)
+
+
+def disturbed_at(of: pd.DataFrame, subject: str, *sizes: int) -> pd.DataFrame:
+    """The same, with the times of some sizes three times as long, and marked."""
+    there = (of["subject"] == subject) & of["resolution"].isin(sizes)
+    return of.assign(
+        marks=of["marks"].mask(there, "contended"),
+        **{name: of[name].mask(there, 3 * of[name]) for name in ("latency_ms", "latency_low_ms", "latency_high_ms")},
+    )
+
+
+def test_disturbed_sizes_are_left_out_of_a_law_and_named() -> None:
+    of = disturbed_at(frame(sweep(LAWS)), "deit", 512)
+    found = fit_scaling(of).set_index("subject")
+    assert found["disturbed"].to_dict() == {"vig": "", "deit": "512"}
+    assert list(found["points"]) == [5, 4]
+    assert found.loc["deit", "quadratic_ms_per_token2"] == pytest.approx(2e-5, rel=1e-6)
+    assert found["reason"].to_dict() == {"vig": "", "deit": "1 of 5 sizes left out as disturbed"}
+    memory = fit_scaling(of, "peak_memory_mib").set_index("subject")
+    assert list(memory["points"]) == [5, 5], "memory is not disturbed"
+
+
+def test_where_too_few_sizes_are_left_nothing_is_claimed() -> None:
+    of = disturbed_at(frame(sweep(LAWS)), "deit", *PX[:4])
+    deit = fit_scaling(of).set_index("subject").loc["deit"]
+    assert deit["exponent":"predicted_high"].drop(["fits"]).isna().all()
+    assert deit["reason"] == "1 size: a law needs 3, a prediction 4; 4 of 5 sizes left out as disturbed"
+    assert "no undisturbed value" in fit_scaling(disturbed_at(of, "deit", 1024))["reason"][1]
+    text = FORMATS["table"](Scaling(fit_scaling(of), crossovers(of), None))
+    assert "Left out as disturbed: 4 of 10 values." in text
+    assert "Of 1 pair of curves nothing can be told" in text
+    assert "takes less time" not in text
+
+
+def test_the_largest_size_that_ran_is_known_whatever_its_time_or_curve() -> None:
+    rows = [record("vig", px, value) for px, value in zip(PX, (10.0, 90.0, 60.0, 100.0, 150.0), strict=True)]
+    assert list(largest_resolution(frame(rows), 500.0)["largest_ok_px"]) == [1024]
+    falling = [*rows[:4], record("vig", 1024, 50.0)]
+    assert list(largest_resolution(frame(falling), 500.0)["largest_ok_px"]) == [1024]

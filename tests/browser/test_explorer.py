@@ -9,6 +9,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from tests.browser.conftest import SIZES, record, table
+from vigbench.report import write_page
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Any]
 
@@ -198,3 +201,26 @@ def test_the_same_picture_is_not_there_twice(opened: Any) -> None:
     assert (shown("latency_ms"), shown("activation_memory_mib")) == (True, False)
     choose(opened, "setting", "float32, batch 1, inference, 2 threads")
     assert shown("activation_memory_mib"), "the figure has a setting that the chart now lacks"
+
+
+def test_disturbed_values_are_hollow_and_said_to_carry_no_conclusion(open_page: Open, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    records = [
+        record(name, family, px, latency=px * scale)
+        for name, family, scale in (("vig_tiny_patch16_224", "vig", 1.0), ("deit_tiny_patch16_224", "deit", 2.0))
+        for px in SIZES
+    ]
+    frame = table(records).assign(marks=["contended", "", "", "contended", "contended", "contended"])
+    info = {"run": "r", "suite": "s", "question": "q", "device_name": "CPU", "finished_at": "2026-01-01T11:00:00Z"}
+    driver = open_page(write_page(frame, info, tmp_path))
+    fills = driver.execute_script("""
+    const all = document.querySelectorAll("#plot svg [aria-label=dot] > *");
+    return Array.from(all, (dot) => dot.getAttribute("fill"));
+    """)
+    assert sorted(fills) == ["var(--paper)"] * 4 + ["var(--vig)"] * 2
+    assert "Hollow marks carry no conclusion: 4 of 6 cases were disturbed" in text(driver, "notes")
+    assert "4 of 6 cases were disturbed by other processes" in driver.find_element("class name", "state").text
+    driver.find_element("id", "plot").send_keys(Keys.ARROW_RIGHT)
+    assert "Disturbed: carries no conclusion" in text(driver, "readout")
+    assert driver.get_log("browser") == []

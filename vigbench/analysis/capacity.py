@@ -84,7 +84,7 @@ def _row(curve: Curve, memory: float) -> dict[str, Any]:
     row = {
         **curve.settings,
         "memory_mib": memory,
-        "largest_ok_px": curve.extents[-1] if curve.extents else None,
+        "largest_ok_px": max(curve.measured, default=None),
         "smallest_out_of_memory_px": min(too_large, default=None),
         "reason": reason(curve, law, 0),
     }

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, open_side, require_comparable
+from vigbench.analysis.disturbance import CONTENDED, is_contended, left_out
+from vigbench.analysis.sides import METRICS, SETTINGS, Measurement, Side, open_side, require_comparable
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.records.column import QuantityKind
 from vigbench.records.metrics import COLUMNS, SOURCES
@@ -16,7 +17,12 @@ from vigbench.records.schema import FAULTS
 from vigbench.stats.hierarchical import UNSEEN_SPREAD, Estimate, estimate
 from vigbench.stats.verdict import DEFAULT_MARGIN, Verdict, holm, judge, p_of_difference
 
-DISTURBED = {"contended": "other processes disturbed it", "throttled": "the GPU was slowed down for power or heat"}
+FALLEN = "fallen"
+DISTURBED = {
+    CONTENDED: "other processes disturbed it",
+    "throttled": "the GPU was slowed down for power or heat",
+    FALLEN: "its curve falls where it must rise",
+}
 RESULT = (
     "unit", "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted",
     "verdict"
@@ -59,10 +65,12 @@ def compare(
         raise ValueError(
             f"{base_side.name} and {head_side.name} have no case in common; compare runs of the same suite."
         )
+    fallen = _fallen(base_side, metric) | _fallen(head_side, metric)
     rows: list[tuple[dict[str, Any], Estimate | None]] = []
     for key in dict.fromkeys([*base_side.cases, *head_side.cases]):
         row = empty_row(dict(zip(SETTINGS, key, strict=True)), metric)
-        rows.append((row, _fill(row, base_side.cases.get(key), head_side.cases.get(key), metric)))
+        marks = {FALLEN} if key in fallen else set()
+        rows.append((row, _fill(row, base_side.cases.get(key), head_side.cases.get(key), metric, marks)))
     return judged_frame(rows, margin)
 
 
@@ -84,8 +92,20 @@ def judged_frame(rows: Sequence[tuple[dict[str, Any], Estimate | None]], margin:
     return _frame([row for row, _ in rows])
 
 
-def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | None, metric: str) -> Estimate | None:
-    """Put statuses, values and a note into the row; returns the logarithm of head / base where there is one."""
+def _fallen(side: Side, metric: str) -> set[tuple[Any, ...]]:
+    """The cases of a side whose time falls where it must rise with the size."""
+    rows = [measured.row for measured in side.cases.values()]
+    found = zip(side.cases, rows, left_out(rows), strict=True)
+    return {key for key, row, unsound in found if metric in unsound and not is_contended(row)}
+
+
+def _fill(
+    row: dict[str, Any], base: Measurement | None, head: Measurement | None, metric: str, marks: set[str]
+) -> Estimate | None:
+    """Put statuses, values and a note into the row; returns the logarithm of head / base where there is one.
+
+    `marks`: what is known of the case beside the marks of its records.
+    """
     for name, side in (("base", base), ("head", head)):
         if side is not None:
             row[f"{name}_status"] = str(side.row["status"])
@@ -113,7 +133,7 @@ def _fill(row: dict[str, Any], base: Measurement | None, head: Measurement | Non
     if quantity is None:
         notes.append("no raw samples")
     if not calibrated:
-        notes += [text for mark, text in DISTURBED.items() if mark in base.marks | head.marks]
+        notes += [text for mark, text in DISTURBED.items() if mark in base.marks | head.marks | marks]
     row["note"] = "; ".join(notes)
     return sides[1] - sides[0]
 

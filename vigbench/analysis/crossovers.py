@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import KEYS, METRICS, Curve, curves_of, extent_of, keys_of
+from vigbench.analysis.curves import METRICS, Curve, curves_of, extent_of, extents_text, keys_of
+from vigbench.analysis.disturbance import KEYS
 from vigbench.nearest import did_you_mean
 from vigbench.records.metrics import SOURCES
 from vigbench.stats.crossover import Crossover, Kind, find_crossover
@@ -17,7 +18,12 @@ MOST_PAIRS = 20_000
 CERTAIN = 0.975  # share of draws from which "always" needs no qualification
 OF_ONE_SIDE = ("subject", "implementation")
 SHARED = tuple(name for name in (*KEYS, *dict.fromkeys(SOURCES.values())) if name not in OF_ONE_SIDE)
-FOUND = ("metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest")
+FOUND = (
+    "metric", "a", "b", "over", "kind", "crossing", "low", "high", "share", "others", "smallest", "largest",
+    "disturbed",
+)  # fmt: skip
+UNKNOWN = "unknown"  # beside the kinds of a crossover: too many sizes are disturbed to tell
+TOLD_FROM = 2  # common sizes, where others are left out as disturbed
 
 
 def crossovers(
@@ -34,17 +40,18 @@ def crossovers(
         One row for each pair: `run` (where the frame has it) and the settings that both share; `metric`; `a`, `b`:
         `subject@implementation`, or the subject where there is no choice; `over`: resolution or length; `kind`:
         measured, extrapolated (by the fitted laws, at most 4 times the largest common resolution, or 16 times the
-        length), always (`high`: from where beyond the noise, where that is not throughout), never, or level (the noise
-        explains all differences); `crossing`: the resolution in px or length in tokens, with the 95% interval `low`,
-        `high`, missing where it is open on that side; `share` of the
-        bootstrap's draws that agree on there being one, or none; `others`: further crossings, `;`-separated;
-        `smallest`, `largest`: the common sizes; `sentence`.
+        length), always (`high`: from where beyond the noise, where that is not throughout), never, level (the noise
+        explains all differences), or unknown (fewer than 2 common sizes are undisturbed); `crossing`: the resolution in
+        px or length in tokens, with the 95% interval `low`, `high`, missing where it is open on that side; `share` of
+        the bootstrap's draws that agree on there being one, or none; `others`: further crossings, `;`-separated;
+        `smallest`, `largest`: the common sizes that count; `disturbed`: those left out since a value carries no
+        conclusion, `;`-separated; `sentence`.
 
     Raises:
         ValueError: if the metric has no law, the frame lacks columns, holds a case more than once or too many pairs,
             or nothing matches `a` or `b`.
     """
-    curves = [curve for curve in curves_of(frame, metric) if curve.extents]
+    curves = [curve for curve in curves_of(frame, metric) if curve.measured]
     firsts, seconds = _matching(curves, "a", a), _matching(curves, "b", b)
     by_group: dict[tuple[Any, ...], list[Curve]] = {}
     for curve in seconds:
@@ -81,6 +88,20 @@ def _matching(curves: Iterable[Curve], side: str, pattern: str | None) -> list[C
 
 
 def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
+    common = set(first.measured) & set(second.measured)
+    told = set(first.extents) & set(second.extents)
+    disturbed = tuple(sorted(common - told))
+    row = {
+        **{name: value for name, value in first.settings.items() if name not in OF_ONE_SIDE},
+        "metric": metric,
+        "a": first.name,
+        "b": second.name,
+        "over": first.over,
+        "disturbed": extents_text(disturbed),
+    }
+    if disturbed and len(told) < TOLD_FROM:
+        text = _unknown(first, second, metric, len(disturbed), len(common))
+        return {**row, "kind": UNKNOWN, "others": "", "smallest": min(common), "largest": max(common), "sentence": text}
     found = find_crossover(first.points, second.points, (first.law, second.law))
     if found is None:
         return None
@@ -88,12 +109,8 @@ def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
     def extent(tokens: float | None) -> float | None:
         return None if tokens is None else extent_of(first.over, tokens)
 
-    row = {
-        **{name: value for name, value in first.settings.items() if name not in OF_ONE_SIDE},
-        "metric": metric,
-        "a": first.name,
-        "b": second.name,
-        "over": first.over,
+    return {
+        **row,
         "kind": str(found.kind),
         "crossing": extent(found.size),
         "low": extent(found.low),
@@ -102,21 +119,31 @@ def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
         "others": ";".join(f"{extent_of(first.over, size):.6g}" for size in found.others),
         "smallest": extent(found.smallest),
         "largest": extent(found.largest),
+        "sentence": sentence(first, second, metric, found, disturbed),
     }
-    return {**row, "sentence": sentence(first, second, metric, found)}
 
 
-def sentence(one: Curve, two: Curve, metric: str, found: Crossover) -> str:
-    """The crossover in words: `vig takes less time than deit@sdpa from 384 px (370 to 401) on.`"""
-    pair = f"{one.name} {METRICS[metric]} {two.name}"
-    unit = "px" if one.over == "resolution" else "tokens"
+def sentence(one: Curve, two: Curve, metric: str, found: Crossover, disturbed: Sequence[float] = ()) -> str:
+    """The crossover in words: `vig takes less time than deit@sdpa from 384 px (370 to 401) on.`
+
+    `disturbed`: common sizes that are left out.
+    """
+    if not disturbed:
+        return f"{_told(one, two, metric, found)}."
+    sizes = ", ".join(f"{extent:.6g}" for extent in disturbed)
+    return f"{_told(one, two, metric, found, of_all=False)}; left out as disturbed: {sizes} {_unit(one)}."
+
+
+def _told(one: Curve, two: Curve, metric: str, found: Crossover, *, of_all: bool = True) -> str:
+    """The sentence without its full stop; `of_all`: whether every size that was measured counts."""
+    pair, unit = f"{one.name} {METRICS[metric]} {two.name}", _unit(one)
     largest = f"{extent_of(one.over, found.largest):.0f} {unit}"
     span = largest if found.smallest == found.largest else f"{extent_of(one.over, found.smallest):.0f} to {largest}"
     low, high = (None if end is None else _number(one.over, end) for end in (found.low, found.high))
     if found.kind is Kind.level:
-        return f"{one.name} and {two.name} are level within the noise ({span})."
+        return f"{one.name} and {two.name} are level within the noise ({span})"
     if found.kind is Kind.never:
-        return f"No size is found from which {pair} on ({span})."
+        return f"No size is found from which {pair} on ({span})"
     if found.kind is Kind.always:
         sure = (
             ""
@@ -125,14 +152,23 @@ def sentence(one: Curve, two: Curve, metric: str, found: Crossover) -> str:
             if high
             else f"; at {largest} within the noise"
         )
-        return f"{pair} at every size measured ({span}){sure}."
+        return f"{pair} at every {'size measured' if of_all else 'undisturbed size'} ({span}){sure}"
     assert found.size is not None
     interval = f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high or 'any size'} or less"
     where = f"{pair} from {_number(one.over, found.size)} {unit} ({interval}) on"
     if found.kind is Kind.extrapolated:
-        return f"By the fitted laws, not measured beyond {largest}: {where}."
+        return f"By the fitted laws, not measured{'' if of_all else ' undisturbed'} beyond {largest}: {where}"
     others = ", ".join(_number(one.over, size) for size in found.others)
-    return f"{where}{f'; the curves also cross at {others} {unit}' if others else ''}."
+    return f"{where}{f'; the curves also cross at {others} {unit}' if others else ''}"
+
+
+def _unknown(one: Curve, two: Curve, metric: str, disturbed: int, common: int) -> str:
+    of_sizes = f"{disturbed} of {common} size{'s' * (common > 1)}"
+    return f"Whether {one.name} {METRICS[metric]} {two.name} cannot be told: {of_sizes} left out as disturbed."
+
+
+def _unit(curve: Curve) -> str:
+    return "px" if curve.over == "resolution" else "tokens"
 
 
 def _number(over: str, tokens: float) -> str:

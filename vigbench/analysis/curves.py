@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.sides import SETTINGS
+from vigbench.analysis.disturbance import KEYS, LEFT_OUT, has_value, left_out, relative_error
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.records.column import Combine, QuantityKind
+from vigbench.records.column import QuantityKind
 from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import Status
-from vigbench.stats.growth_law import NORMAL_95, GrowthLaw, fit_growth
-from vigbench.stats.hierarchical import UNSEEN_SPREAD
+from vigbench.stats.growth_law import GrowthLaw, fit_growth
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
 
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
-MEMORY_SPREAD = 0.005  # assumed relative standard error: an allocator's peak hardly varies
-LEAST_ERROR = 0.001  # no value is taken to be better known than this
 METRICS = {name: column.less for name, column in COLUMNS.items() if column.less}
 ASPECT = "aspect"
-KEYS = tuple(name for name in SETTINGS if name not in ("resolution", "length"))
 
 
 @dataclass(frozen=True)
@@ -37,10 +33,11 @@ class Curve:
             are not square their `aspect`, as 7:10.
         over: resolution, in px, or length, in tokens.
         extents: resolutions (of images that are not square the side of a square of as many px) or lengths that have a
-            value, rising.
+            value which can carry a conclusion, rising.
         values: in the metric's unit.
         errors: relative standard errors of the values.
         failed: resolution or length -> status of each case that is not ok.
+        disturbed: resolutions or lengths whose value is left out, since it carries no conclusion, rising.
     """
 
     settings: Mapping[str, Any]
@@ -49,6 +46,7 @@ class Curve:
     values: tuple[float, ...]
     errors: tuple[float, ...]
     failed: Mapping[float, str]
+    disturbed: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -60,6 +58,11 @@ class Curve:
         """Equal for curves that may be set side by side."""
         rest = (value for name, value in self.settings.items() if name not in ("subject", "implementation"))
         return (self.over, *rest)
+
+    @property
+    def measured(self) -> tuple[float, ...]:
+        """The extents that have a value, disturbed or not."""
+        return tuple(sorted((*self.extents, *self.disturbed)))
 
     @property
     def tokens(self) -> tuple[float, ...]:
@@ -75,6 +78,11 @@ class Curve:
     def law(self) -> GrowthLaw | None:
         """Its law, where the points allow one."""
         return fit_growth(*self.points)
+
+
+def extents_text(extents: Iterable[float]) -> str:
+    """Sizes in a cell: `384;512`."""
+    return ";".join(f"{extent:.6g}" for extent in extents)
 
 
 def curve_name(settings: Mapping[str, Any]) -> str:
@@ -98,6 +106,8 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
 
     Kernel times of different sources do not compare: they are curves of their own.
 
+    Values that cannot carry a conclusion are left out, see `analysis.disturbance`.
+
     A value's relative standard error is half its 95% interval / 1.96. Where the interval does not hold the spread
     between processes (one process; device time), that is added: 5% on a CPU and 1% on CUDA over the square root of
     their number. Memory: 0.5%.
@@ -108,8 +118,12 @@ def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
     _require(frame, metric)
     keys, kind = keys_of(frame, metric), SOURCES.get(metric)
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for raw in frame.to_dict("records"):
-        row = {str(name): None if pd.isna(value) else value for name, value in raw.items()}
+    every: list[dict[str, Any]] = [
+        {str(name): None if pd.isna(value) else value for name, value in raw.items()}
+        for raw in frame.to_dict("records")
+    ]
+    for row, unsound in zip(every, left_out(every), strict=True):
+        row[LEFT_OUT] = unsound
         over = "resolution" if row.get("length") is None else "length"
         if row.get(over) is not None:
             row[ASPECT] = aspect_of(read_resolution(row[over]))
@@ -146,7 +160,8 @@ def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]]
             f"The frame has a case of {settings['subject']} more than once, so its curve is not one. Pass the rows of "
             "one run, or frames of load_results, which name the run of each row."
         )
-    known = {extent: row for extent, row in sorted(by_extent.items()) if _has_value(row, metric)}
+    measured = {extent: row for extent, row in sorted(by_extent.items()) if has_value(row, metric)}
+    known = {extent: row for extent, row in measured.items() if metric not in row[LEFT_OUT]}
     return Curve(
         settings,
         over,
@@ -154,27 +169,8 @@ def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]]
         tuple(float(row[metric]) for row in known.values()),
         tuple(relative_error(row, metric) for row in known.values()),
         {extent: str(row["status"]) for extent, row in sorted(by_extent.items()) if row["status"] != Status.ok},
+        tuple(extent for extent in measured if extent not in known),
     )
-
-
-def _has_value(row: Mapping[str, Any], metric: str) -> bool:
-    value = row[metric]
-    return bool(row["status"] == Status.ok and value is not None and math.isfinite(value) and value > 0)
-
-
-def relative_error(row: Mapping[str, Any], metric: str) -> float:
-    """The relative standard error of a record's value, see `curves_of`; what is missing may be None or NaN."""
-    column = COLUMNS[metric]
-    if column.kind is QuantityKind.memory:
-        return MEMORY_SPREAD
-    assert column.interval is not None
-    low, high = (row.get(name) for name in column.interval)
-    within = math.log(high / low) / 2 / NORMAL_95 if low and high and 0 < low <= high < math.inf else 0.0
-    recorded = row.get("processes")
-    processes = recorded if recorded and recorded >= 1 else 1
-    seen = column.combine is Combine.estimate and processes > 1
-    unseen = 0.0 if seen else UNSEEN_SPREAD[str(row["device"])] / math.sqrt(processes)
-    return max(LEAST_ERROR, math.hypot(within, unseen))
 
 
 def _require(frame: pd.DataFrame, metric: str) -> None:

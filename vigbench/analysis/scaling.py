@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import Curve, curves_of, keys_of, tokens_of
+from vigbench.analysis.curves import Curve, curves_of, extents_text, keys_of, tokens_of
 from vigbench.stats.growth_law import (
     LAW_FROM,
     LEAST_SPAN,
@@ -34,7 +34,8 @@ def fit_scaling(frame: pd.DataFrame, metric: str = "latency_ms") -> pd.DataFrame
 
     Returns:
         One row for each curve: `run` (where the frame has it) and the settings without resolution and length (of
-        kernel_ms its source, too); `metric`; `over`: resolution or length; `points`; `largest`: measured, px or tokens;
+        kernel_ms its source, too); `metric`; `over`: resolution or length; `points`; `largest`: of those, px or tokens;
+        `disturbed`: sizes that are left out since their value carries no conclusion, `;`-separated;
         `constant_ms`, `linear_ms_per_token` and `quadratic_ms_per_token2` (memory: mib), each with `_low` and `_high`
         before its unit; `exponent`: of the law at the largest size; `exponent_between`: between the two largest sizes,
         by no law; both with `_low` and `_high`; `fits`: whether the errors of the points explain the residuals;
@@ -72,7 +73,7 @@ def _columns(unit: str) -> list[str]:
     ends = [f"{name}{end}" for name in ("exponent", "exponent_between") for end in ("", "_low", "_high")]
     coefficients = [name for names in coefficient_columns(unit) for name in names]
     return [
-        "metric", "over", "points", "largest", *coefficients, *ends, "fits", "largest_residual",
+        "metric", "over", "points", "largest", "disturbed", *coefficients, *ends, "fits", "largest_residual",
         "next", "predicted", "predicted_low", "predicted_high", "reason",
     ]  # fmt: skip
 
@@ -85,6 +86,7 @@ def _row(curve: Curve, metric: str, unit: str) -> dict[str, Any]:
         "over": curve.over,
         "points": len(curve.extents),
         "largest": curve.extents[-1] if curve.extents else None,
+        "disturbed": extents_text(curve.disturbed),
         **_bounded("exponent_between", exponent_between(*curve.points)),
     }
     if law is not None:
@@ -103,9 +105,16 @@ def _bounded(name: str, value: Bounded | None) -> dict[str, float]:
 
 def reason(curve: Curve, law: GrowthLaw | None, following: int | None) -> str:
     """What is not known of a curve, or not certain; empty where nothing is to be said."""
+    parts = [_reason(curve, law, following)]
+    if curve.disturbed:
+        parts.append(f"{len(curve.disturbed)} of {len(curve.measured)} sizes left out as disturbed")
+    return "; ".join(filter(None, parts))
+
+
+def _reason(curve: Curve, law: GrowthLaw | None, following: int | None) -> str:
     count = len(curve.extents)
     if count < LAW_FROM:
-        has = "no value" if not count else f"{count} size{'s' * (count > 1)}"
+        has = f"no {'undisturbed ' * bool(curve.disturbed)}value" if not count else f"{count} size{'s' * (count > 1)}"
         return f"{has}: a law needs {LAW_FROM}, a prediction {PREDICTION_FROM}"
     if law is None:
         return f"all sizes lie within a factor of {LEAST_SPAN} in tokens: they show no growth"

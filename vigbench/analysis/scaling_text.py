@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.crossovers import SHARED
+from vigbench.analysis.crossovers import SHARED, UNKNOWN
 from vigbench.analysis.curves import ASPECT, curve_name
 from vigbench.analysis.scaling import coefficient_columns
 from vigbench.analysis.table import escape_markdown, printable
@@ -35,7 +35,8 @@ class Scaling:
 
 def as_table(scaling: Scaling) -> str:
     """Aligned columns and sentences for a terminal. A name never moves the cursor."""
-    parts = [f"{_title(scaling)} {TOKENS}", _aligned(LAW_HEADS, _law_rows(scaling.laws)), _left_out(scaling.laws)]
+    parts = [f"{_title(scaling)} {TOKENS}", _disturbed(scaling.laws), _aligned(LAW_HEADS, _law_rows(scaling.laws))]
+    parts += [_left_out(scaling.laws)]
     parts += ["Crossovers:", "\n".join(map(printable, _sentences(scaling.crossovers)))]
     rows = _memory_rows(scaling.capacity)
     parts += ["Largest resolution by peak memory:", _aligned(MEMORY_HEADS, rows)] if rows else [scaling.no_capacity]
@@ -44,8 +45,8 @@ def as_table(scaling: Scaling) -> str:
 
 def as_markdown(scaling: Scaling) -> str:
     """GitHub-flavoured Markdown. Names stay text."""
-    parts = [escape_markdown(f"{_title(scaling)} {TOKENS}"), _markdown(LAW_HEADS, _law_rows(scaling.laws))]
-    parts += [_left_out(scaling.laws)]
+    parts = [escape_markdown(f"{_title(scaling)} {TOKENS}"), escape_markdown(_disturbed(scaling.laws))]
+    parts += [_markdown(LAW_HEADS, _law_rows(scaling.laws)), _left_out(scaling.laws)]
     parts += ["**Crossovers**", "\n".join(f"* {escape_markdown(line)}" for line in _sentences(scaling.crossovers))]
     rows = _memory_rows(scaling.capacity)
     no_capacity = escape_markdown(scaling.no_capacity)
@@ -75,6 +76,11 @@ FORMATS: dict[str, Callable[[Scaling], str]] = {
     "csv": as_csv,
     "json": as_json,
 }
+
+
+def _disturbed(laws: pd.DataFrame) -> str:
+    count = sum(len(str(sizes).split(";")) for sizes in laws["disturbed"] if sizes)
+    return f"Left out as disturbed: {count} of {count + int(laws['points'].sum())} values." if count else ""
 
 
 def _title(scaling: Scaling) -> str:
@@ -123,10 +129,14 @@ def _memory_rows(capacity: pd.DataFrame | None) -> list[tuple[str, ...]]:
 def _sentences(found: pd.DataFrame) -> list[str]:
     """What is found, each once: a pair that is level is told in one order only, and nothing of what never happens."""
     varying = _varying(found)
-    rows = [row for row in _rows(found) if row["kind"] != Kind.never]
+    every = [row for row in _rows(found) if row["smallest"] < row["largest"]]  # of one size: nothing on growth
+    rows = [row for row in every if row["kind"] not in (Kind.never, UNKNOWN)]
     rows = [row for row in rows if row["kind"] != Kind.level or row["a"] < row["b"]]
-    rows = [row for row in rows if row["smallest"] < row["largest"]]  # of one size nothing can be said on growth
     lines = [f"{where}: {row['sentence']}" if (where := _where(row, varying)) else row["sentence"] for row in rows]
+    unknown = {(frozenset((row["a"], row["b"])), _where(row, varying)) for row in every if row["kind"] == UNKNOWN}
+    if unknown:
+        pairs = f"{len(unknown)} pair{'s' * (len(unknown) > 1)} of curves"
+        lines.append(f"Of {pairs} nothing can be told: too few sizes of both are undisturbed.")
     return list(dict.fromkeys(lines)) or ["No two curves with a common size in one setting cross."]
 
 

@@ -17,6 +17,7 @@ from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
     from vigbench.records.schema import Record
+    from vigbench.records.store import RunStore
 
 Out = Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue this run's folder; measures only what is missing.")]
@@ -103,6 +104,7 @@ def run(
         print_largest_batches(store.records())
     if spent := time_spent(store.records()):
         print(spent)
+    print_disturbances(store)
     print(f"Records: {store.folder / 'records.csv'}")
     if not no_report:
         from vigbench.report.of_runs import write_report
@@ -113,6 +115,15 @@ def run(
 
 def _again(max_batch: bool, memory_limit: str | None) -> str:
     return (" --max-batch" if max_batch else "") + (f" --memory-limit {quote(memory_limit)}" if memory_limit else "")
+
+
+def print_disturbances(store: RunStore) -> None:
+    """What keeps the run's numbers from carrying conclusions, and what to do; nothing where nothing does."""
+    from vigbench.analysis.disturbance_text import disturbances
+    from vigbench.records.load import frame_of_run
+
+    for line in disturbances(frame_of_run(store)):
+        print(line)
 
 
 def print_largest_batches(records: Sequence[Record]) -> None:

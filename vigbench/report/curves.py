@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from vigbench.analysis.disturbance import LEFT_OUT
 from vigbench.records.metrics import SOURCES
 from vigbench.report.metrics import METRICS, OPERATOR_METRICS, PLOTTED, Metric
 from vigbench.report.names import size_of
@@ -27,28 +28,44 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class SubjectCurve:
-    """One subject with one implementation in one setting."""
+    """One subject with one implementation in one setting.
+
+    Attributes:
+        points: the values that carry conclusions.
+        failed: (extent, status) of each case without a value.
+        left_out: disturbed values, which are drawn but carry no conclusion.
+    """
 
     subject: str
     implementation: str
     family: str
     label: str
     points: tuple[CurvePoint, ...]
-    failed: tuple[tuple[float, str], ...] = ()  # (extent, status) of each case without a value
+    failed: tuple[tuple[float, str], ...] = ()
+    left_out: tuple[CurvePoint, ...] = ()
 
     @property
     def size(self) -> str:
         return size_of(self.subject)
 
     @property
+    def drawn(self) -> tuple[CurvePoint, ...]:
+        """Every value, disturbed ones too."""
+        return tuple(sorted((*self.points, *self.left_out), key=lambda point: point.extent))
+
+    @property
     def end(self) -> tuple[float, str] | None:
         """The first failure after the last value: why the curve ends."""
-        last = self.points[-1].extent if self.points else 0
+        last = max((point.extent for point in self.drawn), default=0)
         return next((failure for failure in self.failed if failure[0] > last), None)
 
     def at(self, extent: float) -> CurvePoint | None:
-        """The point at a resolution or length."""
+        """The value at a resolution or length, where one carries a conclusion."""
         return next((point for point in self.points if point.extent == extent), None)
+
+    def left_out_at(self, extent: float) -> CurvePoint | None:
+        """The disturbed value at a resolution or length."""
+        return next((point for point in self.left_out if point.extent == extent), None)
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,8 @@ class Panel:
 
     @property
     def extents(self) -> tuple[float, ...]:
-        return tuple(sorted({point.extent for curve in self.curves for point in curve.points}))
+        """All that have a value, disturbed or not."""
+        return tuple(sorted({point.extent for curve in self.curves for point in curve.drawn}))
 
 
 Panels = Mapping[str, Sequence[Panel]]  # by metric column
@@ -86,7 +104,7 @@ def panels(cases: Cases, metric: Metric) -> list[Panel]:
         curves = [_curve(members, metric) for members in series.values()]
         if metric.counted:
             curves = _merge_implementations(curves, {row["subject"]: row["name"] for row in group})
-        if any(curve.points for curve in curves):
+        if any(curve.drawn for curve in curves):
             curves.sort(key=_order)
             result.append(Panel(setting, tuple(curves), setting.text()))
     return with_brief(_merge_equal(result) if metric.counted else result)
@@ -134,17 +152,19 @@ def interval_of(row: Row, metric: Metric) -> tuple[float, float] | None:
 
 
 def _curve(members: list[Row], metric: Metric) -> SubjectCurve:
-    points, failed = [], []
+    points: list[CurvePoint] = []
+    left_out: list[CurvePoint] = []
+    failed = []
     for row in members:
         value = row[metric.column]
         if value is not None and (row["status"] == "ok" or metric.counted):
-            points.append(CurvePoint(row["extent"], value, interval_of(row, metric)))
+            place = left_out if metric.column in row[LEFT_OUT] else points
+            place.append(CurvePoint(row["extent"], value, interval_of(row, metric)))
         elif row["status"] != "ok" and not metric.counted:
             failed.append((row["extent"], row["status"]))
     first = members[0]
-    return SubjectCurve(
-        first["subject"], first["implementation"], first["family"], first["label"], tuple(points), tuple(failed)
-    )
+    name = (first["subject"], first["implementation"], first["family"], first["label"])
+    return SubjectCurve(*name, tuple(points), tuple(failed), tuple(left_out))
 
 
 def _order(curve: SubjectCurve) -> tuple[int, str, str]:
@@ -158,11 +178,12 @@ def _merge_implementations(curves: list[SubjectCurve], names: Mapping[str, str])
         by_subject.setdefault(curve.subject, []).append(curve)
     result: list[SubjectCurve] = []
     for subject, own in by_subject.items():
-        values = {point.extent: point for curve in own for point in curve.points}
-        if all(values[point.extent] == point for curve in own for point in curve.points):
-            first = own[0]
-            points = tuple(values[extent] for extent in sorted(values))
-            result.append(SubjectCurve(subject, "default", first.family, names[subject], points))
+        values = {point.extent: point for curve in own for point in curve.drawn}
+        if all(values[point.extent] == point for curve in own for point in curve.drawn):
+            unsound = {point.extent for curve in own for point in curve.left_out}
+            points = tuple(values[extent] for extent in sorted(values) if extent not in unsound)
+            left_out = tuple(values[extent] for extent in sorted(unsound))
+            result.append(SubjectCurve(subject, "default", own[0].family, names[subject], points, (), left_out))
         else:
             result += own
     return result

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from vigbench.analysis.disturbance import LEFT_OUT, left_out
 from vigbench.records.column import Units
 from vigbench.records.metrics import COLUMNS
 from vigbench.records.schema import columns
@@ -20,7 +21,8 @@ Row = Mapping[str, Any]
 """The columns of a record, and what is worked out of them once.
 
 `setting`, `extent` (mean side of the resolution, or length), `shape` (of an operator, else empty), `label` (readable,
-and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for).
+and unique among the cases), `name` (the same without the implementation), `whole` (as it was asked for), `left_out`
+(columns whose value carries no conclusion).
 """
 
 FRONT = ("run", "suite", "protocol", "device_name", "torch_version")
@@ -125,13 +127,13 @@ def read_cases(frame: pd.DataFrame) -> Cases:
     keys = {(row["subject"], row["implementation"]) for row in rows}
     label, name_of = labels(keys), labels((subject, "") for subject, _ in keys)
     groups: dict[Setting, list[Row]] = {}
-    for row in rows:
+    for row, unsound in zip(rows, left_out(rows), strict=True):
         subject, implementation = row["subject"], row["implementation"]
         where = "" if len(device_of) == 1 else row["device_name" if own_device else "run"]
         values = tuple(row[axis.name] for axis in SETTINGS)
         row["setting"] = Setting(where, row["device"], row["shape"], values, aspect_of(row["resolution"]), row["unit"])
         row["label"], row["name"] = label[subject, implementation], name_of[subject, ""]
-        row["whole"] = whole_name(subject, implementation)
+        row["whole"], row[LEFT_OUT] = whole_name(subject, implementation), unsound
         groups.setdefault(row["setting"], []).append(row)
     finished = {setting: sum(row["status"] == "ok" for row in group) for setting, group in groups.items()}
     return Cases(

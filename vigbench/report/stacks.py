@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vigbench.analysis.disturbance import LEFT_OUT
 from vigbench.report.names import size_rank
 from vigbench.report.rows import Cases, Row, Setting
 from vigbench.report.style import family_rank
@@ -56,12 +57,16 @@ STACKS = (STEP_TIME, STEP_MEMORY)
 
 @dataclass(frozen=True)
 class StackedBar:
-    """One case: the values of the parts, in order, and of the whole where it has its own."""
+    """One case: the values of the parts, in order, and of the whole where it has its own.
+
+    `disturbed`: whether they carry no conclusion.
+    """
 
     label: str
     family: str
     values: tuple[float, ...]
     whole: float | None
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ def stack_panels(cases: Cases, stack: Stack) -> list[StackPanel]:
 
 def _bar(row: Row, stack: Stack) -> StackedBar:
     values = tuple(float(row[column]) for column in stack.parts)
-    return StackedBar(row["label"], row["family"], values, row[stack.whole] if stack.whole else None)
+    disturbed = not row[LEFT_OUT].isdisjoint(stack.parts)
+    return StackedBar(row["label"], row["family"], values, row[stack.whole] if stack.whole else None, disturbed)
 
 
 def _order(row: Row) -> tuple[int, int, str, str]:

@@ -229,3 +229,43 @@ def test_an_interval_that_holds_the_spread_between_processes_is_not_widened_for_
         return float(amount.high / amount.low)
 
     assert width(5) < width(1) == pytest.approx(width(None))
+
+
+def test_disturbed_cases_give_no_interval_and_say_why_speed_is_open() -> None:
+    numbers = frame((VIG, {"latency_ms": 10.0}), (DEIT, {"latency_ms": 50.0})).assign(marks="contended")
+    judged = judge(claim(), numbers)
+    assert (judged.verdict, judged.reason) == (
+        ClaimVerdict.open,
+        "its cases were disturbed, and a ratio of speeds needs a duel",
+    )
+    assert judged.beside_text == "by cases minutes apart: 5x (disturbed)"
+
+
+def test_disturbed_cases_still_decide_memory() -> None:
+    memory = claim(quantity="peak_memory_mib", points=[{"resolution": 1024, "published": 8}])
+    numbers = frame(
+        (VIG, {"latency_ms": 1.0, "peak_memory_mib": 50.0}), (DEIT, {"latency_ms": 1.0, "peak_memory_mib": 400.0})
+    )
+    assert judge(memory, numbers.assign(marks="contended")).verdict == ClaimVerdict.supported
+
+
+def test_memory_that_falls_where_it_must_rise_decides_nothing() -> None:
+    smaller = DEIT.model_copy(update={"resolution": 512})
+    numbers = [
+        (VIG, {"latency_ms": 1.0, "peak_memory_mib": 50.0}),
+        (DEIT, {"latency_ms": 9.0, "peak_memory_mib": 400.0}),
+    ]
+    judged = judge(
+        claim(quantity="peak_memory_mib"), frame(*numbers, (smaller, {"latency_ms": 1.0, "peak_memory_mib": 900.0}))
+    )
+    assert (judged.verdict, judged.reason) == (
+        ClaimVerdict.open,
+        "its memory falls where it must rise with the size",
+    )
+
+
+def test_an_undisturbed_record_comes_before_a_faster_disturbed_one() -> None:
+    chosen = claim(theirs={"subject": "deit_tiny_patch16_224"})
+    numbers = frame((VIG, {"latency_ms": 10.0}), (DEIT, {"latency_ms": 50.0}), (SDPA, {"latency_ms": 20.0}))
+    numbers["marks"] = numbers["marks"].mask(numbers["implementation"] == "sdpa", "contended")
+    assert "5x (" in judge(chosen, numbers).beside_text

@@ -178,3 +178,27 @@ def test_label_colours_meet_wcag_aa(family: str) -> None:
     assert contrast(MUTED, "#ffffff") >= 4.5
     assert contrast(colour.dark_line, "#151519") >= 3
     assert contrast(colour.line, "#ffffff") >= 3
+
+
+@pytest.mark.parametrize("resolutions", [(224, 384, 512), (224,)], ids=["lines", "dots"])
+def test_disturbed_values_are_hollow_and_the_others_filled(
+    make_record: Any, make_frame: Any, resolutions: tuple[int, ...]
+) -> None:
+    records = [
+        make_record(name, "vig", px, latency=scale * px, marks=("contended",) * (px == 224 and scale == 2))
+        for scale, name in ((1, "vig_tiny_patch16_224"), (2, "vig_small_patch16_224"))
+        for px in resolutions
+    ]
+    with look(text_as_paths=True):
+        figure = picture(make_frame(records))
+    (axes,) = figure.axes
+    hollow, filled = [], []
+    for line in axes.get_lines():
+        if line.get_marker() in ("o", "s"):
+            points = list(np.asarray(line.get_xydata()))
+            every = line.get_markevery()
+            places = range(len(points)) if every is None else every
+            (hollow if line.get_markerfacecolor() == "none" else filled).extend(points[place] for place in places)
+    assert len(hollow) == 1
+    assert len(filled) == 2 * len(resolutions) - 1
+    assert 2 * 224 in hollow[0]

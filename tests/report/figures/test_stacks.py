@@ -152,3 +152,13 @@ def test_one_page_holds_training_steps_and_operators(
     ):
         assert found in page, found
     assert {"training_step_ms.png", "achieved_gb_per_s.png"} <= {file.name for file in (tmp_path / "figures").iterdir()}
+
+
+def test_disturbed_steps_are_said_to_be_and_have_no_share(steps: list[Record], make_frame: Any) -> None:
+    some = [one.model_copy(update={"marks": ("contended",) * (one.case.implementation == "sdpa")}) for one in steps]
+    first, _ = stack_panels(read_cases(make_frame(some)), STEP_TIME)
+    assert [bar.disturbed for bar in first.bars] == [False, False, False, True]
+    every = stack_panels(read_cases(make_frame(steps).assign(marks="contended")), STEP_TIME)
+    assert stack_title(STEP_TIME, every).endswith("its shares cannot be told, since every case was disturbed")
+    memory = stack_panels(read_cases(make_frame(steps).assign(marks="contended")), STEP_MEMORY)
+    assert "activations are" in stack_title(STEP_MEMORY, memory)

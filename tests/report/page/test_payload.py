@@ -88,3 +88,12 @@ def test_the_table_s_first_page_and_the_data_agree_on_columns(make_record: Any, 
         (1, "float32", "yes", 2),
         (1, "float32", "no", 0),
     }
+
+
+def test_a_metric_names_the_cases_whose_value_carries_no_conclusion(make_sweep: Any, make_frame: Any) -> None:
+    frame = make_frame(make_sweep())
+    assert all("left_out" not in metric for metric in loaded(frame)["metrics"])
+    frame["marks"] = ["contended"] * 3 + [""] * (len(frame) - 3)
+    found = {metric["id"]: metric.get("left_out") for metric in loaded(frame)["metrics"]}
+    assert found["latency_ms"] == found["throughput_per_s"] == [0, 1, 2]
+    assert found["peak_memory_mib"] is found["gmacs"] is None

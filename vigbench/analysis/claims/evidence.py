@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
-from vigbench.analysis.curves import relative_error
+from vigbench.analysis.disturbance import LEFT_OUT, left_out, relative_error
 from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
@@ -35,6 +35,7 @@ class Amount:
     low: float
     high: float
     source: str = ""  # as `2 duels`
+    disturbed: bool = False  # of a record whose value carries no conclusion: it decides nothing
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,21 @@ class Evidence:
         value = None if row is None else row.get(claim.quantity.value)
         if row is None or value is None or pd.isna(value):
             return None
+        disturbed = claim.quantity.value in row[LEFT_OUT]
         if claim.quantity is not Quantity.latency_ms:
-            return Amount(float(value), float(value), float(value), "run")
+            return Amount(float(value), float(value), float(value), "run", disturbed)
         half = NORMAL_95 * relative_error(row, "latency_ms")
-        return Amount(float(value), value * math.exp(-half), value * math.exp(half), "run")
+        return Amount(float(value), value * math.exp(-half), value * math.exp(half), "run", disturbed)
 
     def best_row(self, claim: Claim, side: ClaimSide, point: ClaimPoint) -> Mapping[str, Any] | None:
-        """The fastest record that a side has there; one without a result if there is no other, None if none at all."""
+        """The fastest record that a side has there, those that are not disturbed first.
+
+        One without a result if there is no other, None if none at all.
+        """
         rows = [row for row in self._rows_at(side, point) if self._belongs(row, claim, side, point)]
         timed = [row for row in rows if row["status"] == Status.ok and not pd.isna(row["latency_ms"])]
-        return min(timed, key=lambda row: row["latency_ms"]) if timed else next(iter(rows), None)
+        sound = [row for row in timed if "latency_ms" not in row[LEFT_OUT]] or timed
+        return min(sound, key=lambda row: row["latency_ms"]) if sound else next(iter(rows), None)
 
     def duel(self, claim: Claim, ours: ClaimSide, theirs: ClaimSide, point: ClaimPoint) -> Amount | None:
         """Time of theirs over that of ours; of several duels the geometric mean, and their whole range."""
@@ -144,9 +150,10 @@ class Evidence:
 
 
 def rows_of(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """The records of a frame of `load_results`."""
+    """The records of a frame of `load_results`, each with the columns that carry no conclusion."""
     found = [] if frame is None else frame.to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in found]
+    rows = [{str(key): value for key, value in row.items()} for row in found]
+    return [{**row, LEFT_OUT: unsound} for row, unsound in zip(rows, left_out(rows), strict=True)]
 
 
 def on_each_device(rows: Sequence[Mapping[str, Any]], duels: Sequence[Duel] = ()) -> list[Evidence]:

@@ -147,6 +147,8 @@ def _number_text(claim: Claim, other: Beside) -> str:
 def _text_of(claim: Claim, amount: Amount) -> str:
     """The number with its unit, and its interval where it has one: `4.0x (3.9 to 4.1)`."""
     text, unit = _digits(claim, amount.value), _unit_of(claim)
+    if amount.disturbed:
+        return f"{text}{unit} (disturbed)"  # no interval holds what others did
     if amount.low == amount.high:
         return text + unit
     return f"{text}{unit} ({_digits(claim, amount.low)} to {_digits(claim, amount.high)})"

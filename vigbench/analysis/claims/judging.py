@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -116,7 +117,12 @@ def _judge_on_device(claim: Claim, point: ClaimPoint, evidence: Evidence) -> Jud
         return JudgedPoint(point, ClaimVerdict.open, _missing(evidence, claim, point), None, others, again)
     if claim.quantity is Quantity.latency_ms and measured.source == "run":
         hint = Beside("by cases minutes apart", measured)
-        return JudgedPoint(point, ClaimVerdict.open, "a ratio of speeds needs a duel", None, (hint, *others), again)
+        reason = ("its cases were disturbed, and " if measured.disturbed else "") + "a ratio of speeds needs a duel"
+        return JudgedPoint(point, ClaimVerdict.open, reason, None, (hint, *others), again)
+    if measured.disturbed:
+        hint = Beside("by a run", measured)
+        reason = "its memory falls where it must rise with the size"
+        return JudgedPoint(point, ClaimVerdict.open, reason, None, (hint, *others), again)
     return _decided(claim, point, measured, others, again)
 
 
@@ -144,7 +150,8 @@ def _others(evidence: Evidence, claim: Claim, point: ClaimPoint) -> tuple[Beside
     for other in claim.beside:
         ours, theirs = other.ours or claim.ours, other.theirs or claim.theirs
         if amount := _compared(evidence, claim, ours, theirs, point):
-            verdict = verdict_on(claim, point.published, amount) if evidence.device == Device.cuda else None
+            decides = evidence.device == Device.cuda and not amount.disturbed
+            verdict = verdict_on(claim, point.published, amount) if decides else None
             found.append(Beside(_other_label(other), amount, verdict))
     return tuple(found)
 
@@ -184,7 +191,7 @@ def _compared(
 
 def _scaled(amount: Amount, share: float) -> Amount:
     """The amount times a share."""
-    return Amount(amount.value * share, amount.low * share, amount.high * share, amount.source)
+    return replace(amount, value=amount.value * share, low=amount.low * share, high=amount.high * share)
 
 
 def _combine(claim: Claim, ours: Amount, theirs: Amount | None) -> Amount:
@@ -195,15 +202,16 @@ def _combine(claim: Claim, ours: Amount, theirs: Amount | None) -> Amount:
     if theirs is None:
         assert claim.form is Form.value
         return _scaled(ours, 1e-6) if claim.quantity is Quantity.params else ours
+    disturbed = ours.disturbed or theirs.disturbed
     if claim.form is Form.points_more:
         value = ours.value - theirs.value
         down = math.hypot(ours.value - ours.low, theirs.high - theirs.value)
         up = math.hypot(ours.high - ours.value, theirs.value - theirs.low)
-        return Amount(value, value - down, value + up, ours.source)
+        return Amount(value, value - down, value + up, ours.source, disturbed)
     ratio = theirs.value / ours.value
     down = math.hypot(math.log(ours.high / ours.value), math.log(theirs.value / theirs.low))
     up = math.hypot(math.log(ours.value / ours.low), math.log(theirs.high / theirs.value))
-    return _in_form(claim, Amount(ratio, ratio * math.exp(-down), ratio * math.exp(up), ours.source))
+    return _in_form(claim, Amount(ratio, ratio * math.exp(-down), ratio * math.exp(up), ours.source, disturbed))
 
 
 def _in_form(claim: Claim, ratio: Amount) -> Amount:
@@ -212,6 +220,6 @@ def _in_form(claim: Claim, ratio: Amount) -> Amount:
         return ratio
     shares = [100 / one for one in (ratio.value, ratio.high, ratio.low)]  # the largest ratio is the smallest share
     if claim.form is Form.percent_of:
-        return Amount(shares[0], shares[1], shares[2], ratio.source)
+        return replace(ratio, value=shares[0], low=shares[1], high=shares[2])
     assert claim.form is Form.percent_saved
-    return Amount(100 - shares[0], 100 - shares[2], 100 - shares[1], ratio.source)
+    return replace(ratio, value=100 - shares[0], low=100 - shares[2], high=100 - shares[1])

@@ -30,6 +30,7 @@ class BarRow:
         whole: measured apart from its parts: a stroke across the bar.
         marker: a dot of this shape takes the place of the bar, for an axis that may have no zero.
         interval: of the dot.
+        hollow: whether the dot stands for a value that carries no conclusion.
     """
 
     label: str
@@ -41,6 +42,7 @@ class BarRow:
     whole: float | None = None
     marker: str = ""
     interval: tuple[float, float] | None = None
+    hollow: bool = False
 
     @property
     def reach(self) -> float:
@@ -136,7 +138,10 @@ def _draw_dot(axes: Axes, row: BarRow, middle: float) -> None:
     axes.hlines(middle, left, value, color=GRID, linewidth=1.6, zorder=2)
     if row.interval:
         axes.hlines(middle, *row.interval, color=row.colour, linewidth=4, alpha=0.4, zorder=3)
-    axes.plot([value], [middle], row.marker, color=row.colour, markersize=6, zorder=4, clip_on=False)
+    filling = "none" if row.hollow else row.colour
+    axes.plot(
+        [value], [middle], row.marker, color=row.colour, markerfacecolor=filling, markersize=6, zorder=4, clip_on=False
+    )
 
 
 def _beside(

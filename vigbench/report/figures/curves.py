@@ -26,15 +26,15 @@ def _named(metric: Metric, panel: Panel) -> str:
 
 def _dots(metric: Metric, panel: Panel) -> Cell:
     """A row for each curve, the best on top, a whisker for the interval; failed ones below with their status."""
-    measured = [curve for curve in panel.curves if curve.points]
-    measured.sort(key=lambda curve: curve.points[0].value, reverse=metric.higher_is_better)
-    failed = [curve for curve in panel.curves if not curve.points and curve.failed]
+    measured = [curve for curve in panel.curves if curve.drawn]
+    measured.sort(key=lambda curve: curve.drawn[0].value, reverse=metric.higher_is_better)
+    failed = [curve for curve in panel.curves if not curve.drawn and curve.failed]
     name = f"{_named(metric, panel)} at {panel.setting.sweep.text(panel.extents[0])}"
     return BarChart(name, [*map(_dot, measured), *map(_failure, failed)]).cell(panel.title)
 
 
 def _dot(curve: SubjectCurve) -> BarRow:
-    colour, point = colours(curve.family), curve.points[0]
+    colour, point = colours(curve.family), curve.drawn[0]
     return BarRow(
         curve.label,
         colour.text,
@@ -43,6 +43,7 @@ def _dot(curve: SubjectCurve) -> BarRow:
         end=number(point.value),
         marker=MARKERS[curve.size],
         interval=point.interval,
+        hollow=bool(curve.left_out),
     )
 
 

@@ -31,9 +31,9 @@ def _draw_lines(
 ) -> None:
     """Lines, bands, end marks and labels."""
     x, y = corner
-    curves = [replace(curve, label=fitting(curve.label, room)) for curve in panel.curves if curve.points]
-    values = [value for curve in curves for p in curve.points for value in (p.value, *(p.interval or ()))]
-    left = max(LEFT, text_width(f"{max(p.value for curve in curves for p in curve.points):,.0f}") + 8)  # a tick's label
+    curves = [replace(curve, label=fitting(curve.label, room)) for curve in panel.curves if curve.drawn]
+    values = [value for curve in curves for p in curve.drawn for value in (p.value, *(p.interval or ()))]
+    left = max(LEFT, text_width(f"{max(p.value for curve in curves for p in curve.drawn):,.0f}") + 8)  # a tick's label
     width = room - left - max(text_width(curve.label) for curve in curves) - REACH - 4
     base = y - ABOVE - height
     write(figure, x, y - 9, name, 8.0, "normal", MUTED)
@@ -50,9 +50,9 @@ def _draw_lines(
 
 def _draw_curve(axes: Axes, curve: SubjectCurve, zorder: float) -> None:
     colour = colours(curve.family).line
-    gaps = [extent for extent, _ in curve.failed if extent < curve.points[-1].extent]
-    places = sorted([(p.extent, p.value) for p in curve.points] + [(gap, np.nan) for gap in gaps])
-    banded = [(p.extent, *p.interval) for p in curve.points if p.interval]
+    gaps = [extent for extent, _ in curve.failed if extent < curve.drawn[-1].extent]
+    places = sorted([(p.extent, p.value) for p in curve.drawn] + [(gap, np.nan) for gap in gaps])
+    banded = [(p.extent, *p.interval) for p in curve.drawn if p.interval]
     if banded:
         x, low, high = zip(*sorted(banded + [(gap, np.nan, np.nan) for gap in gaps]), strict=True)
         axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0, zorder=2)
@@ -67,10 +67,23 @@ def _draw_curve(axes: Axes, curve: SubjectCurve, zorder: float) -> None:
         marker=MARKERS[curve.size],
         markersize=4,
         markeredgewidth=0,
+        markevery=[place for place, (extent, _) in enumerate(places) if curve.at(extent)] if curve.left_out else None,
         zorder=zorder,
     )
+    if curve.left_out:
+        axes.plot(
+            [p.extent for p in curve.left_out],
+            [p.value for p in curve.left_out],
+            linestyle="none",
+            marker=MARKERS[curve.size],
+            markersize=5.5,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=1.2,
+            zorder=zorder,
+        )
     if curve.end:
-        last = curve.points[-1]
+        last = curve.drawn[-1]
         oom = curve.end[1] == "out_of_memory"
         axes.plot(
             [last.extent],
@@ -89,7 +102,7 @@ def _draw_curve(axes: Axes, curve: SubjectCurve, zorder: float) -> None:
 def _draw_labels(axes: Axes, curves: list[SubjectCurve], area: tuple[float, float]) -> None:
     fractions = axes.transData + axes.transAxes.inverted()
     lines: list[npt.NDArray[np.float64]] = [
-        np.asarray(fractions.transform([(p.extent, p.value) for p in curve.points])) * area for curve in curves
+        np.asarray(fractions.transform([(p.extent, p.value) for p in curve.drawn])) * area for curve in curves
     ]
     ends = [(float(line[-1, 0]), float(line[-1, 1])) for line in lines]
     boxes = place(ends, [text_width(curve.label) for curve in curves], lines, area)

@@ -35,7 +35,7 @@ def _row(bar: StackedBar) -> BarRow:
         colour.text,
         colour.line,
         bar.values,
-        end=number(bar.whole or sum(bar.values)),
+        end=number(bar.whole or sum(bar.values)) + ", disturbed" * bar.disturbed,
         below=" + ".join(map(number, bar.values)),
         whole=bar.whole,
     )

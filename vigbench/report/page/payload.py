@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from vigbench.analysis.disturbance import LEFT_OUT
 from vigbench.ops.registry import list_operators
 from vigbench.report.curves import interval_of
 from vigbench.report.findings import Findings
@@ -30,8 +31,8 @@ def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str,
     """Names, settings and metrics once, and one list a case that refers to them by number.
 
     A case is [name, setting, size, status, marks, one value a metric, ...], a value with an interval
-    [value, low, high]. A metric's titles are the finding of all settings, then of each. Settings of the base of a
-    comparison are drawn behind those of the head.
+    [value, low, high]. A metric has the numbers of the cases whose value carries no conclusion; its titles are the
+    finding of all settings, then of each. Settings of the base of a comparison are drawn behind those of the head.
     """
     rows, groups, infos = findings.cases.rows, findings.cases.groups, findings.infos
     metrics = [m for m in TABLE_METRICS if m in columns.metrics or any(row[m.column] is not None for row in rows)]
@@ -52,7 +53,7 @@ def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str,
             | {"behind": base_of.get(replace(setting, run="")) if group[0]["run"] != base_run else None}
             for setting, group in groups.items()
         ],
-        "metrics": [_metric(metric, metric in columns.metrics) for metric in metrics],
+        "metrics": [_metric(metric, metric in columns.metrics) | _left_out(metric, rows) for metric in metrics],
         "families": FAMILIES | (OF_OPERATORS if all(setting.shape for setting in groups) else {}),
         "titles": {
             name: [words.captions[name].title, *(of_setting.get(setting, "") for setting in groups)]
@@ -136,6 +137,13 @@ def _metric(metric: Metric, in_table: bool) -> dict[str, Any]:
         "operators": metric in OPERATOR_METRICS,
         "table": in_table,
     }
+
+
+def _left_out(metric: Metric, rows: Sequence[Row]) -> dict[str, list[int]]:
+    found = [
+        place for place, row in enumerate(rows) if metric.column in row[LEFT_OUT] and row[metric.column] is not None
+    ]
+    return {"left_out": found} if found else {}
 
 
 def _value(row: Row, metric: Metric) -> float | list[float] | None:

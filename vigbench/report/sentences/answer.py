@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from vigbench.report.curves import Panel, Panels, SubjectCurve
 from vigbench.report.metrics import ACTIVATIONS, EXTRA_MEMORY, KERNEL, LATENCY, PEAK, THROUGHPUT, Metric, number
 from vigbench.report.sentences.phrases import listed, sizes, some
-from vigbench.report.sentences.rivals import best, common_extent, tied
+from vigbench.report.sentences.rivals import (
+    best,
+    common_extent,
+    count_disturbed,
+    disturbed_share,
+    is_told,
+    tied,
+    with_a_conclusion,
+)
 
 MOST_SETTINGS, MOST_NAMES = 3, 6
+MOST_LEFT_OUT = 3  # disturbed values that are named
+UNTOLD = "cannot be told"
 TYPICAL_SIZE = 1024  # px: where published figures compare memory
 
 
@@ -34,7 +44,9 @@ def memory_line(found: Panels) -> list[AnswerLine]:
     memory = next((metric for metric in (ACTIVATIONS, EXTRA_MEMORY, PEAK) if found.get(metric.column)), None)
     if memory is None:
         return []
-    panels = found[memory.column]
+    panels = with_a_conclusion(found[memory.column])
+    if not panels:
+        return [AnswerLine(memory.name, (f"{UNTOLD}: {disturbed_share(found[memory.column])}",))]
     extents = {_memory_extent(panel) for panel in panels[:MOST_SETTINGS]}
     where = f" at {panels[0].setting.sweep.text(extents.pop())}" if len(extents) == 1 else ""
     texts = _per_setting(panels, lambda panel: least(memory, panel, say_where=not where))
@@ -55,14 +67,28 @@ def fastest(metric: Metric, panel: Panel) -> str:
     runs: list[tuple[str, list[float]]] = []
     for extent in panel.extents:
         there = [curve for curve in panel.curves if curve.at(extent)]
-        if len(there) < 2:
+        lost = [curve for curve in panel.curves if curve.left_out_at(extent)]
+        if len(there) + len(lost) < 2:
             continue
-        leaders = _leaders(metric, there, extent)
+        told = len(there) > 1 and is_told(panel.curves, metric, extent)
+        leaders = _leaders(metric, there, extent) if told else UNTOLD
         if runs and runs[-1][0] == leaders:
             runs[-1][1].append(extent)
         else:
             runs.append((leaders, [extent]))
-    return "; ".join(f"{leaders} at {sizes(extents, panel.setting.sweep)}" for leaders, extents in runs)
+    if runs and all(leaders == UNTOLD for leaders, _ in runs):
+        return f"{UNTOLD}: {disturbed_share([panel])}"
+    texts = [f"{leaders} at {sizes(extents, panel.setting.sweep)}" for leaders, extents in runs]
+    return "; ".join([*texts, *_left_out(panel)]) if texts else ""
+
+
+def _left_out(panel: Panel) -> list[str]:
+    """What the answer rests without."""
+    found = [(curve.label, point.extent) for curve in panel.curves for point in curve.left_out]
+    if len(found) > MOST_LEFT_OUT:
+        return [f"left out as disturbed: {count_disturbed([panel])}"]
+    named = [f"{label} at {panel.setting.sweep.text(extent)}" for label, extent in found]
+    return [f"left out as disturbed: {listed(named)}"] if named else []
 
 
 def _leaders(metric: Metric, there: Sequence[SubjectCurve], extent: float) -> str:

@@ -9,6 +9,7 @@ from vigbench.report.curves import Panel, SubjectCurve
 from vigbench.report.findings import Findings
 from vigbench.report.metrics import PLOTTED, Metric, number
 from vigbench.report.rows import Sweep
+from vigbench.report.sentences.rivals import disturbed_share
 from vigbench.report.sentences.runs import RunWords
 from vigbench.report.sentences.stacks import stack_alternative, stack_title
 from vigbench.report.sentences.titles import metric_title
@@ -16,6 +17,7 @@ from vigbench.report.stacks import STACKS, StackPanel
 from vigbench.report.style import END_MARKS, OTHER_END
 
 MAX_SETTINGS = 4  # more are not named in a subtitle
+HOLLOW = "Hollow marks carry no conclusion"
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,16 @@ def _notes(panels: Sequence[Panel]) -> list[str]:
             found.setdefault(f"{sign} {status.replace('_', ' ')}: {', '.join(names)}", []).append(panel.brief)
         if panel.hidden:
             found.setdefault(f"{panel.hidden} more curves are in the table only", []).append(panel.brief)
-    return [text if len(where) == len(panels) else f"{text} ({'; '.join(where)})" for text, where in found.items()]
+    notes = [text if len(where) == len(panels) else f"{text} ({'; '.join(where)})" for text, where in found.items()]
+    disturbed = any(curve.left_out for panel in panels for curve in panel.curves)
+    return [*notes, *([f"{HOLLOW}: {disturbed_share(panels)}"] if disturbed else [])]
 
 
 def _alternative(metric: Metric, panels: Sequence[Panel]) -> str:
     """The picture in one sentence with its numbers."""
     parts = []
     for panel in panels:
-        curves = "; ".join(_curve_in_words(curve, panel.setting.sweep) for curve in panel.curves if curve.points)
+        curves = "; ".join(_curve_in_words(curve, panel.setting.sweep) for curve in panel.curves if curve.drawn)
         parts.append(f"{panel.title}: {curves}" if len(panels) > 1 else curves)
     first = panels[0].setting
     shown, over = metric.of(first.unit), first.sweep.name.lower()
@@ -94,7 +98,7 @@ def _alternative(metric: Metric, panels: Sequence[Panel]) -> str:
 
 
 def _curve_in_words(curve: SubjectCurve, sweep: Sweep) -> str:
-    first, last = curve.points[0], curve.points[-1]
+    first, last = curve.drawn[0], curve.drawn[-1]
     text = f"{curve.label} {number(first.value)} at {sweep.text(first.extent)}"
     if last is not first:
         text += f" to {number(last.value)} at {sweep.text(last.extent)}"

@@ -19,7 +19,7 @@ from vigbench.report.metrics import (
     percent,
     times,
 )
-from vigbench.report.sentences.rivals import common_extent, find_rivals, tied
+from vigbench.report.sentences.rivals import common_extent, find_rivals, is_told, tied, with_a_conclusion
 
 
 def key_figures(panels: Panels, counts: Mapping[str, int], marked: int) -> list[tuple[str, str]]:
@@ -41,7 +41,8 @@ def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
         return None
     rivals = find_rivals(panels, metric) if metric.across else None
     if not rivals or not rivals.points:
-        return _plain_figure(metric, panels[0])
+        told = with_a_conclusion(panels)
+        return _plain_figure(metric, told[0]) if told else None
     ours, theirs = rivals.points
     beside = f"{rivals.ours.label} beside {rivals.theirs.label}, {rivals.panel.setting.sweep.text(rivals.extent)}"
     beside += f", {rivals.panel.brief}" if len(panels) > 1 else ""
@@ -59,11 +60,14 @@ def _figure(metric: Metric, by_metric: Panels) -> tuple[str, str] | None:
     return f"{sign}{percent(abs(1 - ratio))}", f"{name}: {beside}"
 
 
-def _plain_figure(metric: Metric, panel: Panel) -> tuple[str, str]:
+def _plain_figure(metric: Metric, panel: Panel) -> tuple[str, str] | None:
     metric = metric.of(panel.setting.unit)
     extent, curves = common_extent(panel)
+    if not is_told(panel.curves, metric, extent):
+        return None
     values = {curve.label: point.value for curve in curves if (point := curve.at(extent))}
     label = (max if metric.higher_is_better else min)(values, key=lambda name: values[name])
     kind = "highest" if metric.higher_is_better else "lowest"
+    kind += " undisturbed" * any(curve.left_out_at(extent) for curve in panel.curves)
     which = f"{kind} {metric.name.lower()}: {label}" if len(values) > 1 else f"{metric.name.lower()}: {label}"
     return f"{number(values[label])} {metric.unit}", f"{which}, {panel.setting.sweep.text(extent)}"

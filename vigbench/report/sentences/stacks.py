@@ -9,10 +9,13 @@ from vigbench.report.stacks import Stack, StackedBar, StackPanel
 
 
 def stack_title(stack: Stack, panels: Sequence[StackPanel]) -> str:
-    """The finding in the first panel: the shares of its parts, from the least to the most of all bars."""
-    panel = panels[0]
+    """The finding in the first panel: the shares of its parts, from the least to the most of its undisturbed bars."""
+    told = [panel for panel in panels if not all(bar.disturbed for bar in panel.bars)]
+    if not told:
+        return f"{stack.quantity}: its shares cannot be told, since every case was disturbed"
+    panel = told[0]
     where = f"At {panel.size}" + (f" ({panel.setting.text()})" if len(panels) > 1 else "")
-    by_bar = [[value / sum(bar.values) for value in bar.values] for bar in panel.bars]
+    by_bar = [[value / sum(bar.values) for value in bar.values] for bar in panel.bars if not bar.disturbed]
     shares = {column: _range(values) for column, values in zip(stack.parts, zip(*by_bar, strict=True), strict=True)}
     return f"{where} {stack.finding.format(**shares)}"
 

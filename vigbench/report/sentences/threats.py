@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vigbench.analysis.disturbance import find_falls
 from vigbench.records.schema import Status, names_in
 from vigbench.report.findings import Findings
 from vigbench.report.metrics import LATENCY, percent
@@ -27,7 +28,7 @@ class Threat:
 
 MARKS = {
     "contended": "Something else used the machine while these were measured, twice. Their times are too long by an "
-    "unknown amount: do not rank by them.",
+    "unknown amount: no conclusion on this page rests on them.",
     "throttled": "Power or heat lowered the clocks: these are times of a slower device than the others'.",
     "not_converged": "The 95% interval stayed wider than the rule asks for. Differences smaller than it are open.",
     "unsteady": "Times shifted while they were taken: a clock dropped, or another job started. The median mixes both.",
@@ -46,6 +47,10 @@ NOT_MEASURED = {
 }
 
 
+FALLS = (
+    "These grow with the size, yet a smaller size has more, beyond both intervals. No conclusion on this page rests on "
+    "values that are not known to be right."
+)
 SURVIVORS = "What is fastest at a large size is the fastest of those that got there."
 ONE_RUN = Threat(
     "One run on one machine",
@@ -84,7 +89,7 @@ def threats(findings: Findings) -> list[Threat]:
     rows, infos = findings.cases.rows, findings.infos
     if not rows:
         return []
-    return [*_of_marks(rows), *_of_missing(rows), *_of_design(rows, infos)]
+    return [*_of_marks(rows), *_of_falls(rows), *_of_missing(rows), *_of_design(rows, infos)]
 
 
 def _of_marks(rows: Sequence[Row]) -> list[Threat]:
@@ -101,6 +106,20 @@ def _of_marks(rows: Sequence[Row]) -> list[Threat]:
         )
         for mark in order
     ]
+
+
+def _of_falls(rows: Sequence[Row]) -> list[Threat]:
+    falls = find_falls(rows)
+    if not falls:
+        return []
+    brief = brief_texts(list({row["setting"]: None for row in rows}))
+    texts = []
+    for fall in falls[:MOST_CASES]:
+        setting, label = fall.smaller["setting"], fall.smaller["label"]
+        texts.append(fall.sentence(f"{label} ({brief[setting]})" if len(brief) > 1 else label).removesuffix("."))
+    more = len(falls) - len(texts)
+    named = "; ".join(texts) + (f"; and {more:,} more" if more else "")
+    return [Threat(f"Falls where it must rise: {len(falls):,} time{'s' * (len(falls) > 1)}", FALLS, named)]
 
 
 def _of_missing(rows: Sequence[Row]) -> list[Threat]:

@@ -19,7 +19,18 @@ from vigbench.report.metrics import (
     times,
 )
 from vigbench.report.sentences.phrases import listed, some
-from vigbench.report.sentences.rivals import Rivals, best, common_extent, find_rivals, same_rivals, tied
+from vigbench.report.sentences.rivals import (
+    Rivals,
+    best,
+    common_extent,
+    disturbed_share,
+    find_rivals,
+    is_told,
+    same_rivals,
+    tied,
+    undivided,
+    with_a_conclusion,
+)
 
 MEMORY = (ACTIVATIONS, PEAK)
 
@@ -51,7 +62,10 @@ def metric_title(metric: Metric, panels: Sequence[Panel]) -> str:
     several = len(panels) > 1
     if metric.across and (rivals := find_rivals(panels, metric)) and (sentence := rivals_sentence(metric, rivals)):
         return f"{_where(rivals.extent, rivals.panel, several)} {sentence}"
-    return _leader(metric, panels[0], several)
+    told = with_a_conclusion(panels)
+    if not told:
+        return f"No ranking by {metric.of(panels[0].setting.unit).name.lower()}: {disturbed_share(panels)}"
+    return _leader(metric, told[0], several)
 
 
 def _where(extent: float, panel: Panel, several: bool) -> str:
@@ -78,6 +92,8 @@ def _eager_too(rivals: Rivals, ours: CurvePoint, theirs: CurvePoint) -> str:
 def _leader(metric: Metric, panel: Panel, several: bool) -> str:
     metric = metric.of(panel.setting.unit)
     extent, curves = common_extent(panel)
+    if not is_told(panel.curves, metric, extent):
+        return f"{_where(extent, panel, several)} no ranking by {metric.name.lower()}: {disturbed_share([panel])}"
     first = best(curves, metric, extent).at(extent)
     assert first is not None
     leaders = [curve.label for curve in curves if (point := curve.at(extent)) and tied(point, first)]
@@ -87,7 +103,8 @@ def _leader(metric: Metric, panel: Panel, several: bool) -> str:
         return f"{where} {leaders[0]} {_verb(metric)} {amount}"
     if len(leaders) == len(curves):
         return f"{where} all {len(leaders)} tie at {amount}"
-    return f"{where} {listed(some(leaders, 3))} {_superlative(metric, len(leaders) > 1)} of {len(curves)}: {amount}"
+    ranked = f"{len(curves)}{' undisturbed' * any(curve.left_out_at(extent) for curve in panel.curves)}"
+    return f"{where} {listed(some(leaders, 3))} {_superlative(metric, len(leaders) > 1)} of {ranked}: {amount}"
 
 
 def _verb(metric: Metric) -> str:
@@ -113,16 +130,31 @@ def headline(panels: Panels, statuses: Mapping[str, int]) -> str:
         return _nothing(statuses)
     speed = next((metric for metric in (KERNEL, LATENCY, THROUGHPUT) if metric in shown), shown[0])
     rivals = find_rivals(panels[speed.column], speed)
+    memory = next((metric for metric in MEMORY if metric in shown), None)
     if not rivals or not rivals_sentence(speed, rivals):
-        return metric_title(speed, panels[speed.column])
+        beside = panels[memory.column] if memory else ()
+        return _untold_headline(speed, panels[speed.column], memory, beside) or metric_title(
+            speed, panels[speed.column]
+        )
     where = _where(rivals.extent, rivals.panel, len(panels[speed.column]) > 1)
     sentence = f"{where} {rivals_sentence(speed, rivals)}"
-    memory = next((metric for metric in MEMORY if metric in shown), None)
     other = same_rivals(panels[memory.column], rivals) if memory and memory is not speed else None
     if memory and other and other.points:
         phrase = relation(memory, *other.points).removesuffix(" than").removesuffix(" as")
         sentence += f" and {phrase}{_eager_too(other, *other.points)}"
     return sentence
+
+
+def _untold_headline(speed: Metric, panels: Sequence[Panel], memory: Metric | None, beside: Sequence[Panel]) -> str:
+    """What can be said of rivals whose times were disturbed; empty where there are no such rivals."""
+    lost = find_rivals([undivided(panel) for panel in panels], speed)
+    if not lost or not lost.points:
+        return ""
+    why = f"cannot be told, since {disturbed_share(panels)}"
+    rivals = find_rivals(beside, memory) if memory else None
+    if memory and rivals and (sentence := rivals_sentence(memory, rivals)):
+        return f"{_where(rivals.extent, rivals.panel, len(beside) > 1)} {sentence}; which is faster {why}"
+    return f"Whether {lost.ours.label} is faster than {lost.theirs.label} {why}"
 
 
 def _nothing(statuses: Mapping[str, int]) -> str:

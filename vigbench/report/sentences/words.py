@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vigbench.analysis.disturbance_text import contention, is_mostly_contended
 from vigbench.report.findings import Findings
 from vigbench.report.metrics import PLOTTED
 from vigbench.report.rows import Setting
@@ -27,6 +28,7 @@ class Words:
 
     Attributes:
         settings: of all cases.
+        disturbed: how many cases other processes disturbed, and what to do, where those are most; else empty.
         key_figures: (figure, what it is).
         captions: of the pictures, by metric or stack.
         setting_titles: the finding of each setting alone, by metric.
@@ -37,6 +39,7 @@ class Words:
     headline: str
     runs: RunWords
     settings: str
+    disturbed: str
     key_figures: Sequence[tuple[str, str]]
     answers: Sequence[AnswerLine]
     captions: Mapping[str, Caption]
@@ -57,6 +60,7 @@ def put_into_words(findings: Findings) -> Words:
         headline=versus_headline(versus) if versus else headline(panels, statuses),
         runs=runs,
         settings=settings_text([panel for group in panels.values() for panel in group]),
+        disturbed=contention(findings.head) if is_mostly_contended(findings.head) else "",
         key_figures=key_figures(head, statuses, marked) if findings.head else [],
         answers=[
             *(changed_lines(versus) if versus else []),

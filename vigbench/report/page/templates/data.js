@@ -47,10 +47,14 @@ const textColour = (name) => `var(--${name.family}-text)`;
 const casesOf = data.settings.map(() => []);
 for (const one of data.cases) casesOf[one[1]].push(one);
 
+// of each metric the cases whose value was disturbed: it is shown, and carries no conclusion
+const leftOut = data.metrics.map((metric) => new Set((metric.left_out ?? []).map((place) => data.cases[place])));
+
 const pointOf = (one, at) => {
   const value = one[VALUES + at];
   const [middle, low, high] = Array.isArray(value) ? value : [value, null, null];
-  return { size: one[2], value: middle, low, high, status: data.statuses[one[3]], marks: data.marks[one[4]] };
+  const hollow = leftOut[at].has(one);
+  return { size: one[2], value: middle, low, high, hollow, status: data.statuses[one[3]], marks: data.marks[one[4]] };
 };
 
 // the curves of a metric in one setting; a case that is not ok has no measured value, but may have a count

@@ -55,7 +55,9 @@ const drawDots = (curves, { width, values, type, metric }) => {
         Plot.dot(own, {
           y: "row",
           x: (d) => d.point.value,
-          fill: (d) => colour(d.curve.name),
+          fill: (d) => (d.point.hollow ? "var(--paper)" : colour(d.curve.name)),
+          stroke: (d) => (d.point.hollow ? colour(d.curve.name) : "none"),
+          strokeWidth: 1.8,
           r: 5,
           symbol: SYMBOLS[marker] ?? "circle",
         }),

@@ -48,7 +48,10 @@ const notes = (panels) => {
     .groups(ended, (curve) => curve.end.status)
     .map(([status, curves]) => `${SIGNS[status] ?? "◇"} ${status.replaceAll("_", " ")}: ${named(curves)}`);
   const best = data.notes[data.metrics[state.metric].id] ?? [];
-  byId("notes").replaceChildren(...[...best, ...why].map((text) => element("span", text)));
+  const drawn = panels.flat().flatMap((curve) => (curve.isBehind ? [] : curve.points));
+  const hollow = drawn.filter((point) => point.hollow).length;
+  const left = hollow ? [`Hollow marks carry no conclusion: ${hollow} of ${drawn.length} cases were disturbed`] : [];
+  byId("notes").replaceChildren(...[...best, ...why, ...left].map((text) => element("span", text)));
 };
 
 const headings = (settings) => {

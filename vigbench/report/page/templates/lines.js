@@ -32,7 +32,15 @@ const curveMarks = (curve, log) => {
   );
   if (!thin)
     marks.push(
-      Plot.dot(points, { x: "size", y: "value", fill: stroke, r: 3.5, symbol: SYMBOLS[curve.name.marker] ?? "circle" }),
+      Plot.dot(points, {
+        x: "size",
+        y: "value",
+        fill: (point) => (point.hollow ? "var(--paper)" : stroke),
+        stroke: (point) => (point.hollow ? stroke : "none"),
+        strokeWidth: 1.6,
+        r: 3.5,
+        symbol: SYMBOLS[curve.name.marker] ?? "circle",
+      }),
     );
   if (curve.end && points.length) {
     const oom = curve.end.status === "out_of_memory";

@@ -16,6 +16,7 @@ const readoutLines = ([panelAt, curveAt, pointAt]) => {
     intervalText(point, metricUnit(metric, curve.setting)),
     curve.setting.text,
     point.marks ? `Marks: ${point.marks}` : "",
+    point.hollow ? "Disturbed: carries no conclusion" : "",
     curve.end && pointAt === points.length - 1
       ? `${sizeText(curve.setting, curve.end.size)}: ${curve.end.status.replaceAll("_", " ")}`
       : "",
