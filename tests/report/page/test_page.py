@@ -17,7 +17,7 @@ import pytest
 
 from vigbench.records.schema import Status
 from vigbench.report import write_page
-from vigbench.report.page.render import LIBRARIES, asset
+from vigbench.report.page.render import LIBRARIES, asset, joined
 
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "$x^2$"]
 
@@ -216,3 +216,7 @@ def test_importing_the_report_is_cheap() -> None:
     code = "import sys, vigbench.report; print([n for n in ('matplotlib', 'jinja2', 'pandas') if n in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_an_option_and_its_value_stay_on_one_line() -> None:
+    assert joined("again with --threads 1 or") == 'again with <span class="joined">--threads 1</span> or'

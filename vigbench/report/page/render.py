@@ -42,8 +42,8 @@ def render(values: Mapping[str, Any], *, interactive: bool) -> str:
 
 
 def joined(text: str) -> Markup:
-    """Names such as `DeiT-T (sdpa)` stay on one line; splitting keeps them at the odd places."""
-    parts = re.split(r"(\S{1,12}-\S{1,4}(?: \(\w{1,16}\))?)", text)
+    """`DeiT-T (sdpa)` and `--threads 1` stay on one line; splitting keeps them at the odd places."""
+    parts = re.split(r"(--[a-z]{1,16} \w{1,8}|\S{1,12}-\S{1,4}(?: \(\w{1,16}\))?)", text)
     wrapped = (
         Markup('<span class="joined">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
     )
