@@ -147,7 +147,7 @@ def read_accuracy(folder: str | Path) -> Accuracy:
         raise ValueError(
             f"{folder} holds no {INFO_FILE}: name a folder that vigbench evaluate has made, results/accuracy-..."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}. Evaluate again into a new folder.") from error
     if not isinstance(info, dict) or "format" not in info or not isinstance(info.get("settings"), dict):
         raise ValueError(f"{file} does not describe an evaluation; name a folder that vigbench evaluate has made.")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from vigbench.records.schema import first_mistake
 from vigbench.suites.case import Case
 
 INFO = "duel.json"
@@ -47,8 +51,11 @@ def read_duel(folder: Path) -> Duel | None:
         found = info["result"]
         sides = [Case.model_validate(info[side]["case"]) for side in ("base", "head")]
         ratio, low, high = (float(found[name]) for name in ("ratio", "low", "high"))
+        if not 0 < low <= ratio <= high < math.inf:
+            raise ValueError(f"a ratio of {ratio} ({low} to {high}) is none")
         return Duel(folder.name, sides[0], sides[1], str(info["device_name"]), ratio, low, high, int(found["pairs"]))
     except OSError as error:
         raise ValueError(f"{folder} is not a duel: {INFO} cannot be read ({error.strerror}).") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {' '.join(str(error).split())[:200]}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        why = first_mistake(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise ValueError(f"{file} is damaged: {why[:200]}") from error

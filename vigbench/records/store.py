@@ -21,6 +21,7 @@ from vigbench.records.files import (
 )
 from vigbench.records.journal import drop_torn_line, read_journal
 from vigbench.records.lock import lock
+from vigbench.records.run_info import read_info
 from vigbench.records.schema import Record, columns
 from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
 
@@ -89,6 +90,10 @@ class RunStore:
                 f"{folder} is not a run: it has no run.json. Runs are folders such as results/<suite>-<device>-<time>."
             )
         store.info()
+        if not store.journal.is_file():
+            raise ValueError(
+                f"{folder} has no journal.jsonl, which holds its records: put that back, or measure again."
+            )
         return store
 
     def lock(self) -> contextlib.AbstractContextManager[str]:
@@ -107,13 +112,7 @@ class RunStore:
         Raises:
             ValueError: if it is damaged.
         """
-        try:
-            info = json.loads(self.info_file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.info_file} is damaged: {error}") from error
-        if not isinstance(info, dict):
-            raise ValueError(f"{self.info_file} is damaged: it does not hold an object.")
-        return info
+        return read_info(self.info_file)
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace `run.json`; raises StorageError if that fails."""
