@@ -2,7 +2,7 @@ import pytest
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
-from vigbench.runner.budget import LEAST_LIMIT_S, LEAST_S, PATIENCE, Budget
+from vigbench.runner.budget import FIRST_PLACES, LEAST_LIMIT_S, LEAST_S, PATIENCE, Budget
 from vigbench.suites.case import Case
 from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLING_S
 
@@ -69,10 +69,12 @@ def test_where_all_fits_the_smallest_size_comes_first(budget: Budget) -> None:
 
 def test_where_time_is_short_what_matters_most_comes_first_unless_it_takes_the_time_of_many(budget: Budget) -> None:
     main, usual, fifth = case(1000), case(500, "b"), case(300, "e")
-    budget.places = {main: 1, usual: 3, fifth: 6}
+    budget.places = {main: FIRST_PLACES, usual: FIRST_PLACES + 1, fifth: FIRST_PLACES + 4}
     assert budget.next_of([fifth, usual, main], left_s=12.0) == main
-    slow = Budget(100.0, lambda one: 1000.0 if one == main else 5.0, gmacs=lambda one: 1.0, places=budget.places)
-    assert slow.next_of([fifth, usual, main], left_s=12.0) == usual
+    assert budget.next_of([fifth, usual], left_s=7.0) == usual
+    slow = Budget(100.0, lambda one: 100.0 if one == usual else 5.0, gmacs=lambda one: 1.0, places=budget.places)
+    assert slow.next_of([fifth, usual], left_s=12.0) == fifth
+    assert slow.next_of([fifth, usual, main], left_s=12.0) == main
 
 
 def test_what_was_set_aside_comes_last(budget: Budget) -> None:

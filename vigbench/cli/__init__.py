@@ -26,6 +26,7 @@ from vigbench.cli import (
 )
 from vigbench.cli.axes import UsageError, usage_message
 
+_LONGEST_WORD = 255  # characters of one word in a message, which may be anything that was typed
 EXIT_CODES = """Exit codes: 0 done; 1 done, but a case failed, or something is worse than before; 2 wrong input;
 3 inconclusive, where that was asked for; 130 interrupted. Each command says its own."""
 
@@ -92,5 +93,6 @@ def _in_one_line(error: ValueError) -> str:
 
 
 def _fail(message: str) -> None:
-    print(f"vigbench: {' '.join(message.split())}", file=sys.stderr)
+    words = (word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}..." for word in message.split())
+    print(f"vigbench: {' '.join(words)}", file=sys.stderr)
     sys.exit(2)

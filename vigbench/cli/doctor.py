@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vigbench.cli.options import MOST_THREADS
 from vigbench.tabulate import aligned
 
 OPTIONAL_PACKAGES = {
@@ -25,7 +26,9 @@ Noise = Annotated[
     bool,
     typer.Option("--noise", help="An A/A duel: the smallest difference this machine resolves."),
 ]
-Threads = Annotated[int, typer.Option(help="With --noise: CPU threads; 0 = one per physical core.", min=0)]
+Threads = Annotated[
+    int, typer.Option(help="With --noise: CPU threads; 0 = one per physical core.", min=0, max=MOST_THREADS)
+]
 
 
 def doctor(noise: Noise = False, threads: Threads = 0) -> None:

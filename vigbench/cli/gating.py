@@ -49,6 +49,8 @@ def gate(
     """
     share = options.share("--margin", margin)
     fields = options.listed("--across", across) if across else []
+    if markdown is not None:
+        options.require_place("--markdown", markdown)
     from vigbench.analysis.growth import as_markdown as growth_markdown
     from vigbench.analysis.table import as_markdown, as_table
     from vigbench.cli.duel_progress import GateLines

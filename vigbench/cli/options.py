@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from vigbench.suites.shape import Shape as HeadShape
 
 T = TypeVar("T")
+_NUMBER = re.compile(r"\s*(\d{1,9}(\.\d*)?|\.\d+)\s*", re.ASCII)
+MOST_THREADS, MOST_PROCESSES = 4096, 1000  # more are a slip
 
 Suite = Annotated[str, typer.Option("--suite", "-s", help="Name of a suite (vigbench list suites), or a YAML file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Subject = Annotated[str | None, typer.Option(help="Subjects, comma-separated: names, globs, package.module:factory.")]
 Implementation = Annotated[str | None, typer.Option(help="Only these implementations, e.g. eager,sdpa.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; 0 = one per physical core.", min=0)]
-Processes = Annotated[int | None, typer.Option(help="Fresh worker processes for each case.", min=1)]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; 0 = one per physical core.", min=0, max=MOST_THREADS)]
+Processes = Annotated[int | None, typer.Option(help="Fresh worker processes for each case.", min=1, max=MOST_PROCESSES)]
 Calibrate = Annotated[
     bool | None, typer.Option("--calibrate", help="A fixed workload takes turns with each case, so that runs compare.")
 ]
@@ -106,10 +109,7 @@ def share(option: str, text: str) -> float:
 
     def parse(text: str) -> float:
         number = text.removesuffix("%")
-        try:
-            value = float(number) / (100 if number != text else 1)
-        except ValueError:
-            value = 0.0
+        value = float(number) / (100 if number != text else 1) if _NUMBER.fullmatch(number) else 0.0
         if not 0 < value < 1:
             raise ValueError(f"{text!r} is not a share between 0 and 1; write for example 3% or 0.03")
         return value
@@ -165,6 +165,14 @@ def memory_mib(option: str, text: str) -> float:
     if size <= 0 or text.strip()[-1].isdigit():  # bytes without a unit are a slip
         raise ValueError(f"{option}: {text!r} is not a size; write for example 8GiB or 512MiB.")
     return size / 2**20
+
+
+def require_place(option: str, path: Path) -> None:
+    """Raise ValueError, naming the option, if no file can be made there: before hours of work, not after."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            f"{option}: cannot write {path}: it is a folder, or its folder is missing. Choose another file."
+        )
 
 
 def listed(option: str, text: str, what: str = "name") -> list[str]:

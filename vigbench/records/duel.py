@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def read_duel(folder: Path) -> Duel | None:
         found = info["result"]
         sides = [Case.model_validate(info[side]["case"]) for side in ("base", "head")]
         ratio, low, high = (float(found[name]) for name in ("ratio", "low", "high"))
+        if not 0 < low <= ratio <= high < math.inf:
+            raise ValueError(f"a ratio of {ratio} ({low} to {high}) is none")
         return Duel(folder.name, sides[0], sides[1], str(info["device_name"]), ratio, low, high, int(found["pairs"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is damaged: its cases or its result are not as vigbench writes them.") from error

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from vigbench.records.schema import Record, first_mistake
 
+_ABOVE_ZERO, _MOST = ("latency_ms", "throughput_per_s"), 1e12
 _BLOCK = 2**16  # bytes read at once while looking for the end of the last complete line
 
 
@@ -29,12 +30,26 @@ def read_journal(journal: Path) -> Iterator[Record]:
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)  # an editor has saved it
             try:
-                yield Record.model_validate_json(line, strict=True)
+                record = Record.model_validate_json(line, strict=True)
             except ValidationError as error:
-                raise ValueError(
-                    f"{journal}, line {number}: this is not a record of this version of vigbench "
-                    f"({first_mistake(error)}). Read it with the version that wrote it, or move the run away."
-                ) from error
+                raise _refused(journal, number, first_mistake(error)) from error
+            if impossible := _impossible(record):
+                raise _refused(journal, number, impossible)
+            yield record
+
+
+def _impossible(record: Record) -> str:
+    """What cannot have been measured, for a message; else empty."""
+    found = {name: getattr(record.metrics, name) for name in _ABOVE_ZERO}
+    wrong = [f"{name} is {value}" for name, value in found.items() if value is not None and not 0 < value < _MOST]
+    return wrong[0] if wrong else ""
+
+
+def _refused(journal: Path, number: int, why: str) -> ValueError:
+    return ValueError(
+        f"{journal}, line {number}: this is not a record of this version of vigbench ({why}). Read it with the version "
+        "that wrote it, or move the run away."
+    )
 
 
 def drop_torn_line(journal: Path) -> None:

@@ -15,6 +15,7 @@ from vigbench.records.files import matching
 from vigbench.records.fingerprint import digest, fingerprint
 from vigbench.records.journal import read_journal
 from vigbench.records.metrics import Metrics
+from vigbench.records.run_info import require_keys
 from vigbench.records.schema import Record, columns
 from vigbench.records.store import RunStore
 from vigbench.suites.case import Case
@@ -56,9 +57,7 @@ def load_results(runs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 def frame_of_run(store: RunStore) -> pd.DataFrame:
     """One run as a frame, see `load_results`."""
     info = store.info()
-    missing = [key for key in ("suite", "protocol", "device_name") if key not in info]
-    if missing:
-        raise ValueError(f"{store.info_file} is damaged: it does not name the run's {missing[0]}.")
+    require_keys(info, store.info_file, ("suite", "protocol", "device_name"))
     of_run = {
         **info,
         "run": store.folder.name,

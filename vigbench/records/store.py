@@ -16,16 +16,14 @@ from vigbench.records.files import (
     append_line,
     append_text,
     new_folder,
-    read_object,
     sync_folder,
     write_atomically,
 )
 from vigbench.records.journal import drop_torn_line, read_journal
 from vigbench.records.lock import lock
+from vigbench.records.run_info import read_info
 from vigbench.records.schema import Record, columns
 from vigbench.records.tables import Calls, Samples, calls_csv, csv_text, read_calls, read_samples, samples_csv
-
-_KINDS = {"environment": dict, "suite_definition": dict, "cases": list, "processes": int}  # of values in run.json
 
 
 class RunStore:
@@ -92,6 +90,10 @@ class RunStore:
                 f"{folder} is not a run: it has no run.json. Runs are folders such as results/<suite>-<device>-<time>."
             )
         store.info()
+        if not store.journal.is_file():
+            raise ValueError(
+                f"{folder} has no journal.jsonl, which holds its records: put that back, or measure again."
+            )
         return store
 
     def lock(self) -> contextlib.AbstractContextManager[str]:
@@ -110,11 +112,7 @@ class RunStore:
         Raises:
             ValueError: if it is damaged.
         """
-        info = read_object(self.info_file)
-        for key, kind in _KINDS.items():
-            if not isinstance(info.get(key), kind | None):
-                raise ValueError(f"{self.info_file} is damaged: its {key!r} is not what vigbench writes there.")
-        return info
+        return read_info(self.info_file)
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace `run.json`; raises StorageError if that fails."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ Samples = Sequence[Mapping[str, Sequence[float]]]  # for each worker process: qu
 Calls = Mapping[str, int]  # name of an operator or a kernel -> its calls in one iteration
 
 T = TypeVar("T")
+MOST_PROCESSES = 10_000  # of one case
 
 
 def samples_csv(samples: Samples) -> str:
@@ -41,13 +43,19 @@ def read_samples(path: Path) -> dict[str, list[list[float]]]:
         ValueError: if the file is damaged.
     """
     found: dict[str, list[list[float]]] = {}
-    # files written before a case could have several processes do not name one
-    rows = read_csv(path, lambda row: (row["quantity"], int(row.get("process", "0")), float(row["value"])))
-    for quantity, process, value in rows:
+    for quantity, process, value in read_csv(path, _sample):
         values = found.setdefault(quantity, [])
         values.extend([] for _ in range(process + 1 - len(values)))
         values[process].append(value)
     return found
+
+
+def _sample(row: Mapping[str, str]) -> tuple[str, int, float]:
+    # files written before a case could have several processes do not name one
+    process, value = int(row.get("process", "0")), float(row["value"])
+    if not (0 <= process < MOST_PROCESSES and 0 < value < math.inf):
+        raise ValueError(f"{value} of process {process} is no time that was taken")
+    return row["quantity"], process, value
 
 
 def read_calls(path: Path) -> dict[tuple[str, str], int]:

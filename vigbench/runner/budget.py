@@ -12,6 +12,8 @@ from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLIN
 
 LEAST_S = 1.0  # of sampling for every case that runs at all
 LEAST_LIMIT_S = 20.0  # no case is stopped before, however little time there is
+FIRST_PLACES = 2  # up to here nothing that a case takes puts it back
+PLACES_BACK = 3  # for each doubling of its time beyond an equal share
 PATIENCE = 4  # times what a case should take, after which it is stopped while others wait
 
 
@@ -72,9 +74,14 @@ class Budget:
         once = self.overhead_s if rate is None else self.overhead_s + MINIMUM_CALLS * rate * self.gmacs(case)
         return self.processes * once
 
+    def needed_s(self, case: Case) -> float:
+        """What to keep for a case that is to come: its least, or without any of its series half of the plan's guess."""
+        least_s = self.least_s(case)
+        return least_s if self.knows(case) else max(least_s, self.expected_s(case) / 2)
+
     def sampling_s(self, case: Case, later: Sequence[Case], left_s: float) -> float:
         """Seconds of warm-up and sampling in each process of `case`; `later` cases still fit in what is left."""
-        slack = left_s - self.least_s(case) - sum(self.least_s(other) for other in later)
+        slack = left_s - self.least_s(case) - sum(map(self.needed_s, later))
         share = slack / (1 + len(later)) / self.processes
         minimum = SAMPLING_CALLS / MINIMUM_CALLS * (self.least_s(case) / self.processes - self.overhead_s)
         return min(MOST_SAMPLING_S, max(LEAST_S, share, minimum))
@@ -88,8 +95,8 @@ class Budget:
         """The case to measure now.
 
         Where all are expected to fit, the quickest of the smallest size: each size is compared before the next. Where
-        they do not, the one that matters most (`planner.places`); each doubling of a case's time beyond an equal share
-        of what is left puts it one place back, so that one slow case does not take the time of many.
+        they do not, the one that matters most (`planner.places`). Behind the first of them, each doubling of a case's
+        time beyond an equal share of what is left puts it some places back, so that none takes the time of many.
 
         Args:
             pending: at least one case.
@@ -103,6 +110,7 @@ class Budget:
         share = max(LEAST_S, left_s / len(ready))
 
         def place(case: Case) -> float:
-            return self.places.get(case, 0) + max(0.0, math.log2(times[case] / share))
+            at = self.places.get(case, 0)
+            return at if at <= FIRST_PLACES else at + PLACES_BACK * max(0.0, math.log2(times[case] / share))
 
         return min(ready, key=place)

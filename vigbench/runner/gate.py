@@ -16,6 +16,7 @@ from vigbench.analysis.growth import find_growth
 from vigbench.analysis.sides import SETTINGS, require_comparable
 from vigbench.records.fingerprint import fingerprint
 from vigbench.records.load import load_results
+from vigbench.records.run_info import require_keys
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import ContestantFailedError, Effort
 from vigbench.runner.duel_result import DuelProgress, DuelResult, duel
@@ -142,7 +143,9 @@ def require_same_suite(baseline: str | Path, suite: str | Path, across: Sequence
 
 def _finished(folder: str | Path) -> RunStore:
     store = RunStore.open(Path(folder))
-    if not store.info().get("finished_at"):
+    info = store.info()
+    require_keys(info, store.info_file, ("suite", "device", "cases"))
+    if not info.get("finished_at"):
         raise ValueError(f"{folder} is not finished; continue it with: vigbench run --resume {quote(str(folder))}")
     return store
 

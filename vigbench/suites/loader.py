@@ -88,6 +88,9 @@ def _explain(detail: Any) -> str:
             return f"{key}: the list is empty; name at least one value."
         case "string_type" if isinstance(detail["input"], bool | int | float):
             return f"{key}: {str(detail['input']).lower()} is no text here; put it in quotes."
+        case "string_pattern_mismatch" | "string_too_long":
+            allowed_name = "at most 80 small letters and digits, with single hyphens between them, as in my-suite"
+            return f"{key}: {_shown(detail['input'])} is no name for a suite; write {allowed_name}."
         case "dict_type" | "model_type":
             return f"{key}: {_shown(detail['input'])} stands where keys with values do; see suites/smoke.yaml."
         case _:

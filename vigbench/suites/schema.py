@@ -141,7 +141,7 @@ class DeviceSection(Axes):
 
     exclude: list[Exclusion] = Field(default=[])
     implementation: Names | None = None
-    threads: Annotated[int, Field(ge=0, strict=True)] = 0
+    threads: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     processes: Whole = 1
     calibrate: Flag = False
     budget: Seconds
@@ -181,7 +181,7 @@ class DeviceSection(Axes):
 class Suite(_Strict):
     """A named question: subjects x axes, one section for each kind of device."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
     question: Annotated[str, Field(min_length=1)]
     subjects: Annotated[list[SubjectEntry], Field(min_length=1)]
     devices: Annotated[dict[Device, DeviceSection], Field(min_length=1)]

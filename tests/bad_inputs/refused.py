@@ -1,0 +1,45 @@
+"""What a wrong input has to end in: one line on stderr, exit code 2, and not one new file."""
+
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+from vigbench.cli import main
+
+LONGEST_LINE = 1500  # characters: a message is read
+NEVER = ("Traceback", "object at 0x", "<class", "errors.pydantic.dev", "validation error")
+LONG = "y" * 3000
+
+
+def refused(*words: str) -> str:
+    """The one line with which a command ends in the current folder; asserts that it is one."""
+    before = _files()
+    code, said, line = outcome(*words)
+    assert code == 2, f"exit code {code}: {said}{line}"
+    assert said == ""
+    assert line.startswith("vigbench: ")
+    assert line.count("\n") == 1, line
+    assert 25 < len(line) <= LONGEST_LINE, line
+    assert not [word for word in NEVER if word in line], line
+    assert _files() == before, "nothing is written, nothing is lost"
+    return line.removeprefix("vigbench: ").strip()
+
+
+def outcome(*words: str) -> tuple[object, str, str]:
+    """Exit code, stdout and stderr of a command; an exception that it lets through fails the test."""
+    said, errors = io.StringIO(), io.StringIO()
+    code: object = 0
+    with patch("sys.argv", ["vigbench", *words]), redirect_stdout(said), redirect_stderr(errors):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    return code, said.getvalue(), errors.getvalue()
+
+
+def _files() -> dict[str, int]:
+    """Every file below the current folder, with its size."""
+    found = (Path(folder, name) for folder, _, names in os.walk(".") for name in names)
+    return {str(file): file.stat().st_size for file in found if "__pycache__" not in file.parts}
