@@ -109,7 +109,7 @@ def test_an_array_cannot_name_its_class_or_state(tmp_path: Path) -> None:
         Runs(multiarray.scalar, np.dtype("f8"), b"x" * 8),
     ):
         torch.save({"model": {"weight": WEIGHT}, "odd": call}, tmp_path / "odd.pth")
-        assert type(read_file(tmp_path / "odd.pth")["odd"]).__name__ == "Beside"
+        assert type(read_file(tmp_path / "odd.pth")["odd"]).__name__ == "PassedOver"
 
 
 def test_what_others_allow_stays_allowed_and_reads_as_before(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ _POINTER = b"version https://git-lfs.github.com/spec"
 _PAGE = (b"<!doctype", b"<html", b"<?xml")
 
 
-class BesideWeights:
+class PassedOver:
     """Stands for a value beside the weights: neither its class nor its content is looked at, so that no code runs."""
 
-    def __new__(cls, *_content: object) -> BesideWeights:
+    def __new__(cls, *_content: object) -> PassedOver:
         """One, whatever it is made of."""
         return super().__new__(cls)
 
@@ -35,11 +35,11 @@ class BesideWeights:
         """Leave the content."""
 
 
-def _dtype(kind: object, *_content: object) -> BesideWeights:
+def _dtype(kind: object, *_content: object) -> PassedOver:
     """For numpy.dtype, whose objects may be anything."""
     if "O" in str(kind):
         raise UnpicklingError("GLOBAL numpy.dtype('O')")
-    return BesideWeights()
+    return PassedOver()
 
 
 def _mapping(*_content: object) -> dict[Any, Any]:
@@ -65,7 +65,7 @@ _HARMLESS = {
 }
 # what training loops keep beside weights, and what is made of it while a checkpoint is read
 BESIDE: dict[str, Callable[..., Any]] = {
-    **{f"{module}.{name}": BesideWeights for module, names in _HARMLESS.items() for name in names.split()},
+    **{f"{module}.{name}": PassedOver for module, names in _HARMLESS.items() for name in names.split()},
     "numpy.dtype": _dtype,
     "collections.defaultdict": _mapping,
     "collections.deque": _list,
