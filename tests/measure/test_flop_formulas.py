@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 import torch.nn.functional as F
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -176,7 +176,9 @@ def test_a_convolution_over_time_counts_as_one_over_the_last_dimension() -> None
 
 def test_a_grid_is_a_product_and_resampling_is_free() -> None:
     images, transform = torch.randn(2, 3, 7, 7), torch.randn(2, 2, 3)
-    counted = flops_of(lambda: F.grid_sample(images, F.affine_grid(transform, [2, 3, 5, 6], False), align_corners=False))
+    counted = flops_of(
+        lambda: F.grid_sample(images, F.affine_grid(transform, [2, 3, 5, 6], False), align_corners=False)
+    )
     assert sum(counted.values()) == 2 * 2 * (5 * 6) * 2 * 3
 
 

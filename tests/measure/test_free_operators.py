@@ -20,11 +20,17 @@ FREE: dict[str, Callable[[Tensor], Any]] = {
     "lists": lambda x: torch._foreach_add([x, x], [x, x]),
     "gathering": lambda x: (x.scatter_add(0, torch.zeros_like(x).long(), x), x.index_add(0, torch.tensor([0]), x[:1])),
     "copies of views": lambda x: torch.ops.aten.permute_copy(x, [1, 0]),
-    "padding": lambda x: [F.pad(x[None], (1, 1), mode=mode) for mode in ("constant", "reflect", "replicate", "circular")],
+    "padding": lambda x: [
+        F.pad(x[None], (1, 1), mode=mode) for mode in ("constant", "reflect", "replicate", "circular")
+    ],
     "order": lambda x: (x.unique(), x.nonzero(), torch.bucketize(x, x[0]), x.kthvalue(1), x[x > 0]),
     "embedding": lambda x: F.embedding_bag(torch.zeros(2, 2, dtype=torch.long), x),
     "weight norm": lambda x: nn.utils.parametrizations.weight_norm(nn.Linear(4, 4, bias=False)).weight,
-    "outer products": lambda x: (torch.outer(x[0], x[0]), torch.addr(x, x[0], x[0]), torch.linalg.cross(x[:3].T, x[:3].T)),
+    "outer products": lambda x: (
+        torch.outer(x[0], x[0]),
+        torch.addr(x, x[0], x[0]),
+        torch.linalg.cross(x[:3].T, x[:3].T),
+    ),
     "questions": lambda x: (x.sum().item(), torch.equal(x, x), torch._assert_async(x.isfinite().all())),
     "boxes": lambda x: (
         torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5),
@@ -35,6 +41,10 @@ FREE: dict[str, Callable[[Tensor], Any]] = {
     "losses": lambda x: F.ctc_loss(x[:, None].log_softmax(-1), torch.ones(1, 2, dtype=torch.long), (4,), (2,)),
     "steps of optimizers": lambda x: _step(x),
 }
+MULTIPLIES = """
+    mm bmm matmul linear linear_backward einsum convolution _trilinear _sparse_sparse_matmul
+    _fft_r2c linalg_inv_ex linalg_solve_triangular linalg_qr _linalg_svd linalg_matrix_exp
+"""
 
 
 def _step(x: Tensor) -> None:
@@ -49,11 +59,7 @@ def test_what_the_rule_counts_as_zero_is_known(kind: str) -> None:
     assert flops_of(FREE[kind], torch.randn(4, 4)) == {}
 
 
-@pytest.mark.parametrize(
-    "name",
-    """mm bmm linear convolution einsum _fft_r2c linalg_inv_ex linalg_solve_triangular linalg_qr _linalg_svd matmul
-    linalg_matrix_exp _trilinear _sparse_sparse_matmul linear_backward""".split(),
-)
+@pytest.mark.parametrize("name", MULTIPLIES.split())
 def test_what_multiplies_is_not_free(name: str) -> None:
     packet = getattr(torch.ops.aten, name)
     assert not any(is_zero_by_rule(getattr(packet, overload)) for overload in packet.overloads())

@@ -76,3 +76,10 @@ def test_the_backward_of_a_first_convolution_has_no_gradient_of_the_image() -> N
     calls = calls_of(lambda x: layer(x).sum().backward(), torch.randn(1, 3, 8, 8))
     flops = {call.name: call.flops for call in calls if call.flops}
     assert flops["aten::convolution_backward"] == flops["aten::convolution"]
+
+
+def test_a_sparse_factor_counts_as_a_dense_one_and_moves_nothing_that_is_seen() -> None:
+    x, y = torch.eye(4).to_sparse(), torch.ones(4, 3)
+    calls = calls_of(torch.sparse.mm, x, y)
+    assert sum(call.flops for call in calls) == 2 * 4 * 4 * 3
+    assert all(call.known for call in calls)

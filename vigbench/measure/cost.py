@@ -143,7 +143,7 @@ def _count_fake(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[
     """Counts without memory."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        twin = skeleton_of(model, mode).eval()
+        twin = skeleton_of(model, mode).eval().requires_grad_(False)  # else modules are tracked through autograd
         device = next((tensor.device for tensor in chain(twin.parameters(), twin.buffers())), torch.device("cpu"))
 
         def fake(tensor: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def _count_fake(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[
 
 def _count_real(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
     """Counts by running a copy."""
-    twin = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
+    twin = copy.deepcopy(getattr(model, "_orig_mod", model)).eval().requires_grad_(False)
     device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
 
     def real(tensor: Tensor) -> Tensor:

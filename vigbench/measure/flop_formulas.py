@@ -1,6 +1,6 @@
 """FLOPs of operators by name, for docs/measurement.md's counting rule: where torch lacks a formula or has another way.
 
-FLOPs are 2 x multiply-adds. Tensors come as their shapes, the result's as `out_shape`. Attention counts its two products,
+FLOPs are 2 x multiply-adds. Tensors come as their shapes, the result as `out_shape`. Attention counts its two products:
 masks are not looked at, and grouped queries count as if each had keys of its own.
 """
 
@@ -163,8 +163,8 @@ _BY_FORMULA: tuple[tuple[Formula, str], ...] = (
     (_grouped_product, "aten._grouped_mm aten._scaled_grouped_mm aten._scaled_grouped_mm_v2"),
     (
         _linear,
-        """aten._weight_int8pack_mm aten._weight_int4pack_mm aten._weight_int4pack_mm_for_cpu aten._dyn_quant_matmul_4bit
-        aten._mixed_dtypes_linear aten._sparse_semi_structured_linear aten.mkldnn_linear
+        """aten._weight_int8pack_mm aten._weight_int4pack_mm aten._weight_int4pack_mm_for_cpu
+        aten._dyn_quant_matmul_4bit aten._mixed_dtypes_linear aten._sparse_semi_structured_linear aten.mkldnn_linear
         quantized.linear quantized.linear_relu quantized.linear_dynamic quantized.linear_relu_dynamic
         quantized.linear_dynamic_fp16 quantized.linear_relu_dynamic_fp16""",
     ),

@@ -13,9 +13,9 @@ from torch._ops import OpOverload, OpOverloadPacket
 _NAMESPACES = ("aten", "prims", "prim", "torchvision")
 
 _ELEMENTWISE = """
-    add_relu addr complex floor_divide fused_dropout glu glu_backward_jvp glu_jvp hardswish linalg_cross log_sigmoid masked_scale native_dropout polar prelu
-    prelu_kernel rrelu_with_noise rrelu_with_noise_functional transform_bias_rescale_qkv zero
-    dequantize quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic
+    add_relu addr complex dequantize floor_divide fused_dropout glu glu_backward_jvp glu_jvp hardswish linalg_cross
+    log_sigmoid masked_scale native_dropout polar prelu prelu_kernel quantize_per_channel quantize_per_tensor
+    quantize_per_tensor_dynamic rrelu_with_noise rrelu_with_noise_functional transform_bias_rescale_qkv zero
 """
 _REDUCTIONS_AND_SCANS = """
     amax amin aminmax argmax argmin count_nonzero dist hash_tensor kthvalue linalg_vector_norm logsumexp max mean median
@@ -27,16 +27,18 @@ _LOSSES = """
     multilabel_margin_loss nll_loss nll_loss2d smooth_l1_loss soft_margin_loss
 """
 _DATA_MOVEMENT = """
-    as_strided block_diag cat chunk_cat clone contiguous copy detach diag_embed dropout embedding embedding_bag
-    embedding_bag_dense embedding_bag_forward_only embedding_dense fill flip gather index index_add index_copy index_fill
-    index_put index_put_impl index_reduce index_select lazy_clone lift lift_fresh lu_unpack masked_fill masked_scatter masked_select
-    pack_padded_sequence pin_memory put repeat repeat_interleave reshape_alias resize roll rot90 scatter scatter_add
-    scatter_reduce select set slice split split_with_sizes stack take to_copy to_padded_tensor tril triu unfold
+    as_strided block_diag cat chunk_cat clone coalesce contiguous copy detach diag_embed dropout embedding
+    embedding_bag embedding_bag_dense embedding_bag_forward_only embedding_dense fill flip gather im2col col2im
+    index index_add index_copy index_fill index_put index_put_impl index_reduce index_select lazy_clone lift
+    lift_fresh lu_unpack masked_fill masked_scatter masked_select pack_padded_sequence pin_memory put repeat
+    repeat_interleave reshape_alias resize roll rot90 scatter scatter_add scatter_reduce select set slice split
+    split_with_sizes stack take to_copy to_dense to_padded_tensor to_sparse to_sparse_csr tril triu unfold
     unsafe_index unsafe_index_put unsafe_masked_index unsafe_masked_index_put_accumulate unsafe_split
-    unsafe_split_with_sizes unsafe_view im2col col2im
-    as_strided_scatter diagonal_scatter select_scatter slice_scatter
-    bincount bucketize histc histogram isin nonzero nonzero_static searchsorted sort topk unique unique2
-    unique_consecutive unique_dim unique_dim_consecutive nms qnms
+    unsafe_split_with_sizes unsafe_view as_strided_scatter diagonal_scatter select_scatter slice_scatter
+"""
+_SORTING_AND_SEARCH = """
+    bincount bucketize histc histogram isin nms nonzero nonzero_static qnms searchsorted sort topk unique unique2
+    unique_consecutive unique_dim unique_dim_consecutive
 """
 _RANDOM = """
     bernoulli binomial cauchy exponential geometric log_normal multinomial normal normal_functional poisson random
@@ -46,25 +48,25 @@ _QUESTIONS = """
     allclose equal fused_sdp_choice is_all_true is_any_true is_coalesced is_pinned is_same_size is_set_to
     linalg_check_errors local_scalar_dense record_stream
 """
-_FREE = frozenset(
-    " ".join((_ELEMENTWISE, _REDUCTIONS_AND_SCANS, _LOSSES, _DATA_MOVEMENT, _RANDOM, _QUESTIONS)).split()
+_NAMES = frozenset(
+    " ".join(
+        (_ELEMENTWISE, _REDUCTIONS_AND_SCANS, _LOSSES, _DATA_MOVEMENT, _SORTING_AND_SEARCH, _RANDOM, _QUESTIONS)
+    ).split()
 )
-_PARTS = tuple(
-    """
-    batch_norm group_norm instance_norm layer_norm normalize renorm rms_norm softmax weight_norm
-    channel_shuffle grid_sampler pixel_shuffle pixel_unshuffle pool roi_align upsample
-    fake_quantize thnn_fused
-    """.split()
-)
-_BEGINNINGS = tuple(
-    """
-    constant_pad reflection_pad replication_pad nested_
+
+_NORMS = "batch_norm group_norm instance_norm layer_norm normalize renorm rms_norm softmax weight_norm"
+_RESAMPLING = "channel_shuffle grid_sampler pixel_shuffle pixel_unshuffle pool roi_align upsample"
+_GATES_AND_ROUNDING = "fake_quantize thnn_fused"
+_PARTS_OF_NAMES = tuple(" ".join((_NORMS, _RESAMPLING, _GATES_AND_ROUNDING)).split())
+
+_PADDING = "constant_pad nested_ reflection_pad replication_pad"
+_CREATION = """
     arange empty eye fft_fftfreq fft_rfftfreq full linspace logspace new_ ones rand range scalar_tensor tril_indices
     triu_indices zeros
-    assert functional_assert functional_sym_constrain_range sym_constrain_range
-    amp_foreach amp_update_scale fused_adagrad fused_adam fused_sgd
-    """.split()
-)
+"""
+_CHECKS = "assert functional_assert functional_sym_constrain_range sym_constrain_range"
+_STEPS_OF_OPTIMIZERS = "amp_foreach amp_update_scale fused_adagrad fused_adam fused_sgd"
+_BEGINNINGS_OF_NAMES = tuple(" ".join((_PADDING, _CREATION, _CHECKS, _STEPS_OF_OPTIMIZERS)).split())
 
 
 @cache
@@ -79,10 +81,10 @@ def is_zero_by_rule(operator: OpOverload) -> bool:
     plain = operator.overloadpacket.__name__.removeprefix("_foreach_").strip("_")
     forward = plain.removesuffix("_backward").removesuffix("_forward").removesuffix("_copy")
     return (
-        not _FREE.isdisjoint((plain, forward))
-        or plain.startswith(_BEGINNINGS)
+        not _NAMES.isdisjoint((plain, forward))
+        or plain.startswith(_BEGINNINGS_OF_NAMES)
         or plain.endswith("_window")
-        or any(part in plain for part in _PARTS)
+        or any(part in plain for part in _PARTS_OF_NAMES)
         or any(_is_tagged(packet) for packet in _forms(operator, plain, forward))
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 from torch._C._profiler import _RecordFunctionFast
@@ -74,7 +75,8 @@ class CountedCalls(TorchDispatchMode):
 def bytes_moved(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
     """Bytes of inputs and outputs, each once; 0 for views and for memory that is not filled.
 
-    Broadcast dimensions count once. Of a table from which a few rows are gathered the whole counts.
+    Broadcast dimensions count once. Of a table from which a few rows are gathered the whole counts. Sparse and nested
+    tensors, which are no one block of memory, count as 0.
     """
     if func.overloadpacket.__name__.startswith(_UNTOUCHED):
         return 0
@@ -92,7 +94,7 @@ def _arguments(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     only_writes = func.overloadpacket.__name__ in _ONLY_WRITES
     for index, argument in enumerate(func._schema.arguments):
         value = args[index] if index < len(args) else kwargs.get(argument.name)
-        tensors = [x for x in tree_leaves(value) if isinstance(x, Tensor)]
+        tensors = _in_one_block(tree_leaves(value))
         written = argument.alias_info is not None and argument.alias_info.is_write
         if written:
             changed += tensors
@@ -102,8 +104,12 @@ def _arguments(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _distinct(values: list[Any]) -> list[Tensor]:
-    found = {(x.data_ptr(), x.shape, x.stride()): x for x in values if isinstance(x, Tensor)}
+    found = {(x.data_ptr(), x.shape, x.stride()): x for x in _in_one_block(values)}
     return list(found.values())
+
+
+def _in_one_block(values: list[Any]) -> list[Tensor]:
+    return [x for x in values if isinstance(x, Tensor) and x.layout is torch.strided and not x.is_nested]
 
 
 def _storage(tensor: Tensor) -> int:
