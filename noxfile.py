@@ -25,8 +25,11 @@ SIDE_BY_SIDE = [
     "tests/test_committed_runs.py",
     "tests/test_documents.py",
     "tests/test_notebook.py",
+    "tests/measure/test_all_of_timm.py",
     "tests/measure/test_closed_form.py",
     "tests/measure/test_counting_rule.py",
+    "tests/measure/test_flop_formulas.py",
+    "tests/measure/test_free_operators.py",
     "tests/measure/test_timm_table.py",
     "tests/test_versions.py",
 ]
@@ -36,7 +39,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
 # slow tests of what depends on versions most: multiply-adds, and the kernels' compilation
 COUNTS_AND_COMPILATION = [
-    *(f"tests/measure/test_{name}.py" for name in ("closed_form", "cost", "counting_rule", "profile", "timm_table")),
+    *map("tests/measure/test_{}.py".format, ("all_of_timm", "closed_form", "cost", "counting_rule", "flop_formulas")),
+    *map("tests/measure/test_{}.py".format, ("profile", "timm_table")),
     *map(str, sorted(Path("tests/ops").glob("*/test_compiled.py"))),
     "tests/ops/gla/test_simulated.py",
     "tests/ops/test_machine_code.py",

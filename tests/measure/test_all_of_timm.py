@@ -13,9 +13,9 @@ import vigbench
 from vigbench.subjects.building import build_on_meta
 
 UNCOUNTED: dict[str, set[str]] = {}
-"""Operators of a family's model that the rule does not know, and should not: none at present."""
+"""Operators of a family's model that the rule does not know: none known so far."""
 NOT_COUNTED: dict[str, str] = {}
-"""A part of the message with which a family's model cannot be counted, and should not: none at present."""
+"""A part of the message with which a family's model cannot be counted: none known so far."""
 SMALL = re.compile(r"atto|femto|pico|nano|micro|xxt|xxs|tiny|small|_s\d*(_|$)|_t(_|$)|b0|(?<!\d)18(?!\d)")
 
 
