@@ -1,5 +1,6 @@
 """One server for each way of waiting; workers have its variables, and this process keeps its own."""
 
+import json
 import os
 from pathlib import Path
 
@@ -46,3 +47,35 @@ def test_one_thread_waits_for_none_whatever_the_load(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("vigbench.runner.fork_server.neighbours_per_core", lambda: 9.0)
     alone, several = (waiting_of(Case(subject="resnet18", resolution=32, threads=threads)) for threads in (1, 2))
     assert int(alone["GOMP_SPINCOUNT"]) > int(several["GOMP_SPINCOUNT"])
+
+
+BOUND = """
+import json
+import os
+from torch import nn
+
+
+class Tells(nn.Linear):
+    def forward(self, x):
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+        with open("cores.txt", "w") as file:
+            file.write(json.dumps([sorted(os.sched_getaffinity(task)) for task in tasks]))
+        return super().forward(x.mean((2, 3)))
+
+
+def make(): return Tells(3, 3)
+"""
+
+
+def test_where_every_core_has_a_thread_each_is_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("there is one core")
+    (tmp_path / "bound.py").write_text(BOUND)
+    monkeypatch.chdir(tmp_path)
+    for threads, expected in ((len(cores), {(core,) for core in cores}), (1, {tuple(cores)})):
+        case = Case(subject="bound:make", resolution=8, threads=threads)
+        outcome = run_in_worker(Job(case=case, budget_s=0.1), timeout_s=300, on_stage=lambda _: None)
+        assert outcome.status == "ok", outcome.reason
+        assert expected <= set(map(tuple, json.loads((tmp_path / "cores.txt").read_text())))
+    assert sorted(os.sched_getaffinity(0)) == cores

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -13,10 +14,12 @@ import torch
 from vigbench.measure.control_group import cpu_quota
 from vigbench.subjects.task import SEED
 
+_bound: set[int] = set()  # the cores that there were before this process's threads were bound to one each
+
 
 def usable_cores() -> set[int] | None:
     """Numbers of the logical cores that this process may run on; None where the system does not tell."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return _bound or (os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None)
 
 
 def usable_cpus() -> int:
@@ -51,6 +54,33 @@ def apply_settings(*, threads: int, tf32: bool) -> int:
     torch.set_flush_denormal(False)
     torch.manual_seed(SEED)
     return chosen
+
+
+def bind_threads(threads: int) -> None:
+    """Where there is a thread for every core, give each its own: a scheduler may put two on one, where both wait.
+
+    With fewer threads than cores they stay free to leave a core that somebody else has taken. For a process that ends
+    with its case: what it starts from here on runs on the first core.
+
+    Args:
+        threads: CPU threads of torch; 0 = `default_threads()`.
+    """
+    threads = threads or default_threads()
+    cores = usable_cores()
+    if _bound or not Path("/proc/self/task").is_dir() or cores is None or not 1 < threads == len(cores):
+        return
+    torch.set_num_threads(threads)
+    before = _tasks()
+    torch.zeros(2**21).add_(1)  # large enough for all threads: it starts those that do not exist yet
+    started = sorted(_tasks() - before)
+    _bound.update(cores)
+    for task, core in zip([0, *started], sorted(cores), strict=False):  # 0 is the thread that calls
+        with suppress(OSError):
+            os.sched_setaffinity(task, {core})
+
+
+def _tasks() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 
 from vigbench.measure.environment import available_memory
 from vigbench.measure.memory import MIB, status_bytes
+from vigbench.measure.settings import bind_threads
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
 from vigbench.suites.axes import Phase
@@ -29,6 +30,7 @@ from vigbench.worker.messages import BlockRequest, Errand, Job, Message, Outcome
 from vigbench.worker.prepare import operator_of
 from vigbench.worker.survey import survey_here
 
+TIMED = (Errand.measure, Errand.contest, Errand.profile)
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -49,6 +51,8 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
     case = job.case
     if case.device == "cpu":
         _cap_memory(job.memory_limit_mib)
+        if job.errand in TIMED:
+            bind_threads(case.threads)
 
     def say(message: Message) -> None:
         connection.send_bytes(message.model_dump_json().encode())
