@@ -7,7 +7,19 @@ import nox
 
 # tests that time nothing: two of their files run side by side, the longest first
 LONGEST = ["tests/test_adding_a_model.py", "tests/ops/test_interpreted.py"]
-FOLDERS = ("models", "subjects", "ops", "ptx", "analysis", "published", "records", "report", "stats", "suites")
+FOLDERS = (
+    "models",
+    "subjects",
+    "ops",
+    "ptx",
+    "analysis",
+    "published",
+    "records",
+    "report",
+    "stats",
+    "suites",
+    "bad_inputs",
+)
 SIDE_BY_SIDE = [
     *LONGEST,
     *(
@@ -30,6 +42,7 @@ SIDE_BY_SIDE = [
     "tests/measure/test_counting_rule.py",
     "tests/measure/test_flop_formulas.py",
     "tests/measure/test_free_operators.py",
+    "tests/measure/test_skeleton.py",
     "tests/measure/test_timm_table.py",
     "tests/test_versions.py",
 ]
@@ -39,8 +52,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
 # slow tests of what depends on versions most: multiply-adds, and the kernels' compilation
 COUNTS_AND_COMPILATION = [
-    *map("tests/measure/test_{}.py".format, ("all_of_timm", "closed_form", "cost", "counting_rule", "flop_formulas")),
-    *map("tests/measure/test_{}.py".format, ("profile", "timm_table")),
+    "tests/measure/test_all_of_timm.py",
+    "tests/measure/test_closed_form.py",
+    "tests/measure/test_cost.py",
+    "tests/measure/test_counting_rule.py",
+    "tests/measure/test_flop_formulas.py",
+    "tests/measure/test_profile.py",
+    "tests/measure/test_timm_table.py",
     *map(str, sorted(Path("tests/ops").glob("*/test_compiled.py"))),
     "tests/ops/gla/test_simulated.py",
     "tests/ops/test_machine_code.py",

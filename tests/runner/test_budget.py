@@ -89,3 +89,12 @@ def test_a_case_is_stopped_at_several_times_its_share_while_others_wait(budget: 
     assert budget.most_s(case(100), [], left_s=0.0) == LEAST_LIMIT_S
     later = [case(200 + number) for number in range(9)]
     assert budget.most_s(case(100), later, left_s=100.0) == PATIENCE * 10
+
+
+def test_a_case_that_is_judged_too_slow_waits_for_what_more_of_its_series_tells(budget: Budget) -> None:
+    budget.learn(finished(case(100), latency_ms=1000, case_s=3))
+    cases = [case(1000), case(200), case(2000, "b")]
+    assert budget.next_of(cases, 1e6, limit_s=100.0) == case(200)
+    assert budget.next_of([case(1000), case(2000, "b")], 1e6, limit_s=100.0) == case(2000, "b")
+    budget.learn(finished(case(200), latency_ms=100, case_s=3))
+    assert budget.next_of([case(1000), case(2000, "b")], 1e6, limit_s=100.0) == case(1000)

@@ -52,7 +52,8 @@ class Budget:
         latency = record.metrics.latency_ms
         gmacs = self.gmacs(record.case)
         if record.status is Status.ok and latency is not None and gmacs > 0:
-            self._seconds_per_gmac[record.case.series] = latency / 1e3 / gmacs
+            rate = latency / 1e3 / gmacs  # the best seen: a case that was disturbed says little of the next
+            self._seconds_per_gmac[record.case.series] = min(rate, self._seconds_per_gmac.get(record.case.series, rate))
 
     @property
     def overhead_s(self) -> float:
@@ -91,7 +92,9 @@ class Budget:
         share = left_s / (1 + len(later))
         return max(LEAST_LIMIT_S, PATIENCE * max(self.expected_s(case), self.least_s(case), share))
 
-    def next_of(self, pending: Sequence[Case], left_s: float, set_aside: Collection[Case] = ()) -> Case:
+    def next_of(
+        self, pending: Sequence[Case], left_s: float, set_aside: Collection[Case] = (), limit_s: float = math.inf
+    ) -> Case:
         """The case to measure now.
 
         Where all are expected to fit, the quickest of the smallest size: each size is compared before the next. Where
@@ -101,9 +104,13 @@ class Budget:
         Args:
             pending: at least one case.
             left_s: of the budget.
-            set_aside: cases that come after all others.
+            set_aside: cases that come after all others, as do those that would take longer than `limit_s`, or than
+                there is time, by what is known now: more of their series may tell otherwise.
+            limit_s: after which a case is stopped.
         """
-        ready = [case for case in pending if case not in set_aside] or list(pending)
+        most_s = min(left_s, limit_s * self.processes)
+        in_time = [case for case in pending if self.least_s(case) <= most_s]
+        ready = [case for case in in_time if case not in set_aside] or list(pending)
         times = {case: max(self.expected_s(case), self.least_s(case)) for case in ready}
         if sum(times.values()) <= left_s:
             return min(ready, key=lambda case: (case.extent, self.least_s(case)))

@@ -115,7 +115,7 @@ class Coordinator:
             if self.stop.requested:
                 return
             remaining_s = sum(self.budget.expected_s(other) for other in pending)
-            case = self.budget.next_of(pending, end - monotonic(), set_aside)
+            case = self.budget.next_of(pending, end - monotonic(), set_aside, self.planned.case_timeout_s)
             number = len(cases) - len(pending) + 1
             self.progress.case_started(case, number, len(cases), remaining_s)
             pending.remove(case)
