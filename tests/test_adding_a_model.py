@@ -15,7 +15,7 @@ import vigbench
 
 PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-model.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# (\S+\.(?:py|toml))\n")  # the first line of a block that is a file
+FILE = re.compile(r"# (\S+\.(?:py|toml|yaml))\n")  # the first line of a block that is a file
 SMALLER = {
     "8x112x112,8x224x224": "2x32x32",
     "224,512": "32",
@@ -50,7 +50,7 @@ def defined(name: str, **given: Any) -> dict[str, Any]:
 
 def test_the_page_has_the_commands_of_both_ways() -> None:
     lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-    assert set(files()) == {"my_pkg/models.py", "my_pkg/sized.py", "my_pkg/clips.py", "pyproject.toml"}
+    assert set(files()) == {"my_pkg/models.py", "my_pkg/sized.py", "my_pkg/clips.py", "pyproject.toml", "widths.yaml"}
     assert any(line.startswith("vigbench run --subject my_pkg.models:make_net") for line in lines)
     assert "pip install -e ." in lines
     assert f"{PARAMS:,} parameters" in PAGE
@@ -88,7 +88,7 @@ class Walk:
     def follow(self) -> None:
         """Every block of the page, in its order."""
         for kind, text in BLOCKS:
-            for large, small in SMALLER.items():
+            for large, small in SMALLER.items() if kind != "yaml" else ():
                 text = text.replace(large, small)
             if name := FILE.match(text):
                 (self.here / name[1]).write_text(text)
@@ -129,7 +129,7 @@ class Walk:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)  # seven commands, each of them a few processes
+@pytest.mark.timeout(7200)  # eight commands, each of them a few processes
 def test_the_walk(tmp_path: Path) -> None:
     walk = Walk(tmp_path)
     walk.follow()
@@ -149,6 +149,11 @@ def test_the_walk(tmp_path: Path) -> None:
         "my_net",
         "my_wide_net",
     }
+    (suite,) = (walk.here / "results").glob("widths-cpu-*")
+    widths = vigbench.load_results(suite)
+    assert widths["args"].tolist() == ["", '{"channels": 384}', '{"in_chans": 1, "num_classes": 10}']
+    assert widths["status"].tolist() == ["ok"] * 3
+    assert widths["params"][0] == PARAMS < widths["params"][1]
     clips = frame["subject"] == "my_pkg.clips:ClipNet"
     assert set(frame.loc[~clips, "resolution"]) == {32}
     assert set(zip(frame.loc[clips, "resolution"], frame.loc[clips, "unit"], strict=True)) == {("2x32x32", "clip")}

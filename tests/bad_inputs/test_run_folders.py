@@ -182,8 +182,9 @@ RATIOS = [{"ratio": ratio, "low": low, "high": high, "pairs": 1} for ratio, low,
 def test_a_damaged_duel_is_refused(here: Path, changes: dict[str, Any]) -> None:
     content = json.loads(Path("fight", "duel.json").read_text()) | changes
     content = {key: value for key, value in content.items() if value is not None}
-    Path("fight", "duel.json").write_text(json.dumps(content))
-    assert "duel.json is damaged: " in refused("claims", "--claim", "vig-t-speed-1024", "--suite-run", "fight")
+    Path("bad").mkdir()
+    Path("bad", "duel.json").write_text(json.dumps(content))
+    assert "duel.json is damaged: " in refused("claims", "--claim", "vig-t-speed-1024", "--suite-run", "bad")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +192,9 @@ def test_a_damaged_duel_is_refused(here: Path, changes: dict[str, Any]) -> None:
     [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": 99, "settings": {}}', b"[" * 50_000, bytes(range(256))],
 )
 def test_a_damaged_evaluation_is_refused(here: Path, content: bytes) -> None:
-    Path("adir", "accuracy.json").write_bytes(content)
-    assert "accuracy.json" in refused("claims", "--claim", "vig-s-accuracy", "--suite-run", "adir")
+    Path("bad").mkdir()
+    Path("bad", "accuracy.json").write_bytes(content)
+    assert "accuracy.json" in refused("claims", "--claim", "vig-s-accuracy", "--suite-run", "bad")
 
 
 def test_there_are_many() -> None:

@@ -144,10 +144,20 @@ def open_side(source: Any) -> Side:
     cases: dict[tuple[Any, ...], Measurement] = {}
     for store in stores:
         for record in store.records():
-            measured = Measurement(record.row(), store.samples(record.case_id))
+            samples = store.samples(record.case_id)
+            _require_times(samples, store, record.case_id)
+            measured = Measurement(record.row(), samples)
             key = _key(measured.row)
             cases[key] = cases[key].pooled(measured) if key in cases else measured
     return Side(", ".join(store.folder.name for store in stores), prints[first], cases)
+
+
+def _require_times(samples: Mapping[str, Sequence[Sequence[float]]], store: RunStore, case_id: str) -> None:
+    compared = {quantity for quantities in METRICS.values() for quantity in quantities} | {"calibration_ms"}
+    for quantity, groups in ((name, groups) for name, groups in samples.items() if name in compared):
+        if wrong := [value for group in groups for value in group if not 0 < value < math.inf]:
+            file = store.folder / "samples" / f"{case_id}.csv"
+            raise ValueError(f"{file} is damaged: {quantity} is {wrong[0]}, which is no time of a call.")
 
 
 def require_comparable(

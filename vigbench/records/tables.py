@@ -53,8 +53,8 @@ def read_samples(path: Path) -> dict[str, list[list[float]]]:
 def _sample(row: Mapping[str, str]) -> tuple[str, int, float]:
     # files written before a case could have several processes do not name one
     process, value = int(row.get("process", "0")), float(row["value"])
-    if not (0 <= process < MOST_PROCESSES and 0 < value < math.inf):
-        raise ValueError(f"{value} of process {process} is no time that was taken")
+    if math.isnan(value) or not 0 <= process < MOST_PROCESSES:
+        raise ValueError(f"{value} of process {process} is no sample")
     return row["quantity"], process, value
 
 

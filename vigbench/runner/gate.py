@@ -113,7 +113,9 @@ def gate(
 
 def require_baseline(baseline: str | Path, python: str | Path, across: Sequence[str] = ()) -> None:
     """Raise ValueError unless that Python has the build and the software with which the baseline run was made."""
-    info = _finished(baseline).info()
+    run = _finished(baseline)
+    info = run.info()
+    require_keys(info, run.info_file, ("cases",))
     there = describe_machine(Case.model_validate(info["cases"][0]), str(python))
     if info.get("code") and there["code"] != info["code"]:
         raise ValueError(
@@ -129,7 +131,9 @@ def require_same_suite(baseline: str | Path, suite: str | Path, across: Sequence
     Returns:
         The device that it has to run on.
     """
-    info = _finished(baseline).info()
+    run = _finished(baseline)
+    info = run.info()
+    require_keys(info, run.info_file, ("device",))
     definition, planned = plan_for(suite, info["device"])
     if definition.name != info["suite"]:
         raise ValueError(
@@ -144,7 +148,7 @@ def require_same_suite(baseline: str | Path, suite: str | Path, across: Sequence
 def _finished(folder: str | Path) -> RunStore:
     store = RunStore.open(Path(folder))
     info = store.info()
-    require_keys(info, store.info_file, ("suite", "device", "cases"))
+    require_keys(info, store.info_file, ("suite",))
     if not info.get("finished_at"):
         raise ValueError(f"{folder} is not finished; continue it with: vigbench run --resume {quote(str(folder))}")
     return store
