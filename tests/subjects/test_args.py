@@ -11,9 +11,10 @@ from vigbench.analysis.crossovers import crossovers
 from vigbench.measure.closed_form import closed_form_macs
 from vigbench.report.rows import read_cases
 from vigbench.runner.case import create_case
-from vigbench.runner.estimate import count_subject, gmacs_of
+from vigbench.runner.survey import gmacs_of
 from vigbench.subjects.catalog import IMAGES, build_case
 from vigbench.suites.case import Case
+from vigbench.worker.survey import count_subject
 
 MODULE = """
 from torch import nn
