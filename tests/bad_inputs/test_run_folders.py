@@ -1,6 +1,7 @@
 """Folders of runs, duels and evaluations that somebody has damaged, or that are of another tool or version."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -132,9 +133,6 @@ DAMAGES: dict[str, Damage] = {
     "nested": middle(lambda line: "[" * 5000),
     "not a number": middle(lambda line: line.replace('"latency_ms":', '"latency_ms":NaN,"x":', 1)),
     "binary": written("journal.jsonl", bytes(range(256)) + b"\n"),
-    "a byte order mark": lambda run: written("journal.jsonl", b"\xef\xbb\xbf" + (run / "journal.jsonl").read_bytes())(
-        run
-    ),
 }
 
 
@@ -164,8 +162,8 @@ def test_damaged_samples_are_refused_where_they_are_read(here: Path, content: by
     shutil.copytree("good", "bad")
     for file in Path("bad", "samples").iterdir():
         file.write_bytes(content)
-    assert "is damaged: " in refused(*READERS["compare"])
-    assert "is damaged: " in refused(*READERS["gate"])
+    for reader in ("compare", "gate"):
+        assert re.search("samples.* is (damaged: |not UTF-8 text: )", refused(*READERS[reader]))
 
 
 DUELS: dict[str, Any] = {

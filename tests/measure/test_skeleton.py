@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,19 @@ def test_a_model_computes_after_the_count_what_it_did_before(
             output = model(images)
         assert type(output) is torch.Tensor
         assert torch.allclose(output, right)
+
+
+@lru_cache
+def registry() -> dict[str, int]:
+    return {}
+
+
+def test_caches_that_hold_nothing_of_the_count_are_left_alone() -> None:
+    registry()["kept"] = 1
+    odd_nets.positions.cache_clear()
+    count_cost(odd_nets.KeepsInFunction(), odd_nets.IMAGES)
+    assert registry() == {"kept": 1}
+    assert odd_nets.positions.cache_info().currsize == 0
 
 
 def test_every_tensor_of_a_skeleton_is_fake_and_what_is_shared_stays_shared() -> None:

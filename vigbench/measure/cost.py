@@ -87,14 +87,17 @@ def count_cost(
     except UnsupportedError:  # it says by itself what is wrong
         raise
     except Exception as failure:
-        if any(tensor.is_meta for tensor in model.parameters()):
-            raise _not_counted(model, (*arguments, *options.values()), failure) from failure
+        without_values = any(tensor.is_meta for tensor in model.parameters())
         try:
-            algorithmic, executed, calls = _count_real(model, arguments, options)
+            if without_values:  # on its own device: one of its operators may have no code for a CPU
+                algorithmic, executed, calls = _count_fake(model, arguments, options, meta=True)
+            else:
+                algorithmic, executed, calls = _count_real(model, arguments, options)
         except UnsupportedError:
             raise
         except Exception as error:
-            raise _not_counted(model, (*arguments, *options.values()), error) from error
+            told = failure if without_values else error
+            raise _not_counted(model, (*arguments, *options.values()), told) from error
     by_operator: Counter[str] = Counter()
     for operator, flops in algorithmic.items():
         by_operator[_operator_name(operator)] += flops // 2
@@ -139,16 +142,18 @@ def _not_counted(model: nn.Module, arguments: Sequence[Tensor], error: Exception
     return ValueError(f"{type(model).__name__} did not run on an input of shape {shapes}: {first_line}")
 
 
-def _count_fake(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
-    """Counts without memory."""
+def _count_fake(
+    model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor], *, meta: bool = False
+) -> Counts:
+    """Counts without memory; tensors of the meta device stay there if `meta`, else they pass for a CPU's."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        twin = skeleton_of(model, mode).eval().requires_grad_(False)  # else modules are tracked through autograd
+        twin = _without_gradients(skeleton_of(model, mode, meta=meta).eval())
         device = next((tensor.device for tensor in chain(twin.parameters(), twin.buffers())), torch.device("cpu"))
 
         def fake(tensor: Tensor) -> Tensor:
-            made = fake_like(tensor, mode)
-            return made.to(device) if tensor.is_meta else made
+            made = fake_like(tensor, mode, meta=meta)
+            return made.to(device) if tensor.is_meta and not meta else made
 
         with mode:
             return _count(twin, [fake(x) for x in arguments], {name: fake(x) for name, x in options.items()})
@@ -157,9 +162,17 @@ def _count_fake(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[
         forget(mode)
 
 
+def _without_gradients(model: nn.Module) -> nn.Module:
+    """The model with frozen parameters: torch's counter follows modules through autograd, where views have no hooks."""
+    for parameter in model.parameters():
+        if parameter.is_leaf:  # TorchScript copies others
+            parameter.requires_grad_(False)
+    return model
+
+
 def _count_real(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
     """Counts by running a copy."""
-    twin = copy.deepcopy(getattr(model, "_orig_mod", model)).eval().requires_grad_(False)
+    twin = _without_gradients(copy.deepcopy(getattr(model, "_orig_mod", model)).eval())
     device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
 
     def real(tensor: Tensor) -> Tensor:

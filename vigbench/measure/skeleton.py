@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 
-def skeleton_of(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
+def skeleton_of(model: nn.Module, mode: FakeTensorMode, *, meta: bool = False) -> nn.Module:
     """A deep copy without values. Whatever its forward pass keeps or replaces, the model itself never sees.
 
     Tensors that are no parameters or buffers (constants, masks kept in a dictionary) are fake too, and what is
@@ -22,22 +22,23 @@ def skeleton_of(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 
     Args:
         model: on any device; one of torch.compile is copied as it was before.
-        mode: whose tensors it gets; those of the meta device say that they are on the CPU.
+        mode: whose tensors it gets.
+        meta: whether those of the meta device say so, or that they are on the CPU.
 
     Raises:
         Exception: whatever a part that cannot be copied raises.
     """
     model = getattr(model, "_orig_mod", model)
     every = [*model.parameters(), *model.buffers()]
-    memo: dict[int, Any] = {id(tensor): fake_like(tensor, mode) for tensor in every}
+    memo: dict[int, Any] = {id(tensor): fake_like(tensor, mode, meta=meta) for tensor in every}
     memo[id(memo)] = every  # as deepcopy does: an id means its object only while that lives
-    with _FakeCopies(mode):
+    with _FakeCopies(mode, meta):
         return copy.deepcopy(model, memo)
 
 
-def fake_like(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
+def fake_like(tensor: Tensor, mode: FakeTensorMode, *, meta: bool = False) -> Tensor:
     """A fake tensor of the same layout; of a parameter, a parameter."""
-    device = "cpu" if tensor.is_meta else tensor.device
+    device = "cpu" if tensor.is_meta and not meta else tensor.device
     with mode:
         fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
     return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
@@ -46,9 +47,9 @@ def fake_like(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
 class _FakeCopies(TorchFunctionMode):
     """Answers the request for a copy of a tensor with a fake one."""
 
-    def __init__(self, mode: FakeTensorMode) -> None:
+    def __init__(self, mode: FakeTensorMode, meta: bool) -> None:
         super().__init__()
-        self.mode = mode
+        self.mode, self.meta = mode, meta
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -56,7 +57,7 @@ class _FakeCopies(TorchFunctionMode):
         if func is not Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, memo = args
-        memo[id(tensor)] = made = fake_like(tensor, self.mode)
+        memo[id(tensor)] = made = fake_like(tensor, self.mode, meta=self.meta)
         return made
 
 
@@ -65,19 +66,34 @@ def forget(mode: FakeTensorMode) -> None:
 
     A forward pass may keep what it has made outside of its model, and would find a tensor without values there.
     """
-    if any(True for _ in _leftovers(mode)):
-        gc.collect()  # cycles of the skeleton itself
-    for tensor in list(_leftovers(mode)):
+    if not any(True for _ in _leftovers(mode)):
+        return
+    gc.collect()  # cycles of the skeleton itself
+    left = list(_leftovers(mode))
+    for tensor in left:
         for holder in gc.get_referrers(tensor):
             if isinstance(holder, dict):
                 for key in [key for key, value in holder.items() if value is tensor]:
                     del holder[key]
-            elif isinstance(holder, list):
+            elif isinstance(holder, list) and holder is not left:
                 holder[:] = [value for value in holder if value is not tensor]
-    if any(True for _ in _leftovers(mode)):
-        for one in gc.get_objects():
-            if type(one) is _lru_cache_wrapper:
-                one.cache_clear()
+    found = set(map(id, left))
+    for one in gc.get_objects() if left else ():
+        if type(one) is _lru_cache_wrapper and _reaches(one, found):
+            one.cache_clear()
+
+
+def _reaches(cache: object, found: set[int], depth: int = 4) -> bool:
+    """Whether a function's cache holds one of these objects, alone or in containers; others are left alone."""
+    inside = gc.get_referents(cache)
+    if any(id(one) in found for one in inside):
+        return True
+    kinds = (dict, list, tuple, set)
+    return depth > 0 and any(
+        _reaches(one, found, depth - 1)
+        for one in inside
+        if isinstance(one, kinds) or type(one).__name__ == "_lru_list_elem"
+    )
 
 
 def _leftovers(mode: FakeTensorMode) -> Iterator[FakeTensor]:
