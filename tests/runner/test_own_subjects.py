@@ -160,7 +160,7 @@ def test_a_run_of_named_subjects_from_python_can_be_resumed_where_they_are_found
     store, planned = resume_plan(there)
     assert isinstance(store, RunStore)
     assert [case.resolution for case in planned.cases] == [32]
-    del sys.modules["worked_nets"]
+    assert "worked_nets" not in sys.modules, "the user's code runs in workers"
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
