@@ -1,12 +1,9 @@
 """What a wrong input has to end in: one line on stderr, exit code 2, and not one new file."""
 
-import io
 import os
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest.mock import patch
 
-from vigbench.cli import main
+from tests.commands import outcome
 
 LONGEST_LINE = 1500  # characters: a message is read
 NEVER = ("Traceback", "object at 0x", "<class", "errors.pydantic.dev", "validation error")
@@ -25,18 +22,6 @@ def refused(*words: str) -> str:
     assert not [word for word in NEVER if word in line], line
     assert _files() == before, "nothing is written, nothing is lost"
     return line.removeprefix("vigbench: ").strip()
-
-
-def outcome(*words: str) -> tuple[object, str, str]:
-    """Exit code, stdout and stderr of a command; an exception that it lets through fails the test."""
-    said, errors = io.StringIO(), io.StringIO()
-    code: object = 0
-    with patch("sys.argv", ["vigbench", *words]), redirect_stdout(said), redirect_stderr(errors):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-    return code, said.getvalue(), errors.getvalue()
 
 
 def _files() -> dict[str, int]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.bad_inputs.refused import outcome, refused
+from tests.bad_inputs.refused import refused
+from tests.commands import outcome
 
 READERS = {
     "compare": ("compare", "good", "bad"),

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.bad_inputs.refused import LONG, outcome, refused
+from tests.bad_inputs.refused import LONG, refused
+from tests.commands import outcome
 
 SUITE = """\
 name: mine

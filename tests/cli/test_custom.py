@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.cli import main
+from tests.commands import outcome
 
 Invoke = Callable[..., tuple[int, str, str]]
 MODULE = """
@@ -18,21 +18,13 @@ def raises(): raise RuntimeError("no licence")
 
 
 @pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     """vigbench in a folder with the module `typed_nets`, which is not on sys.path."""
     (tmp_path / "typed_nets.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vigbench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
-
-    yield run
+    yield outcome
     sys.modules.pop("typed_nets", None)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import vigbench.evaluation.run as evaluation_run
 from tests.cli.digits import HELD_OUT, RESOLUTIONS, Digits, train_on_digits
-from vigbench.cli import main
+from tests.commands import outcome
 from vigbench.records.accuracy import read_accuracy, read_predictions
 
 pytestmark = pytest.mark.slow
@@ -29,21 +29,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 
 @pytest.fixture
-def invoke(digits: Digits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+def invoke(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     """vigbench in the folder of the digits; a command's options come after those given here."""
     monkeypatch.chdir(digits.folder)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
     threads = torch.get_num_threads()
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vigbench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
-
-    yield run
+    yield outcome
     torch.set_num_threads(threads)
     sys.modules.pop("digit_net", None)
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.commands import outcome
 from tests.evaluation.pictures import write_image
-from vigbench.cli import main
 from vigbench.records.accuracy import read_accuracy, read_predictions
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -23,9 +23,7 @@ Weights = dict[str, Tensor]
 
 
 @pytest.fixture
-def invoke(
-    nets: Callable[[str], Path], data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Invoke:
+def invoke(nets: Callable[[str], Path], data: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """`vigbench evaluate` of a small net on `data`, all in the current folder; options come after those given here."""
     nets("make_net")
     assert data.parent == Path.cwd()
@@ -42,12 +40,7 @@ def invoke(
             **changed,
         }
         words = (word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value))
-        monkeypatch.setattr(sys, "argv", ["vigbench", "evaluate", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, captured.out, captured.err
+        return outcome("evaluate", *words)
 
     return run
 
