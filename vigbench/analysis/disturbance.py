@@ -107,7 +107,7 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     names = []
     for row in rows:
         known = [(axis, value) for axis in varying if (value := _known(row.get(axis.name))) is not None]
-        where = [axis.in_words(axis.read(value)) for axis, value in known if axis.name != "implementation"]
+        where = [axis.in_words(axis.read(value)) for axis, value in known]
         where += [str(row["run"])] if several_runs else []
         implementation = _known(row.get("implementation"))
         name = str(row["subject"]) + f" [{implementation}]" * (implementation not in (None, "", "default"))

@@ -19,6 +19,8 @@ from torch._dynamo.utils import counters
 
 T = TypeVar("T")
 
+_NO_COMPILER = ("InvalidCxxCompiler", "Failed to find C compiler")
+
 
 @dataclass(frozen=True)
 class Compilation:
@@ -43,9 +45,7 @@ def watch_compilation(first_call: Callable[[], T]) -> tuple[T, Compilation]:
 def not_compiled(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is that torch's or Triton's compiler found none for C++ or C."""
     while error is not None:
-        if any(
-            words in f"{type(error).__name__} {error}" for words in ("InvalidCxxCompiler", "Failed to find C compiler")
-        ):
+        if any(words in f"{type(error).__name__} {error}" for words in _NO_COMPILER):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -81,6 +81,7 @@ def count_cost(
         ValueError: if the model does not take these inputs, or cannot be copied.
         UnsupportedError: if the model says so itself.
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     arguments, options = _as_tensors(inputs, model), dict(named or {})
     try:
         algorithmic, executed, calls = _count_fake(model, arguments, options)
@@ -97,7 +98,7 @@ def count_cost(
             raise
         except Exception as error:
             told = failure if without_values else error
-            raise _not_counted(model, (*arguments, *options.values()), told) from error
+            raise _did_not_run(model, (*arguments, *options.values()), told) from error
     by_operator: Counter[str] = Counter()
     for operator, flops in algorithmic.items():
         by_operator[_operator_name(operator)] += flops // 2
@@ -136,7 +137,7 @@ def _as_tensors(inputs: Sequence[int] | Sequence[Tensor], model: nn.Module) -> t
     return (torch.empty(shape, dtype=next(dtypes, torch.float32), device="meta"),)
 
 
-def _not_counted(model: nn.Module, arguments: Sequence[Tensor], error: Exception) -> ValueError:
+def _did_not_run(model: nn.Module, arguments: Sequence[Tensor], error: Exception) -> ValueError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in arguments)
     return ValueError(f"{type(model).__name__} did not run on an input of shape {shapes}: {first_line}")
@@ -149,7 +150,7 @@ def _count_fake(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
         twin = _without_gradients(skeleton_of(model, mode, meta=meta).eval())
-        device = next((tensor.device for tensor in chain(twin.parameters(), twin.buffers())), torch.device("cpu"))
+        device = _device_of(twin)
 
         def fake(tensor: Tensor) -> Tensor:
             made = fake_like(tensor, mode, meta=meta)
@@ -162,6 +163,10 @@ def _count_fake(
         forget(mode)
 
 
+def _device_of(model: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
+
 def _without_gradients(model: nn.Module) -> nn.Module:
     """The model with frozen parameters: torch's counter follows modules through autograd, where views have no hooks."""
     for parameter in model.parameters():
@@ -172,8 +177,8 @@ def _without_gradients(model: nn.Module) -> nn.Module:
 
 def _count_real(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[str, Tensor]) -> Counts:
     """Counts by running a copy."""
-    twin = _without_gradients(copy.deepcopy(getattr(model, "_orig_mod", model)).eval())
-    device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+    twin = _without_gradients(copy.deepcopy(model).eval())
+    device = _device_of(model)
 
     def real(tensor: Tensor) -> Tensor:
         return torch.randn(tensor.shape, dtype=tensor.dtype, device=device) if tensor.is_meta else tensor.clone()

@@ -21,14 +21,13 @@ def skeleton_of(model: nn.Module, mode: FakeTensorMode, *, meta: bool = False) -
     registered under two names stays one.
 
     Args:
-        model: on any device; one of torch.compile is copied as it was before.
+        model: on any device.
         mode: whose tensors it gets.
         meta: whether those of the meta device say so, or that they are on the CPU.
 
     Raises:
         Exception: whatever a part that cannot be copied raises.
     """
-    model = getattr(model, "_orig_mod", model)
     every = [*model.parameters(), *model.buffers()]
     memo: dict[int, Any] = {id(tensor): fake_like(tensor, mode, meta=meta) for tensor in every}
     memo[id(memo)] = every  # as deepcopy does: an id means its object only while that lives

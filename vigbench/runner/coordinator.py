@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
+from vigbench.analysis.disturbance import CONTENDED
 from vigbench.interrupt import StopRequest
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record, Status
@@ -27,7 +28,6 @@ from vigbench.worker.messages import Job, Outcome
 from vigbench.worker.survey import Facts
 
 PRUNING = {Status.out_of_memory: "ran out of memory", Status.timeout: "took too long"}
-CONTENDED = "contended"
 LargestBatch = Callable[[Case, Callable[[str], None]], int]
 
 
@@ -191,10 +191,8 @@ class Coordinator:
         attempts = {1: first.measured, 2: second}
         kept = min(attempts, key=lambda number: attempts[number].disturbance())
         seconds = first.seconds + monotonic() - begin
-        record = self._kept(case, attempts[kept], first.record.started_at, seconds, list(attempts.values()))
-        if (largest := first.record.metrics.largest_batch) is not None:
-            metrics = record.metrics.model_copy(update={"largest_batch": largest})
-            self.store.amend(record := record.model_copy(update={"metrics": metrics}))
+        largest = first.record.metrics.largest_batch
+        record = self._kept(case, attempts[kept], first.record.started_at, seconds, list(attempts.values()), largest)
         other = attempts[3 - kept]
         self.store.discard(case.case_id, other.samples, 3 - kept)
         self.progress.case_ended(record)
@@ -206,6 +204,7 @@ class Coordinator:
         started_at: str,
         seconds: float,
         attempts: Sequence[Measured],
+        largest_batch: int | None = None,
     ) -> Record:
         """The record of an attempt, with the seconds of all, on the disk."""
         spent = seconds_of(attempt.metrics for attempt in attempts)
@@ -216,6 +215,7 @@ class Coordinator:
             **stage_columns(spent, seconds),
             "reference_s": sum(references) if references else None,
             "timeout_s": self.planned.case_timeout_s,
+            "largest_batch": largest_batch,
             **achieved_columns(case, measured.metrics, self.ceilings, self.facts_of(case).bytes_moved),
         }
         record = _record(case, self.facts_of(case).unit, measured, started_at, extra)

@@ -19,6 +19,7 @@ from time import monotonic, sleep
 
 import psutil
 
+from vigbench.measure.waiting import waiting_for
 from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
 from vigbench.runner.fork_server import context, serving, waiting_of
@@ -48,7 +49,8 @@ class Worker:
         python: interpreter of another environment whose vigbench shall do it; None: this one.
         forked: whether this environment's worker comes from the fork server, in milliseconds, or starts by itself, in
             seconds, as another environment's does.
-        waiting: variables by which its threads wait, see `fork_server.waiting_of`; None: as the load asks for now.
+        waiting: variables by which its threads wait, see `fork_server.waiting_of`; None: as the load asks for now
+            where something is timed.
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class Worker:
         forked: bool = True,
         waiting: Mapping[str, str] | None = None,
     ) -> None:
-        waiting = waiting_of(job.case) if waiting is None else waiting
+        if waiting is None:
+            waiting = waiting_of(job.case) if job.errand.is_timed else waiting_for(0.0)
         self._here, there = context().Pipe(duplex=True)
         output, output_end = context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)

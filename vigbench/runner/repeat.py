@@ -11,6 +11,7 @@ from operator import itemgetter
 from statistics import median
 from typing import Any
 
+from vigbench.analysis.disturbance import CONTENDED
 from vigbench.measure.contention import CONTENDED_DROP, CONTENDED_LOAD
 from vigbench.records.column import Combine
 from vigbench.records.metrics import COLUMNS, SOURCES, Metrics, of_source, with_interval
@@ -64,7 +65,7 @@ class Measured:
         metrics = self.metrics
         load = max(metrics.other_load or 0.0, metrics.other_load_after or 0.0) / CONTENDED_LOAD
         drop = (metrics.rate_drop or 0.0) / CONTENDED_DROP
-        failed, contended = self.status is not Status.ok, "contended" in self.marks
+        failed, contended = self.status is not Status.ok, CONTENDED in self.marks
         return float(failed), float(contended), float(metrics.gpu_others or 0), max(load, drop)
 
 

@@ -6,19 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 
-from vigbench.measure.closed_form import closed_form_macs
 from vigbench.measure.settings import default_threads
 from vigbench.records.schema import Status
 from vigbench.runner.process import run_in_worker
-from vigbench.subjects.catalog import task_of
 from vigbench.subjects.own import is_own
-from vigbench.suites.axes import ALL, Device
+from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 from vigbench.suites.planner import estimate_s
 from vigbench.worker.messages import Errand, Job
-from vigbench.worker.survey import Facts, Survey, count_subject, require_measurable
+from vigbench.worker.survey import Facts, Survey, facts_here, require_measurable
 
 UNKNOWN_GMACS = 5.0  # for the estimate alone, where a subject cannot be counted
 MOST_S = 60.0  # for a subject, all of its sizes together
@@ -46,8 +43,7 @@ def survey(cases: Sequence[Case], timeout_s: float = MOST_S) -> None:
 def facts_of(case: Case) -> Facts:
     """What is known of a case; of the user's own subject nothing is, if that could not be asked."""
     if not is_own(case.subject):
-        task = task_of(case.subject)
-        return Facts(unit=task.unit, gmacs=_gmacs(_of_its_size(case)), bytes_moved=task.bytes_moved(case))
+        return facts_here(case)
     if _key(case) not in _known:
         _ask_worker(case.subject, [case], MOST_S)
     return _known[_key(case)]
@@ -62,21 +58,6 @@ def gmacs_of(case: Case) -> float:
 def estimated_s(case: Case, processes: int = 1) -> float:
     """Seconds that a case may take on this machine, see `planner.estimate_s`."""
     return estimate_s(case, gmacs_of(case), case.threads or default_threads(), processes)
-
-
-@lru_cache(maxsize=1024)
-def _gmacs(case: Case) -> float | None:
-    try:
-        known = task_of(case.subject).macs(case) or closed_form_macs(case.model, case.resolution)
-        # counting a model takes half a second, and a suite has dozens
-        return (count_subject(case).macs if known is None else known) / 1e9
-    except Exception:  # the worker will say what is wrong with it; an estimate must not stop the plan
-        return None
-
-
-def _of_its_size(case: Case) -> Case:
-    """The case with all settings that change no item's multiply-adds as usual."""
-    return case.model_copy(update={axis.name: axis.default for axis in ALL if not axis.of_size})
 
 
 def _ask_worker(subject: str, cases: Sequence[Case], timeout_s: float) -> None:

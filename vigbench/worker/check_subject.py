@@ -21,14 +21,8 @@ from vigbench.worker.first_call import first_result
 from vigbench.worker.references import References
 
 SMALLEST_EXTENT = 64  # below it there is nothing left to compare
-MATTERS = (
-    "subject",
-    "args",
-    "heads",
-    "key_dim",
-    "value_dim",
-    "threads",
-)  # settings on which a reference's result depends
+# settings on which a reference's result depends
+MATTERS = ("subject", "args", "heads", "key_dim", "value_dim", "threads")
 
 
 class WrongResultError(Exception):

@@ -46,17 +46,14 @@ def first_result(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Re
         Exception: whatever else its code raises.
     """
     require_values(model, case)
-    before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
-    try:
-        result = task.result(model, inputs, case.phase.trains)
-    except Exception as error:
-        refused = _why_refused(error, case, task, inputs)
-        if refused is None:
-            raise
-        raise UnsupportedError(refused) from error
-    if not all(torch.equal(_bits(tensor), _bits(before[name])) for name, tensor in inputs.items()):
-        raise UnsupportedError(CHANGES_INPUT.format(subject=case.subject))
-    return result
+    with unchanged(case, inputs):
+        try:
+            return task.result(model, inputs, case.phase.trains)
+        except Exception as error:
+            refused = _why_refused(error, case, task, inputs)
+            if refused is None:
+                raise
+            raise UnsupportedError(refused) from error
 
 
 @contextmanager
@@ -83,11 +80,6 @@ def _fingerprint(tensor: Tensor) -> tuple[int, int]:
     """torch's own count of changes, which `tensor.data` and numpy do not raise, and the sum of all bytes; no copy."""
     storage = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
     return tensor._version, int(storage.sum(dtype=torch.int64))
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """As whole numbers, so that NaN equals itself."""
-    return tensor.detach().contiguous().view(torch.uint8) if tensor.numel() and tensor.ndim else tensor.detach()
 
 
 def _why_refused(error: Exception, case: Case, task: Task, inputs: Inputs) -> str | None:

@@ -30,7 +30,6 @@ from vigbench.worker.messages import BlockRequest, Errand, Job, Message, Outcome
 from vigbench.worker.prepare import operator_of
 from vigbench.worker.survey import survey_here
 
-TIMED = (Errand.measure, Errand.contest, Errand.profile)
 MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -51,7 +50,7 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
     case = job.case
     if case.device == "cpu":
         _cap_memory(job.memory_limit_mib)
-        if job.errand in TIMED:
+        if job.errand.is_timed:
             bind_threads(case.threads)
 
     def say(message: Message) -> None:

@@ -31,6 +31,11 @@ class Errand(StrEnum):
     survey = "survey"  # what a plan has to know of a subject
     trial = "trial"  # kernel settings on command, each checked and timed
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a time that its process takes is kept: then its threads matter."""
+        return self in (Errand.measure, Errand.contest, Errand.profile, Errand.ceilings)
+
 
 class Job(_Message):
     """Coordinator to worker, at its start."""

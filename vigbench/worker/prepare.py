@@ -172,12 +172,9 @@ def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, i
 def require_compiled(compilation: Compilation, case: Case, model: nn.Module) -> None:
     """Raise UnsupportedError if torch.compile left the whole model to Python: `compile` would be a wrong label."""
     if not compilation.graphs:
+        excluded = "its forward pass is excluded from compilation. Measure it with compile: false."
         raise UnsupportedError(
-            f"torch.compile compiles nothing of {case.subject}: "
-            + (
-                already_compiled(model)
-                or "its forward pass is excluded from compilation. Measure it with compile: false."
-            )
+            f"torch.compile compiles nothing of {case.subject}: {already_compiled(model) or excluded}"
         )
 
 
