@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vigbench.analysis.crossovers import crossovers
     from vigbench.analysis.disturbance_text import disturbances
     from vigbench.analysis.scaling import fit_scaling
-    from vigbench.evaluation.run import evaluate
     from vigbench.measure.cost import Cost, count_cost
     from vigbench.records.load import load_results
     from vigbench.report.figures.plotting import plot_curves, plot_scatter, published_values
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from vigbench.runner.claims import count_claimed_models, measure_claims
     from vigbench.runner.duel import Effort
     from vigbench.runner.duel_result import DuelResult, duel
+    from vigbench.runner.evaluate import evaluate
     from vigbench.runner.gate import GateResult, gate
     from vigbench.runner.profile import profile_subject
     from vigbench.runner.run import Run, run
@@ -51,7 +51,7 @@ _HOME = {
     "crossovers": "vigbench.analysis.crossovers",
     "disturbances": "vigbench.analysis.disturbance_text",
     "duel": "vigbench.runner.duel_result",
-    "evaluate": "vigbench.evaluation.run",
+    "evaluate": "vigbench.runner.evaluate",
     "fit_scaling": "vigbench.analysis.scaling",
     "gate": "vigbench.runner.gate",
     "largest_resolution": "vigbench.analysis.capacity",

@@ -20,6 +20,8 @@ SIZES = (224, 512, 1024)
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --window-size=1280,900"""
 
+LOADED = "return location.protocol === 'file:' && document.readyState === 'complete'"
+
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -79,6 +81,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(driver: Any) -> Callable[..., Any]:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     def open_page(path: Path, fragment: str = "", width: int = 1280, **media: str) -> Any:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -88,6 +92,8 @@ def open_page(driver: Any) -> Callable[..., Any]:
         for log in ("browser", "performance"):
             driver.get_log(log)
         driver.get(path.as_uri() + fragment)
+        # on a busy machine `get` returns now and then while the page is still loading (8 of 221 times at load 8)
+        WebDriverWait(driver, 60).until(lambda _: driver.execute_script(LOADED))
         return driver
 
     return open_page

@@ -14,9 +14,30 @@ TRAINED, HELD_OUT = 1000, 300
 RESOLUTIONS = (32, 44)
 CROP = 0.875  # timm's where a model says nothing
 MODULE = """
+import json, os, signal, time
+from pathlib import Path
 from torch import nn
 
+def watched(module, given):  # a test says by files what it wants to know or to happen
+    batch = len(given[0])
+    if batch == 1:  # the trial
+        return
+    with open("batches.txt", "a") as file:
+        print(batch, file=file)
+    wish = Path("interrupt.json")
+    if wish.exists():
+        pid, left = json.loads(wish.read_text())
+        wish.write_text(json.dumps([pid, left - 1]))
+        if left == 1:
+            os.kill(pid, signal.SIGINT)
+            time.sleep(1)  # until the stop has come from there
+
 def make_net():
+    net = make_layers()
+    net.register_forward_pre_hook(watched)
+    return net
+
+def make_layers():
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 10),
@@ -72,7 +93,7 @@ def train_on_digits(folder: Path) -> Digits:
     names: dict[str, Any] = {}
     exec(MODULE, names)
     torch.manual_seed(0)
-    net = names["make_net"]()
+    net = names["make_layers"]()
     images = torch.stack([by_hand(path, 32) for _, path in written[:TRAINED]])
     labels = torch.tensor([label for label, _ in written])
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)

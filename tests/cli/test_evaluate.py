@@ -1,19 +1,17 @@
 """`vigbench evaluate` end to end: scanned digits, a model trained here, and accuracies computed by hand."""
 
+import json
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from scipy.stats import binomtest
-from torch import Tensor
 
-import vigbench.evaluation.run as evaluation_run
 from tests.cli.digits import HELD_OUT, RESOLUTIONS, Digits, train_on_digits
 from tests.commands import outcome
 from vigbench.records.accuracy import read_accuracy, read_predictions
@@ -29,15 +27,11 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 
 @pytest.fixture
-def invoke(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
+def invoke(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """vigbench in the folder of the digits; a command's options come after those given here."""
     monkeypatch.chdir(digits.folder)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
-    threads = torch.get_num_threads()
-
-    yield outcome
-    torch.set_num_threads(threads)
-    sys.modules.pop("digit_net", None)
+    return outcome
 
 
 def options(out: Path, **changed: str) -> list[str]:
@@ -116,17 +110,13 @@ def test_what_was_done_stands_beside_the_numbers(digits: Digits, invoke: Invoke,
     assert [one["command_line"][:2] for one in info["sessions"]] == [["vigbench", "evaluate"]]
 
 
-def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+@contextmanager
+def interrupt_after(batches: int) -> Iterator[None]:
     """A Ctrl-C while the model has the batch of that number, counted from 1."""
-    original, calls = evaluation_run.logits_of, []
-
-    def logits_of(*arguments: Any) -> Tensor:
-        calls.append(1)
-        if len(calls) == batches:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(*arguments)
-
-    monkeypatch.setattr(evaluation_run, "logits_of", logits_of)
+    wish = Path("interrupt.json")
+    wish.write_text(json.dumps([os.getpid(), batches]))
+    yield
+    wish.unlink()
 
 
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])  # 5 batches a resolution: in the first, at its end, in the second
@@ -135,8 +125,7 @@ def test_ctrl_c_keeps_the_batch_and_the_command_it_prints_completes_the_same_fil
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert invoke(*options(whole))[0] == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(patch, batches)
+    with interrupt_after(batches):
         code, _, errors = invoke(*options(parts))
     assert code == 130
     kept = contents(only(parts))
@@ -146,9 +135,7 @@ def test_ctrl_c_keeps_the_batch_and_the_command_it_prints_completes_the_same_fil
     again = errors.splitlines()[-1].partition("Continue with: ")[2]
     words = shlex.split(again)
     assert words[0] == "vigbench"
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(patch, 99)
-        code, _, errors = invoke(*words[1:])
+    code, _, errors = invoke(*words[1:])
     assert code == 0, errors
     assert contents(only(parts)) == contents(only(whole))
     assert len(read_accuracy(only(parts)).info["sessions"]) == 2
@@ -161,11 +148,9 @@ def test_a_torn_line_is_computed_again(invoke: Invoke, tmp_path: Path, lost_byte
     before = contents(folder)
     file = folder / "predictions-44.csv"
     file.write_bytes(before[file.name][:-lost_bytes])
-    calls = []
-    with pytest.MonkeyPatch.context() as patch:
-        original = evaluation_run.logits_of
-        patch.setattr(evaluation_run, "logits_of", lambda *given: calls.append(len(given[1])) or original(*given))
-        code, _, errors = invoke(*options(tmp_path), "--resume", str(folder))
+    Path("batches.txt").unlink()
+    code, _, errors = invoke(*options(tmp_path), "--resume", str(folder))
+    calls = [int(line) for line in Path("batches.txt").read_text().split()]
     assert code == 0, errors
     assert contents(folder) == before
     assert 0 < sum(calls) < HELD_OUT  # what was whole is not computed again
@@ -181,8 +166,7 @@ def test_reading_ahead_and_another_batch_size_change_nothing(invoke: Invoke, tmp
 
 
 def test_resuming_refuses_what_is_no_longer_the_same(digits: Digits, invoke: Invoke, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(patch, 2)
+    with interrupt_after(2):
         assert invoke(*options(tmp_path / "results"))[0] == 130
     folder = only(tmp_path / "results")
     other = tmp_path / "other.pt"

@@ -11,14 +11,20 @@ from PIL import Image
 from torch import nn
 
 from vigbench.evaluation.folder import EvaluationFolder
-from vigbench.evaluation.prepare import Evaluation, EvaluationSettings
-from vigbench.evaluation.run import EvaluationProgress, compute_missing
+from vigbench.evaluation.prepare import Evaluation, EvaluationSettings, prepare_evaluation
+from vigbench.evaluation.progress import EvaluationProgress
+from vigbench.evaluation.run import compute_missing
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import AccuracyRow
+from vigbench.worker.describe import describe_here
 
 MODEL = "test_vit"  # timm's smallest with position embeddings; 160 px
 CLASSES = ("ant", "bee", "cat", "dog", "emu", "fox")
 MODULE = """
+import os
+import signal
+import time
+
 from torch import nn
 
 def make_rigid():
@@ -52,6 +58,26 @@ class Leaving(Noisy):
 def make_leaving():
     return Leaving(*make_net())
 
+class Hanging(Noisy):
+    def forward(self, images):
+        if len(images) == 3:
+            print("waiting for something")
+            time.sleep(600)
+        return super().forward(images)
+
+def make_hanging():
+    return Hanging(*make_net())
+
+class Dying(Noisy):
+    def forward(self, images):
+        if len(images) == 3:
+            print("good bye", flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().forward(images)
+
+def make_dying():
+    return Dying(*make_net())
+
 class Failing(Noisy):
     def forward(self, images):
         if images.abs().sum() > 0:
@@ -66,6 +92,12 @@ def make_half():  # logits of 1e6 are infinite in half precision
     nn.init.constant_(net[2].bias, 1e6)
     return net
 """
+
+
+def prepare(chosen: EvaluationSettings, checkpoint: Path, data: Path, class_map: Path | None = None) -> Evaluation:
+    return prepare_evaluation(
+        chosen, checkpoint, data, class_map, describe=describe_here, progress=EvaluationProgress()
+    )
 
 
 def compute(evaluation: Evaluation, folder: EvaluationFolder, batch_size: int = 4) -> Sequence[AccuracyRow] | None:

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 
 from tests.evaluation.pictures import (
     CLASSES,
+    prepare,
     save_model,
     settings,
 )
 from vigbench.evaluation.checkpoint import load_checkpoint, read_checkpoint
 from vigbench.evaluation.model import build_for_evaluation
-from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.subjects.catalog import create_model
 from vigbench.suites.case import Case
 
@@ -57,7 +57,7 @@ def test_a_checkpoint_of_another_model_is_named_with_what_differs(tmp_path: Path
     path = save_model(tmp_path / "resnet.pt", "test_resnet")
     expected = r"resnet.pt does not fit VisionTransformer: \d+ weights are missing \(cls_token, .*, \.\.\.\), .*unknown"
     with pytest.raises(ValueError, match=expected) as refused:
-        prepare_evaluation(settings(), path, data)
+        prepare(settings(), path, data)
     assert len(str(refused.value)) < 400
 
 

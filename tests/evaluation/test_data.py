@@ -11,18 +11,18 @@ from timm.utils.misc import natural_key
 
 from tests.evaluation.pictures import (
     CLASSES,
+    prepare,
     save_model,
     settings,
     write_image,
 )
 from vigbench.evaluation.data import by_number, read_image_folder
-from vigbench.evaluation.prepare import prepare_evaluation
 
 
 def test_a_class_map_gives_the_labels_of_a_folder_that_lacks_classes(tmp_path: Path, data: Path) -> None:
     names = ["yak", *reversed(CLASSES), "zebu", "gnu"]
     (tmp_path / "map.txt").write_text("\n".join(names) + "\n")
-    evaluation = prepare_evaluation(settings(), save_model(tmp_path / "nine.pt", classes=9), data, tmp_path / "map.txt")
+    evaluation = prepare(settings(), save_model(tmp_path / "nine.pt", classes=9), data, tmp_path / "map.txt")
     found = evaluation.data
     assert {name: found.labels[found.images.index(f"{name}/0.png")] for name in CLASSES} == {
         name: names.index(name) for name in CLASSES

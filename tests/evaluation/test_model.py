@@ -14,12 +14,11 @@ from PIL import Image
 from timm.data import ImageDataset, create_transform, resolve_model_data_config
 from torch import Tensor
 
-from tests.evaluation.pictures import CLASSES, MODEL, compute, from_timm, save_model, settings
+from tests.evaluation.pictures import CLASSES, MODEL, compute, from_timm, prepare, save_model, settings
 from vigbench.evaluation.checkpoint import read_checkpoint
 from vigbench.evaluation.data import read_image_folder
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.model import build_for_evaluation, logits_of, preprocessing, require_runnable
-from vigbench.evaluation.prepare import prepare_evaluation
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.subjects.catalog import create_model
 from vigbench.suites.axes import Precision
@@ -82,7 +81,7 @@ def test_it_is_what_timm_loads_at_another_size(tmp_path: Path) -> None:
 def test_predictions_are_those_of_timms_data_set_transform_and_model(
     resolution: int, data: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    evaluation = prepare_evaluation(settings(MODEL, resolution), checkpoint, data)
+    evaluation = prepare(settings(MODEL, resolution), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path / "results", evaluation.info)
     rows = compute(evaluation, folder)
     model = from_timm(checkpoint, resolution).eval()
@@ -112,7 +111,7 @@ def test_precision_casts_and_logits_that_overflow_count_as_wrong(
 ) -> None:
     for precision, not_finite in ((Precision.float16, 18), (Precision.bfloat16, 0)):
         chosen = settings("evaluated_nets:make_half", 32, precision=precision)
-        evaluation = prepare_evaluation(chosen, nets("make_half"), data)
+        evaluation = prepare(chosen, nets("make_half"), data)
         rows = compute(evaluation, EvaluationFolder.create(tmp_path / "results", evaluation.info))
         assert rows is not None
         assert rows[0].not_finite_images == not_finite
@@ -121,46 +120,46 @@ def test_precision_casts_and_logits_that_overflow_count_as_wrong(
 
 def test_the_crop_is_the_models_at_every_resolution_and_timms_other_one_is_named(tmp_path: Path, data: Path) -> None:
     path = save_model(tmp_path / "resnet18.pt", "resnet18")  # timm: 0.95 at 224 px, 1.0 at 288 px
-    found = prepare_evaluation(settings("resnet18", 64, 96), path, data).info
+    found = prepare(settings("resnet18", 64, 96), path, data).info
     assert [one["crop_pct"] for one in found["transforms"].values()] == [0.95, 0.95]
     assert found["notes"] == ["timm's own tables crop this model by 1, at 288 px; --crop-pct 1 does so here."]
-    asked = prepare_evaluation(settings("resnet18", 64, 96, crop_pct=0.9), path, data).info
+    asked = prepare(settings("resnet18", 64, 96, crop_pct=0.9), path, data).info
     assert [one["crop_pct"] for one in asked["transforms"].values()] == [0.9, 0.9]
     assert not asked["notes"]
 
 
 def test_another_number_of_classes_is_refused_with_both_numbers(tmp_path: Path, data: Path) -> None:
     with pytest.raises(ValueError, match=r"data has 6 classes, but test_vit with this checkpoint tells 9 apart\. Give"):
-        prepare_evaluation(settings(), save_model(tmp_path / "nine.pt", classes=9), data)
+        prepare(settings(), save_model(tmp_path / "nine.pt", classes=9), data)
 
 
 def test_a_resolution_that_the_model_does_not_take_is_refused_before_anything_is_written(
     nets: Callable[[str], Path], data: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"evaluated_nets:make_rigid does not take 48 px: RuntimeError.* Leave this"):
-        prepare_evaluation(settings("evaluated_nets:make_rigid", 32, 48), nets("make_rigid"), data)
+        prepare(settings("evaluated_nets:make_rigid", 32, 48), nets("make_rigid"), data)
 
 
 def test_a_model_that_classifies_nothing_is_refused(nets: Callable[[str], Path], data: Path) -> None:
     with pytest.raises(ValueError, match=r"returned an output of shape \(1, 6, 30, 30\); it has to return logits"):
-        prepare_evaluation(settings("evaluated_nets:make_features", 32), nets("make_features"), data)
+        prepare(settings("evaluated_nets:make_features", 32), nets("make_features"), data)
 
 
 def test_resolutions_are_sorted_and_each_is_evaluated_once(data: Path, checkpoint: Path) -> None:
     chosen = replace(settings(), resolutions=(160, 96, 160))
-    assert prepare_evaluation(chosen, checkpoint, data).settings.resolutions == (96, 160)
+    assert prepare(chosen, checkpoint, data).settings.resolutions == (96, 160)
 
 
 def test_an_operator_or_what_is_unknown_is_refused(data: Path, checkpoint: Path) -> None:
     for subject, expected in (("gla", "is an operator"), ("test_vitt", "test_vit"), ("nowhere:make", "no module")):
         with pytest.raises(ValueError, match=expected):
-            prepare_evaluation(settings(subject), checkpoint, data)
+            prepare(settings(subject), checkpoint, data)
     assert "nowhere" not in sys.modules
 
 
 @pytest.mark.parametrize("side", [28, 44])
 def test_a_model_of_one_channel_gets_greys(nets: Callable[[str], Path], data: Path, tmp_path: Path, side: int) -> None:
-    evaluation = prepare_evaluation(settings("evaluated_nets:make_grey", side, crop_pct=1.0), nets("make_grey"), data)
+    evaluation = prepare(settings("evaluated_nets:make_grey", side, crop_pct=1.0), nets("make_grey"), data)
     used = evaluation.info["transforms"][str(side)]
     assert (used["mode"], used["mean"], used["std"]) == ("L", pytest.approx([0.449]), pytest.approx([0.226]))
     assert any("images are read as greys (mean 0.449" in note for note in evaluation.info["notes"])
@@ -184,30 +183,18 @@ def test_a_configuration_says_which_channels_a_model_of_any_takes(data: Path) ->
 
 def test_other_channels_are_refused_by_their_number(nets: Callable[[str], Path], data: Path) -> None:
     with pytest.raises(ValueError, match=r"make_bands takes images of 4 channels, by its first convolution: .*greys"):
-        prepare_evaluation(settings("evaluated_nets:make_bands", 32), nets("make_bands"), data)
-
-
-def test_what_a_model_prints_is_no_result(
-    nets: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    evaluation = prepare_evaluation(settings("evaluated_nets:make_noisy", 32), nets("make_noisy"), data)
-    capsys.readouterr()
-    assert compute(evaluation, EvaluationFolder.create(tmp_path / "results", evaluation.info)) is not None
-    said, errors = capsys.readouterr()
-    assert said == ""
-    assert "made\n" in errors
-    assert errors.count("forward pass") == 5
+        prepare(settings("evaluated_nets:make_bands", 32), nets("make_bands"), data)
 
 
 def test_a_model_that_ends_python_is_one_line(nets: Callable[[str], Path], data: Path) -> None:
     with pytest.raises(ValueError, match=r"make_leaving raised SystemExit: 3 in its forward pass\. Call it"):
-        prepare_evaluation(settings("evaluated_nets:make_leaving", 32), nets("make_leaving"), data)
+        prepare(settings("evaluated_nets:make_leaving", 32), nets("make_leaving"), data)
 
 
 def test_a_model_that_fails_midway_is_one_line_and_what_was_computed_is_kept(
     nets: Callable[[str], Path], data: Path, tmp_path: Path
 ) -> None:
-    evaluation = prepare_evaluation(settings("evaluated_nets:make_failing", 32), nets("make_failing"), data)
+    evaluation = prepare(settings("evaluated_nets:make_failing", 32), nets("make_failing"), data)
     folder = EvaluationFolder.create(tmp_path / "results", evaluation.info)
     with pytest.raises(ValueError, match=r"raised KeyError: 'no such thing' in its forward pass.*--resume"):
         compute(evaluation, folder)

@@ -2,21 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-import vigbench
 import vigbench.evaluation.folder as folder_module
 import vigbench.evaluation.loading as loading_module
 import vigbench.evaluation.run as run_module
-from tests.evaluation.pictures import MODEL, compute, settings
+from tests.evaluation.pictures import compute, prepare, settings
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.model import logits_of
-from vigbench.evaluation.prepare import prepare_evaluation
-from vigbench.evaluation.run import EvaluationProgress, compute_missing
+from vigbench.evaluation.progress import EvaluationProgress
+from vigbench.evaluation.run import compute_missing
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import read_accuracy, read_predictions
 from vigbench.records.lock import lock
@@ -28,7 +26,7 @@ from vigbench.suites.case import Case
 def test_an_unreadable_image_is_named_and_a_good_copy_completes_the_same_files(
     data: Path, checkpoint: Path, tmp_path: Path, workers: int
 ) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     whole = EvaluationFolder.create(tmp_path / "whole", evaluation.info)
     compute(evaluation, whole)
     spoilt = data / "cat" / "1.png"
@@ -42,7 +40,7 @@ def test_an_unreadable_image_is_named_and_a_good_copy_completes_the_same_files(
     assert "\n" not in str(refused.value)
     assert len(read_predictions(folder.folder, 160)) == 4
     spoilt.write_bytes(good)
-    again = EvaluationFolder.reopen(folder.folder, prepare_evaluation(settings(), checkpoint, data).info)
+    again = EvaluationFolder.reopen(folder.folder, prepare(settings(), checkpoint, data).info)
     assert compute(evaluation, again) is not None
     for name in ("predictions-160.csv", "accuracy.csv"):
         assert (folder.folder / name).read_bytes() == (whole.folder / name).read_bytes()
@@ -51,9 +49,9 @@ def test_an_unreadable_image_is_named_and_a_good_copy_completes_the_same_files(
 def test_a_reading_process_that_ends_is_one_line(
     data: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
-    monkeypatch.setattr(loading_module, "_leave_interrupts", lambda worker: os._exit(7))
+    monkeypatch.setattr(loading_module, "read_image", lambda path, mode: os._exit(7))
     with pytest.raises(ValueError, match=r"One of 1 processes that read images ended.*use --workers 0\. What was"):
         compute_missing(
             evaluation, folder, EvaluationProgress(), StopRequest(), batch_size=4, workers=1, command_line=[]
@@ -63,7 +61,7 @@ def test_a_reading_process_that_ends_is_one_line(
 def test_what_does_not_fit_into_memory_can_be_continued_with_smaller_batches(
     data: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
 
     def limited(model: nn.Module, images: Tensor, case: Case) -> Tensor:
@@ -81,7 +79,7 @@ def test_what_does_not_fit_into_memory_can_be_continued_with_smaller_batches(
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
     data: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
     append, calls = folder_module.append_text, []
 
@@ -100,7 +98,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
 
 
 def test_only_one_process_writes_to_a_folder(data: Path, checkpoint: Path, tmp_path: Path) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
     with lock(folder.folder / "lock"), pytest.raises(ValueError, match="Another vigbench process is writing to"):
         compute(evaluation, folder)
@@ -113,7 +111,7 @@ def test_only_one_process_writes_to_a_folder(data: Path, checkpoint: Path, tmp_p
 def test_a_damaged_file_is_kept_as_far_as_it_is_right(
     data: Path, checkpoint: Path, tmp_path: Path, damage: bytes
 ) -> None:
-    evaluation = prepare_evaluation(settings(), checkpoint, data)
+    evaluation = prepare(settings(), checkpoint, data)
     folder = EvaluationFolder.create(tmp_path, evaluation.info)
     compute(evaluation, folder)
     file = folder.folder / "predictions-160.csv"
@@ -126,41 +124,9 @@ def test_a_damaged_file_is_kept_as_far_as_it_is_right(
 
 
 def test_a_folder_is_named_by_subject_and_device(data: Path, checkpoint: Path, tmp_path: Path) -> None:
-    info = prepare_evaluation(settings(), checkpoint, data).info
+    info = prepare(settings(), checkpoint, data).info
     assert EvaluationFolder.create(tmp_path, info).folder.name.startswith("accuracy-test_vit-cpu-2")
     info["settings"] = {**info["settings"], "subject": "my_pkg.models:make_net"}
     info |= {"device": Device.cuda, "device_name": "NVIDIA H200"}
     name = EvaluationFolder.create(tmp_path, info).folder.name
     assert name.startswith("accuracy-my_pkg.models-make_net-nvidia-h200-2")
-
-
-def test_one_call_evaluates_and_another_continues_what_was_stopped(
-    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    threads = torch.get_num_threads()
-    stop = StopRequest(lambda: None)
-    stop.requested = True
-    given: dict[str, Any] = {"resolutions": [160], "device": "cpu", "threads": 1, "batch_size": 4}
-    try:
-        stopped = vigbench.evaluate(MODEL, checkpoint, data, **given, out=tmp_path, stop=stop)
-        assert not stopped.finished
-        assert stopped.rows == ()
-        found = vigbench.evaluate(MODEL, str(checkpoint), str(data), **given, resume=stopped.folder)
-    finally:
-        torch.set_num_threads(threads)
-    assert found.folder == stopped.folder
-    assert found.finished
-    assert [row.resolution for row in found.rows] == [160]
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [({"precision": "fp8"}, "choose from float32"), ({"resolutions": []}, "at least one"), ({"device": "tpu"}, "cuda")],
-)
-def test_what_cannot_be_evaluated_is_said(
-    data: Path, checkpoint: Path, tmp_path: Path, wrong: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        vigbench.evaluate(MODEL, checkpoint, data, **{"device": "cpu", "out": tmp_path / "out", **wrong})
-    assert not (tmp_path / "out").exists()

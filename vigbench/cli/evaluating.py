@@ -37,6 +37,7 @@ Ema = Annotated[bool, typer.Option(help="Prefer the weights' moving average wher
 Tf32 = Annotated[bool, typer.Option("--tf32", help="Allow TF32 for float32 matrix products on CUDA.")]
 Out = Annotated[Path, typer.Option(help="Folder in which the evaluation's folder is made.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue this folder, with otherwise the same options.")]
+BatchTimeout = Annotated[str, typer.Option(help="Time limit of a batch, e.g. 10m; what takes longer is ended.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One plain line a resolution, for logs.")]
 
 NOTICE = b"Finishing this batch, then stopping; press Ctrl-C again to stop now.\n"
@@ -52,6 +53,7 @@ def evaluate(
     implementation: OneImplementation = "",
     device: options.Device = "auto",
     threads: one_case.Threads = 0,
+    batch_timeout: BatchTimeout = "30m",
     workers: Workers = None,
     crop_pct: CropPct = None,
     interpolation: Interpolation = None,
@@ -72,10 +74,11 @@ def evaluate(
     sides = options.listed("--resolution", resolution, "value")
     resolutions = [options.whole_number("--resolution", text) for text in sides]
     precision = options.precision_name("--precision", precision)
+    batch_timeout_s = options.duration_s("--batch-timeout", batch_timeout)
 
     from vigbench.cli.progress import show_evaluation
-    from vigbench.evaluation.run import evaluate as compute
     from vigbench.interrupt import StopRequest
+    from vigbench.runner.evaluate import evaluate as compute
 
     with show_evaluation(quiet) as progress:
         try:
@@ -94,6 +97,7 @@ def evaluate(
                 class_map=class_map,
                 ema=ema,
                 batch_size=batch_size,
+                batch_timeout_s=batch_timeout_s,
                 workers=workers,
                 out=out,
                 resume=resume,

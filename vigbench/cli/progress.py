@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vigbench.evaluation.run import EvaluationProgress
+from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.records.accuracy import AccuracyRow
 from vigbench.records.schema import Record, Status
 from vigbench.runner.coordinator import Progress as RunProgress

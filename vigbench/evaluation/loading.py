@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,6 @@ def batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pinned,
-        worker_init_fn=_leave_interrupts,
     )
     found = iter(loader)
     while (batch := _next(found, workers)) is not None:
@@ -96,9 +94,3 @@ def _collate(found: list[Tensor | str]) -> Tensor | str:
     if unreadable := [reason for reason in found if isinstance(reason, str)]:
         return unreadable[0]
     return torch.stack([image for image in found if isinstance(image, Tensor)])
-
-
-def _leave_interrupts(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the main process alone decides what to do about it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,10 +100,9 @@ def build_for_evaluation(case: Case, checkpoint: Checkpoint) -> nn.Module:
     """
     assert isinstance(case.resolution, int)
     try:
-        with redirect_stdout(sys.stderr):  # what a model of the user's prints is no result
-            model = build_subject(case.subject, case.implementation, case.resolution)
-            load_checkpoint(model, checkpoint)
-            return model.to(device=case.device.value, dtype=DTYPES[case.precision]).eval()
+        model = build_subject(case.subject, case.implementation, case.resolution)
+        load_checkpoint(model, checkpoint)
+        return model.to(device=case.device.value, dtype=DTYPES[case.precision]).eval()
     except ValueError:
         raise
     except (Exception, SystemExit) as error:
@@ -127,8 +124,7 @@ def logits_of(model: nn.Module, images: Tensor, case: Case) -> Tensor:
     """
     images = images.to(device=case.device.value, dtype=DTYPES[case.precision], non_blocking=True)
     try:
-        with redirect_stdout(sys.stderr):
-            output = model(images)
+        output = model(images)
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error) or isinstance(error, (UnsupportedError, FactoryError)):
             raise

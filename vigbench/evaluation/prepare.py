@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 from vigbench.evaluation.checkpoint import Checkpoint, note_on_weights, read_checkpoint
 from vigbench.evaluation.data import ImageFolder, read_image_folder
 from vigbench.evaluation.model import build_for_evaluation, crop_note, note_on_greys, preprocessing, require_runnable
+from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.measure.settings import apply_settings
-from vigbench.subjects.catalog import describe, require_supported, resolve_implementations, task_of
+from vigbench.subjects.catalog import describe as describe_subject
+from vigbench.subjects.catalog import require_supported, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
 from vigbench.subjects.task import DTYPES
 from vigbench.suites.axes import Device, Precision
 from vigbench.suites.case import Case
-from vigbench.worker.describe import describe_here
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
@@ -34,6 +34,9 @@ class EvaluationSettings:
         crop_pct: side of the crop over the shorter side of the resized image; None: the model's own.
         interpolation: of the resizing; None: the model's own.
         ema: prefer the moving average of the weights where the checkpoint has one.
+
+    Raises:
+        ValueError: for a resolution, a crop or an interpolation that there is not.
     """
 
     subject: str
@@ -46,6 +49,17 @@ class EvaluationSettings:
     crop_pct: float | None = None
     interpolation: str | None = None
     ema: bool = True
+
+    def __post_init__(self) -> None:
+        for resolution in self.resolutions:
+            if not isinstance(resolution, int) or resolution < 1:
+                raise ValueError(f"{resolution!r} is no side of an image in px; write for example 224.")
+        if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
+            raise ValueError(f"--crop-pct {self.crop_pct:g} is not above 0 and at most 1; write for example 0.875.")
+        if self.interpolation is not None and self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"--interpolation {self.interpolation!r} is unknown; choose from {', '.join(INTERPOLATIONS)}."
+            )
 
     def case(self, resolution: int, batch_size: int = 1) -> Case:
         """The same at one resolution, as a case of a suite."""
@@ -87,20 +101,34 @@ class Evaluation:
 
 
 def prepare_evaluation(
-    settings: EvaluationSettings, checkpoint: Path, data: Path, class_map: Path | None = None
+    settings: EvaluationSettings,
+    checkpoint: Path,
+    data: Path,
+    class_map: Path | None = None,
+    *,
+    describe: Callable[[Case], Mapping[str, Any]],
+    progress: EvaluationProgress,
 ) -> Evaluation:
     """Read checkpoint and folder, and try the model at each resolution, before anything is written.
+
+    Args:
+        settings: what is evaluated, and how.
+        checkpoint: its file.
+        data: folder of the images.
+        class_map: file of the classes in the order of the model's outputs, if that is not the folder's.
+        describe: what is to be noted of the machine.
+        progress: told which resolution is tried.
 
     Raises:
         ValueError: if anything is wrong; the message says what, and what to do.
     """
-    with redirect_stdout(sys.stderr):  # what a model of the user's prints is no result
-        settings = _checked(settings)
+    settings = _checked(settings)
     images = read_image_folder(data, class_map)
     weights = read_checkpoint(checkpoint, ema=settings.ema)
     apply_settings(threads=settings.threads, tf32=settings.tf32)
     transforms: dict[str, Any] = {}
     for resolution in settings.resolutions:
+        progress.trying(resolution)
         model = build_for_evaluation(settings.case(resolution), weights)
         channels = require_runnable(model, settings.case(resolution), images, data)
         used = preprocessing(model, resolution, settings.crop_pct, settings.interpolation, channels)
@@ -123,7 +151,7 @@ def prepare_evaluation(
         },
         "transforms": transforms,
         "notes": [note for note in notes if note],
-        **describe_here(settings.case(settings.resolutions[0])),
+        **describe(settings.case(settings.resolutions[0])),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return Evaluation(settings, weights, images, info)
@@ -133,15 +161,13 @@ def _checked(settings: EvaluationSettings) -> EvaluationSettings:
     """The settings with the implementation resolved; ValueError for what is unknown or cannot run here."""
     task_of(settings.subject).require_axes(settings.subject, ("resolution",))
     require_buildable(settings.subject, settings.resolutions)
-    if settings.crop_pct is not None and not 0 < settings.crop_pct <= 1:
-        raise ValueError(f"--crop-pct {settings.crop_pct:g} is not above 0 and at most 1; write for example 0.875.")
-    if settings.interpolation is not None and settings.interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"--interpolation {settings.interpolation!r} is unknown; choose from {', '.join(INTERPOLATIONS)}."
-        )
     requested = [settings.implementation] if settings.implementation else []
     (implementation,) = resolve_implementations(settings.subject, requested, settings.device)
     require_supported(
-        describe(settings.subject), implementation, settings.device, training=False, dtype=DTYPES[settings.precision]
+        describe_subject(settings.subject),
+        implementation,
+        settings.device,
+        training=False,
+        dtype=DTYPES[settings.precision],
     )
     return replace(settings, implementation=implementation, resolutions=tuple(sorted(set(settings.resolutions))))

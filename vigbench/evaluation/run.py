@@ -2,139 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vigbench.evaluation.data import ImageFolder
 from vigbench.evaluation.folder import EvaluationFolder
 from vigbench.evaluation.loading import ReadingError, Transform, batches
 from vigbench.evaluation.model import ModelError, build_for_evaluation, logits_of, out_of_memory, preprocessing
 from vigbench.evaluation.prepare import Evaluation, EvaluationSettings, prepare_evaluation
+from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.interrupt import StopRequest
 from vigbench.measure.accuracy import RANKS, Score, ranked_classes, score
 from vigbench.measure.memory import is_out_of_memory
-from vigbench.records.accuracy import Accuracy, AccuracyRow, Prediction, read_accuracy
-from vigbench.suites.axes import PRECISION_ALIASES, Device, Precision
+from vigbench.records.accuracy import AccuracyRow, Prediction
 from vigbench.suites.case import Case
-from vigbench.worker.describe import choose_device
-
-WORKERS = {Device.cpu: 0, Device.cuda: 4}  # processes that read images, by default
 
 
-class EvaluationProgress:
-    """Told how an evaluation goes on; by itself it says nothing."""
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What `vigbench.evaluate` was asked for, as a worker is told.
 
-    def evaluation_started(self, folder: Path, used: Sequence[str]) -> None:
-        """The folder is there; `used` is what decides the numbers and was not necessarily asked for, in words."""
+    Attributes:
+        settings: all that decides a prediction, beside the following files.
+        out: gets a new folder, unless `resume` names the one to continue.
+        batch_size: images that the model is given at once.
+        workers: processes that read images ahead; 0: none.
+        command_line: what was typed.
+    """
 
-    def resolution_started(self, resolution: int, done: int, images: int) -> None:
-        """That many images of a resolution are there already."""
+    settings: EvaluationSettings
+    checkpoint: Path
+    data: Path
+    class_map: Path | None
+    out: Path
+    resume: Path | None
+    batch_size: int
+    workers: int
+    command_line: tuple[str, ...]
 
-    def images_done(self, done: int) -> None:
-        """That many images are there now."""
 
-    def resolution_ended(self, row: AccuracyRow) -> None:
-        """A resolution is complete."""
-
-
-def evaluate(
-    subject: str,
-    checkpoint: str | Path,
-    data: str | Path,
-    *,
-    resolutions: Sequence[int] = (224,),
-    implementation: str = "",
-    device: str = "auto",
-    precision: str = "float32",
-    tf32: bool = False,
-    threads: int = 0,
-    crop_pct: float | None = None,
-    interpolation: str | None = None,
-    class_map: str | Path | None = None,
-    ema: bool = True,
-    batch_size: int = 64,
-    workers: int | None = None,
-    out: str | Path = "results",
-    resume: str | Path | None = None,
-    command_line: Sequence[str] = (),
-    progress: EvaluationProgress | None = None,
-    stop: StopRequest | None = None,
-) -> Accuracy:
-    """Top-1 and top-5 accuracy of a checkpoint on a folder of images, over resolutions, with timm's transforms.
-
-    It computes in this process, whose threads, TF32 and seed it sets.
+def evaluate_here(
+    request: EvaluationRequest,
+    describe: Callable[[Case], Mapping[str, Any]],
+    progress: EvaluationProgress,
+    stop: StopRequest,
+) -> None:
+    """Do what is asked for in this process, whose threads, TF32 and seed it sets, until it is done or to be stopped.
 
     Args:
-        subject: a model's name, or `package.module:factory`.
-        checkpoint: its weights: a PyTorch checkpoint of plain tensors, or .safetensors.
-        data: folder with a folder of images for each class, as ImageNet's val.
-        resolutions: sides of the images in px.
-        implementation: of the subject's operator; empty: the one that users get by default.
-        device: auto, cpu or cuda.
-        precision: float32, bfloat16 or float16.
-        tf32: allow TF32 for float32 matrix products on CUDA.
-        threads: CPU threads; 0 = one per physical core.
-        crop_pct: side of the crop over the shorter side of the resized image; None: the model's own.
-        interpolation: of the resizing; None: the model's own.
-        class_map: text file with a class name a line, in the order of the model's outputs.
-        ema: prefer the moving average of the weights where the checkpoint has one.
-        batch_size: images that the model is given at once.
-        workers: processes that read images ahead; None: 4 on CUDA, else none.
-        out: gets the folder `accuracy-<subject>-<device>-<time>`.
-        resume: continue this folder instead, with otherwise the same settings; batch size and workers may differ.
-        command_line: for the record, what was typed.
+        request: what.
+        describe: what is to be noted of the machine.
         progress: told how it goes on.
-        stop: entered while it computes; a stop that is requested ends it after the current batch.
-
-    Returns:
-        What the folder holds; `finished` unless a stop was requested.
+        stop: ends it after the current batch once a stop is requested.
 
     Raises:
         ValueError: if anything is wrong; the message says what, and what to do. All batches before are kept.
     """
-    name = PRECISION_ALIASES.get(precision, precision)
-    if name not in Precision.__members__:
-        raise ValueError(f"Precision {precision!r} is not allowed; choose from {', '.join(Precision)}.")
-    if not resolutions:
-        raise ValueError("Name at least one resolution, for example 224.")
-    if batch_size < 1 or (workers or 0) < 0:
-        raise ValueError(
-            f"{batch_size} images at once and {workers} processes: the former starts at 1, the latter at 0."
-        )
-    settings = EvaluationSettings(
-        subject=subject,
-        resolutions=tuple(resolutions),
-        implementation=implementation,
-        device=choose_device(device),
-        precision=Precision(name),
-        tf32=tf32,
-        threads=threads,
-        crop_pct=crop_pct,
-        interpolation=interpolation,
-        ema=ema,
-    )
     evaluation = prepare_evaluation(
-        settings, Path(checkpoint), Path(data), None if class_map is None else Path(class_map)
+        request.settings, request.checkpoint, request.data, request.class_map, describe=describe, progress=progress
     )
     folder = (
-        EvaluationFolder.create(Path(out), evaluation.info)
-        if resume is None
-        else EvaluationFolder.reopen(Path(resume), evaluation.info)
+        EvaluationFolder.create(request.out, evaluation.info)
+        if request.resume is None
+        else EvaluationFolder.reopen(request.resume, evaluation.info)
     )
-    progress = progress or EvaluationProgress()
     progress.evaluation_started(folder.folder, evaluation.what_is_used())
-    with stop or nullcontext():
-        compute_missing(
-            evaluation,
-            folder,
-            progress,
-            stop or StopRequest(),
-            batch_size=batch_size,
-            workers=WORKERS[settings.device] if workers is None else workers,
-            command_line=command_line,
-        )
-    return read_accuracy(folder.folder)
+    compute_missing(
+        evaluation,
+        folder,
+        progress,
+        stop,
+        batch_size=request.batch_size,
+        workers=request.workers,
+        command_line=request.command_line,
+    )
 
 
 def compute_missing(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,9 +24,6 @@ SDPA_BACKENDS = {
     "aten::_scaled_dot_product_fused_attention_overrideable": "overrideable",
 }
 
-
-# torch 2.11 warns at each profile without `acc_events` of what further cycles would lose; there is one
-one_profile = partial(profile, acc_events=True)
 
 _NO_WORK = ("Context Sync", "Stream Sync", "Event Sync", "Stream Wait Event")  # the device waits in them
 
@@ -85,6 +83,19 @@ def record_path(call: Callable[[], object], device: torch.device) -> ExecutedPat
         elif "::" in name and " " not in name:  # the rest are runtime calls, annotations and Python frames
             operators[name] += 1
     return ExecutedPath(dict(operators), dict(kernels))
+
+
+@contextmanager
+def one_profile(**options: Any) -> Iterator[profile]:
+    """A `torch.profiler.profile` of one cycle, whose events torch puts in order only where somebody asks for that.
+
+    With `acc_events` it would do so at once, which takes ten times as long as a call of many small operators.
+    """
+    with ExitStack() as stack:
+        with warnings.catch_warnings():  # torch 2.11 warns at each profile of what further cycles would lose
+            warnings.filterwarnings("ignore", message=".*clears events at the end of each cycle")
+            profiler = stack.enter_context(profile(**options))
+        yield profiler
 
 
 def events_of(profiler: Any) -> list[Any]:

@@ -67,7 +67,8 @@ class Worker:
         output, output_end = context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
-            process = context().Process(target=worker_main, args=(there, output_end, job.to_json()), daemon=True)
+            arguments = (there, output_end, job.to_json())
+            process = context().Process(target=worker_main, args=arguments, daemon=not job.errand.has_helpers)
             with serving(waiting):
                 process.start()
             assert process.pid is not None

@@ -79,6 +79,10 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
             say(profile_here(case, job.argument, on_stage))
         case Errand.survey:
             say(survey_here(job.argument))
+        case Errand.evaluate:
+            from vigbench.worker.evaluate import evaluate_for  # which needs what no case needs
+
+            say(guarded(case, lambda: evaluate_for(job.argument, say, commands)))
         case Errand.trial:
             from vigbench.worker.trial import try_settings  # needs triton
 

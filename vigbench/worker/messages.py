@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -29,12 +29,18 @@ class Errand(StrEnum):
     check = "check"  # one implementation of an operator against float64
     profile = "profile"  # where the time and the memory of a case go
     survey = "survey"  # what a plan has to know of a subject
+    evaluate = "evaluate"  # the accuracy of a checkpoint
     trial = "trial"  # kernel settings on command, each checked and timed
 
     @property
     def is_timed(self) -> bool:
         """Whether a time that its process takes is kept: then its threads matter."""
         return self in (Errand.measure, Errand.contest, Errand.profile, Errand.ceilings)
+
+    @property
+    def has_helpers(self) -> bool:
+        """Whether its process starts others, which Python allows no daemon: those that read images."""
+        return self is Errand.evaluate
 
 
 class Job(_Message):
@@ -57,7 +63,8 @@ class Job(_Message):
 class BlockRequest(_Message):
     """Coordinator to a contestant: time that many calls now; 0: prove the path that ran, and end.
 
-    To a trial of kernel settings: time the settings in `argument`, as JSON; 0: end.
+    To a trial of kernel settings: time the settings in `argument`, as JSON; 0: end. To an evaluation: 0: end after this
+    batch.
     """
 
     calls: int
@@ -69,6 +76,14 @@ class StageReport(_Message):
 
     kind: Literal["stage"] = "stage"
     stage: str
+
+
+class EvaluationReport(_Message):
+    """An evaluation to the coordinator: the event of `EvaluationProgress` of that name, and what it is told."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    event: str
+    told: tuple[Any, ...]
 
 
 class Ready(_Message):
@@ -100,7 +115,7 @@ class Outcome(_Message):
     description: str = ""  # of the machine, as JSON
 
 
-Message = StageReport | Ready | Durations | Outcome
+Message = StageReport | EvaluationReport | Ready | Durations | Outcome
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 
