@@ -71,7 +71,7 @@ def test_where_all_fits_the_smallest_size_comes_first(budget: Budget) -> None:
 
 def test_where_time_is_short_what_matters_most_comes_first_unless_it_takes_the_time_of_many(budget: Budget) -> None:
     main, usual, fifth = case(1000), case(500, "b"), case(300, "e")
-    budget.places = {main: FIRST_PLACES, usual: FIRST_PLACES + 1, fifth: FIRST_PLACES + 4}
+    budget.places = {main: FIRST_PLACES, usual: FIRST_PLACES + 1, fifth: FIRST_PLACES + 7}
     assert budget.next_of([fifth, usual, main], left_s=12.0) == main
     assert budget.next_of([fifth, usual], left_s=7.0) == usual
     slow = Budget(100.0, lambda one: 100.0 if one == usual else 5.0, gmacs=lambda one: 1.0, places=budget.places)

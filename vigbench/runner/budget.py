@@ -13,7 +13,7 @@ from vigbench.suites.planner import CASE_OVERHEAD_S, MINIMUM_CALLS, MOST_SAMPLIN
 LEAST_S = 1.0  # of sampling for every case that runs at all
 LEAST_LIMIT_S = 20.0  # no case is stopped before, however little time there is
 FIRST_PLACES = 2  # up to here nothing that a case takes puts it back
-PLACES_BACK = 3  # for each doubling of its time beyond an equal share
+PLACES_BACK = 6  # for each doubling of its time beyond an equal share
 PATIENCE = 4  # times what a case should take, after which it is stopped while others wait
 
 

@@ -204,8 +204,8 @@ _CALL_OVERHEAD_S = {Device.cpu: 0.01, Device.cuda: 0.01}
 _CALLS = {Device.cpu: 20, Device.cuda: 150}  # warm-up, memory, samples of a typical case
 # Seconds for a token of GLA's reference, both directions: it launches some operators for each.
 _REFERENCE_TOKEN_S = {Device.cpu: 3e-5, Device.cuda: 2e-4}
-MINIMUM_CALLS = 16  # gate, path, memory, warm-up and the floor of samples: what a record costs at least
-SAMPLING_CALLS = 10  # of them the last two
+MINIMUM_CALLS = 12  # gate, path, memory, warm-up and the floor of samples: what a record costs at least
+SAMPLING_CALLS = 8  # of them the last two
 MOST_SAMPLING_S = 20.0  # for one case: beyond it a noisy machine does not get quieter
 
 

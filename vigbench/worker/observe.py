@@ -96,7 +96,8 @@ def measure_call_memory(prepared: Prepared) -> CallMemory:
             return task.start_of_backward(task.call(run, prepared.inputs), prepared.inputs)
 
         saved = saved_for_backward(forward, prepared.model, inputs)
-    prepared.call()  # refills the allocator's cache, which the memory pass empties on CUDA
+    if prepared.device.type == "cuda":
+        prepared.call()  # refills the allocator's cache, which the memory pass empties
     return CallMemory(memory, saved, gradients)
 
 
