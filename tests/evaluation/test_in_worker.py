@@ -70,7 +70,7 @@ def test_what_a_model_prints_is_no_result(
 @pytest.mark.parametrize(
     ("factory", "expected"),
     [
-        ("make_hanging", r"was stopped: one batch took more than 2 s\. Raise --batch-timeout, or"),
+        ("make_hanging", r"was stopped: one batch took more than 12 s\. Raise --batch-timeout, or"),
         ("make_dying", r"The worker was killed by SIGSEGV\. Its last words: .*good bye\. What"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_model_that_hangs_or_dies_is_one_line_and_what_was_computed_is_kept(
 ) -> None:
     with pytest.raises(ValueError, match=expected) as ended:
         vigbench.evaluate(
-            f"evaluated_nets:{factory}", nets(factory), data, **GIVEN, batch_timeout_s=2.0, out=tmp_path / "results"
+            f"evaluated_nets:{factory}", nets(factory), data, **GIVEN, batch_timeout_s=12.0, out=tmp_path / "results"
         )
     (folder,) = (tmp_path / "results").iterdir()
     assert str(ended.value).endswith(f"What was computed is kept; continue with --resume {folder}.")
@@ -98,8 +98,8 @@ def test_a_second_ctrl_c_ends_all_processes_at_once(nets: Nets, data: Path, tmp_
     before = {child.pid for child in psutil.Process().children(recursive=True)}
 
     def press() -> None:
-        table = tmp_path / "results"
-        while not list(table.glob("*/predictions-32.csv")):
+        end = monotonic() + 60
+        while not list(tmp_path.glob("results/*/predictions-32.csv")) and monotonic() < end:
             sleep(0.05)
         for _ in range(2):
             sleep(1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from time import monotonic
 
@@ -116,10 +116,12 @@ def evaluate(
         workers=WORKERS[settings.device] if workers is None else workers,
         command_line=tuple(command_line),
     )
-    return read_accuracy(_in_worker(request, batch_timeout_s, progress or EvaluationProgress(), stop or StopRequest()))
+    return read_accuracy(_in_worker(request, batch_timeout_s, progress or EvaluationProgress(), stop))
 
 
-def _in_worker(request: EvaluationRequest, timeout_s: float, progress: EvaluationProgress, stop: StopRequest) -> Path:
+def _in_worker(
+    request: EvaluationRequest, timeout_s: float, progress: EvaluationProgress, stop: StopRequest | None
+) -> Path:
     """The folder, as complete as it could be made. `stop` is entered as soon as there is something to keep."""
     case = request.settings.case(max(request.settings.resolutions), request.batch_size)
     job = Job(case=case, errand=Errand.evaluate, argument=REQUEST.dump_json(request).decode())
@@ -130,7 +132,7 @@ def _in_worker(request: EvaluationRequest, timeout_s: float, progress: Evaluatio
         deadline = monotonic() + timeout_s
         while True:
             try:
-                if stop.requested and not asked_to_stop:
+                if stop is not None and stop.requested and not asked_to_stop:
                     worker.send(BlockRequest(calls=0))
                     asked_to_stop = True
                 message = worker.receive(min(deadline, monotonic() + LOOK_S))
@@ -151,7 +153,7 @@ def _in_worker(request: EvaluationRequest, timeout_s: float, progress: Evaluatio
                     tell(progress, message)
                     if message.event == "evaluation_started":
                         folder = Path(message.told[0])
-                        stack.enter_context(stop)
+                        stack.enter_context(stop or nullcontext())
                 case Outcome(status=Status.ok):
                     assert folder is not None
                     worker.let_end()
