@@ -115,8 +115,10 @@ def interrupt_after(batches: int) -> Iterator[None]:
     """A Ctrl-C while the model has the batch of that number, counted from 1."""
     wish = Path("interrupt.json")
     wish.write_text(json.dumps([os.getpid(), batches]))
-    yield
-    wish.unlink()
+    try:
+        yield
+    finally:
+        wish.unlink()
 
 
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])  # 5 batches a resolution: in the first, at its end, in the second

@@ -14,8 +14,9 @@ import pytest
 import vigbench
 from tests.commands import outcome
 from tests.evaluation.pictures import MODEL
+from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.interrupt import StopRequest
-from vigbench.records.accuracy import read_accuracy, read_predictions
+from vigbench.records.accuracy import AccuracyRow, read_accuracy, read_predictions
 
 Nets = Callable[[str], Path]
 GIVEN: dict[str, Any] = {"resolutions": [32], "device": "cpu", "threads": 1, "batch_size": 5}  # 18 images: 5, 5, 5, 3
@@ -35,6 +36,24 @@ def test_one_call_evaluates_and_another_continues_what_was_stopped(
     assert found.finished
     assert [row.resolution for row in found.rows] == [160]
     assert capsys.readouterr() == ("", "")
+
+
+class StopsWhenAllIsDone(EvaluationProgress):
+    def __init__(self, stop: StopRequest) -> None:
+        self.stop = stop
+
+    def resolution_ended(self, row: AccuracyRow) -> None:
+        sleep(2)  # until the worker is gone, too
+        self.stop.requested = True
+
+
+def test_a_stop_that_comes_when_all_is_done_harms_nothing(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    stop = StopRequest(lambda: None)
+    given = {**GIVEN, "resolutions": [160]}
+    found = vigbench.evaluate(
+        MODEL, checkpoint, data, **given, out=tmp_path, stop=stop, progress=StopsWhenAllIsDone(stop)
+    )
+    assert found.finished
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -133,8 +133,9 @@ def _in_worker(
         while True:
             try:
                 if stop is not None and stop.requested and not asked_to_stop:
-                    worker.send(BlockRequest(calls=0))
                     asked_to_stop = True
+                    with suppress(WorkerEndedError):  # it may have just finished: its last message is still to be read
+                        worker.send(BlockRequest(calls=0))
                 message = worker.receive(min(deadline, monotonic() + LOOK_S))
             except TimeoutError:
                 if monotonic() < deadline:

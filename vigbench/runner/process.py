@@ -68,7 +68,7 @@ class Worker:
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
             arguments = (there, output_end, job.to_json())
-            process = context().Process(target=worker_main, args=arguments, daemon=not job.errand.has_helpers)
+            process = context().Process(target=worker_main, args=arguments, daemon=not job.errand.starts_processes)
             with serving(waiting):
                 process.start()
             assert process.pid is not None

@@ -38,8 +38,8 @@ class Errand(StrEnum):
         return self in (Errand.measure, Errand.contest, Errand.profile, Errand.ceilings)
 
     @property
-    def has_helpers(self) -> bool:
-        """Whether its process starts others, which Python allows no daemon: those that read images."""
+    def starts_processes(self) -> bool:
+        """Whether its process starts others, as those that read images: Python forbids that to a daemon."""
         return self is Errand.evaluate
 
 
