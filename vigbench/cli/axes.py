@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +30,7 @@ def several_values(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each axis that takes several values, with commas between them."""
 
     def option(axis: Axis) -> tuple[Any, Any]:
-        parser = partial(_read, axis, lambda text: [axis.read(part) for part in listed(axis.option, text, "value")])
+        parser = _parser(axis, lambda text: [axis.read(part) for part in listed(axis.option, text, "value")])
         return Annotated[str | None, typer.Option(axis.option, help=axis.help, parser=parser, metavar="TEXT")], None
 
     return _with_options(command, SWEPT, option)
@@ -44,19 +43,24 @@ def one_value(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         if axis.read is true_or_false:
             return Annotated[bool, typer.Option()], axis.default
         help_text = axis.help.partition(", e.g.")[0].rstrip(".") + "."
-        parser = partial(_read, axis, axis.read)
+        parser = _parser(axis, axis.read)
         return Annotated[str | None, typer.Option(axis.option, help=help_text, parser=parser, metavar="TEXT")], None
 
     wanted = [axis for axis in SWEPT if axis.name not in without]
     return lambda command: _with_options(command, wanted, option)
 
 
-def _read(axis: Axis, read: Callable[[str], Any], text: str) -> Any:
-    try:
-        return read(text)
-    except ValueError as error:  # which typer would replace by the text alone
-        said = str(error)
-        raise UsageError(said if said.startswith(axis.option) else f"{axis.option}: {said}.") from error
+def _parser(axis: Axis, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` as an option's parser, which says what is wrong. It has a name, which click 8.1 asks for."""
+
+    def parse(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:  # which typer would replace by the text alone
+            said = str(error)
+            raise UsageError(said if said.startswith(axis.option) else f"{axis.option}: {said}.") from error
+
+    return parse
 
 
 def _with_options(
