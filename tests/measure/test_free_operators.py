@@ -14,6 +14,7 @@ from vigbench.measure.counting_rule import FORMULAS, formula_of, is_zero_by_rule
 
 FREE: dict[str, Callable[[Tensor], Any]] = {
     "scans": lambda x: (x.cumsum(-1), x.cumprod(-1), x.logcumsumexp(-1), x.cummax(-1), x.cummin(-1)),
+    "tags that torch 2.9 lacks": lambda x: (F.leaky_relu(x), F.leaky_relu(x, inplace=True), x.any(), x.nansum()),
     "reductions": lambda x: (x.prod(), x.median(), x.norm(), x.logsumexp(0), torch.aminmax(x), x.trace()),
     "in place": lambda x: (F.mish(x, inplace=True), x.zero_(), x.abs_(), torch.ops.aten.gelu_(x), x.floor_divide_(2)),
     "into a tensor": lambda x: torch.add(x, x, out=torch.empty_like(x)),

@@ -13,13 +13,14 @@ from torch._ops import OpOverload, OpOverloadPacket
 _NAMESPACES = ("aten", "prims", "prim", "torchvision")
 
 _ELEMENTWISE = """
-    add_relu addr complex dequantize floor_divide fused_dropout glu glu_backward_jvp glu_jvp hardswish linalg_cross
-    log_sigmoid masked_scale native_dropout polar prelu prelu_kernel quantize_per_channel quantize_per_tensor
-    quantize_per_tensor_dynamic rrelu_with_noise rrelu_with_noise_functional transform_bias_rescale_qkv zero
+    add_relu addr complex dequantize floor_divide fused_dropout glu glu_backward_jvp glu_jvp hardswish leaky_relu
+    linalg_cross log_sigmoid masked_scale native_dropout polar prelu prelu_kernel quantize_per_channel
+    quantize_per_tensor quantize_per_tensor_dynamic rrelu_with_noise rrelu_with_noise_functional
+    transform_bias_rescale_qkv zero
 """
 _REDUCTIONS_AND_SCANS = """
-    amax amin aminmax argmax argmin count_nonzero dist hash_tensor kthvalue linalg_vector_norm logsumexp max mean median
-    min mode nanmedian norm prod segment_reduce std std_mean sum trace var var_mean
+    all amax amin aminmax any argmax argmin count_nonzero dist hash_tensor kthvalue linalg_vector_norm logsumexp max
+    mean median min mode nanmedian nansum norm prod segment_reduce std std_mean sum trace var var_mean
     cummax cummax_helper cummin cummin_helper cumprod cumsum logcumsumexp
 """
 _LOSSES = """
