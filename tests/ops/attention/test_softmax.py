@@ -110,7 +110,7 @@ def test_a_pinned_backend_is_compiled_whole(attend: Callable[..., Tensor]) -> No
 
 @pytest.mark.filterwarnings("ignore:.*kernel not used|All fused kernels")
 def test_a_compiled_call_without_a_kernel_is_refused_too() -> None:
-    """By a fall back to the plain call, or, up to torch 2.11, by torch's own error, which a worker knows as a refusal."""
+    """By the plain call that follows, or, up to torch 2.11, by torch's own error, which a worker knows."""
     torch._dynamo.reset()
     x = torch.randn(1, 8, 1, 8)
     with pytest.raises((UnsupportedError, RuntimeError)) as refused:
