@@ -88,6 +88,18 @@ def test_a_winner_that_never_overtakes_is_still_a_sentence(make_record: Any, mak
     assert crossover.answers == ("ViG-T is never faster than DeiT-T",)
 
 
+@pytest.mark.parametrize(("cost", "said"), [(3, "never faster than {}"), (0.1, "faster than {} at every size")])
+def test_a_rival_with_fewer_sizes_is_compared_as_far_as_it_goes(
+    cost: float, said: str, make_record: Any, make_frame: Any
+) -> None:
+    others = (("deit_tiny_patch16_224", "deit", SIZES), ("vim_tiny_patch16_224", "vim", SIZES[:-1]))
+    records = [make_record("vig_tiny_patch16_224", "vig", px, latency=cost * px**2 / 1e3) for px in SIZES]
+    records += [make_record(name, family, px, latency=px**2 / 1e3) for name, family, sizes in others for px in sizes]
+    crossover, _ = scaling_lines(find(make_frame(records), []))
+    both = f"DeiT-T and Vim-T up to {SIZES[-2]} px"
+    assert crossover.answers == (f"ViG-T is {said.format(both)}",)
+
+
 def test_sizes_that_are_not_square_are_said_with_all_sides(make_record: Any, make_frame: Any) -> None:
     records = []
     for side in (224, 448, 896):

@@ -54,7 +54,7 @@ def scaling_lines(findings: Findings) -> list[AnswerLine]:
         why = f"{UNTOLD}: {disturbed_share([panel])}"
         winner = _winner(speed, panel)
         pairs = crossovers(own, speed.column, a=curve_name(vars(winner))) if winner else None
-        if text := why if pairs is None else _crossings(pairs, labels, sweep, why):
+        if text := why if pairs is None else _crossings(pairs, labels, panel, why):
             crossing.append(front + text)
         if text := _exponents(fit_scaling(own, speed.column), labels, sweep, why):
             growing.append(front + text)
@@ -75,8 +75,9 @@ def _winner(speed: Metric, panel: Panel) -> SubjectCurve | None:
     return best(curves, speed, extent)
 
 
-def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep, why: str) -> str:
+def _crossings(found: pd.DataFrame, labels: Mapping[str, str], panel: Panel, why: str) -> str:
     """The crossovers of one curve; `why` nothing can be told, where that is so of all."""
+    sweep, widest = panel.setting.sweep, max(panel.extents)
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]
     rows = [row for row in rows if row["b"] in labels and row["smallest"] < row["largest"]]
     if not rows:
@@ -87,7 +88,7 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep, why
         return why
     parts = [_crossing(row, labels[row["b"]], sweep) for row in rows if row["kind"] not in WITHOUT_CROSSING]
     for kind, text in WITHOUT_CROSSING.items():
-        names = [labels[row["b"]] for row in rows if row["kind"] == kind]
+        names = [_reached(row, labels[row["b"]], sweep, widest) for row in rows if row["kind"] == kind]
         if names:
             parts.append(text.format(listed(some(names, 4))))
     compared = "faster " if parts[0].startswith("than ") else ""
@@ -98,6 +99,11 @@ def _crossings(found: pd.DataFrame, labels: Mapping[str, str], sweep: Sweep, why
 def _kind(row: Mapping[str, Any]) -> str:
     """Its kind; `always` is less where sizes were left out."""
     return ALWAYS_KNOWN if row["kind"] == "always" and row["disturbed"] else str(row["kind"])
+
+
+def _reached(row: Mapping[str, Any], label: str, sweep: Sweep, widest: float) -> str:
+    """Its label, with the largest size that both have where another curve goes further."""
+    return label if sweep.size(row["largest"]) == sweep.size(widest) else f"{label} up to {sweep.text(row['largest'])}"
 
 
 def _crossing(row: Mapping[str, Any], label: str, sweep: Sweep) -> str:
