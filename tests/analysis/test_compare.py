@@ -189,6 +189,20 @@ def test_kernel_times_of_two_kinds_do_not_compare(
     assert found["note"].str.contains("two kinds of time").all() != compared
 
 
+@pytest.mark.parametrize("column", ["waiting", "allocation"])
+@pytest.mark.parametrize(
+    ("base", "head", "compared"), [("a=1", "a=1", True), ("a=1", "a=2", False), (None, "a=1", True)]
+)
+def test_processes_that_were_set_unlike_do_not_compare(
+    column: str, base: str | None, head: str, compared: bool, write_run: WriteRun
+) -> None:
+    frame = vigbench.load_results(write_run("base", MODELS))
+    one, two = (frame.assign(**{column: value}) for value in (base, head))
+    found = vigbench.compare(one, two)
+    assert found["ratio"].notna().all() == compared
+    assert found["note"].str.contains("a=1 in base and by a=2 in head").all() != compared
+
+
 def test_pooled_runs_of_two_kinds_have_no_kernel_time() -> None:
     row = {"status": "ok", "marks": "", "device": "cuda", "batch_size": 1, **KERNEL}
     events, profile = (

@@ -1,4 +1,4 @@
-"""One server for each way of waiting; workers have its variables, and this process keeps its own."""
+"""One server for each way of waiting; workers have its variables and keep what they free, this process has its own."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vigbench.measure.allocation import keeping_memory
 from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
@@ -38,7 +39,8 @@ def test_each_worker_waits_as_it_was_told(tmp_path: Path, monkeypatch: pytest.Mo
         assert outcome.status == "ok", outcome.reason
         assert (tmp_path / "waiting.txt").read_text() == rounds
         assert outcome.metrics.waiting == f"GOMP_SPINCOUNT={rounds}"
-        assert "GOMP_SPINCOUNT" not in os.environ
+        assert outcome.metrics.allocation == " ".join(f"{name}={value}" for name, value in keeping_memory().items())
+        assert not {"GOMP_SPINCOUNT", *keeping_memory()} & set(os.environ)
 
 
 def test_one_thread_waits_for_none_whatever_the_load(monkeypatch: pytest.MonkeyPatch) -> None:

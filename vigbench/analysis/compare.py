@@ -23,6 +23,10 @@ DISTURBED = {
     "throttled": "the GPU was slowed down for power or heat",
     FALLEN: "its curve falls where it must rise",
 }
+UNLIKE = {  # a setting of the worker's process -> why rows that differ in it are not compared
+    "waiting": "threads waited by {} in base and by {} in head: the load was another",
+    "allocation": "memory was allocated by {} in base and by {} in head: set the same for both",
+}
 RESULT = (
     "unit", "base_status", "head_status", "metric", "base", "head", "ratio", "ratio_low", "ratio_high", "p_adjusted",
     "verdict"
@@ -123,9 +127,11 @@ def _fill(
     if metric in SOURCES and None not in kinds and kinds[0] != kinds[1]:
         row["note"] = f"{metric} is by {kinds[0]} in base and by {kinds[1]} in head: two kinds of time"
         return None
-    if base.waiting and head.waiting and base.waiting != head.waiting:
-        row["note"] = f"threads waited by {base.waiting} in base and by {head.waiting} in head: the load was another"
-        return None
+    for column, text in UNLIKE.items():
+        said = base.said(column), head.said(column)
+        if all(said) and said[0] != said[1]:
+            row["note"] = text.format(*said)
+            return None
     quantity = next((name for name in METRICS[metric] if name in base.samples and name in head.samples), None)
     calibrated = quantity == "latency_ms" and base.calibrated and head.calibrated
     sides = [_estimate(side, quantity, calibrated, metric) for side in (base, head)]

@@ -63,11 +63,10 @@ class Measurement:
         exposed = "launch_exposed" in self.marks
         return str(KernelTimeSource.events_exposed if exposed else KernelTimeSource.events)
 
-    @property
-    def waiting(self) -> str:
-        """How the threads waited for each other; empty where that was not recorded."""
-        waiting = self.row.get("waiting")
-        return "" if waiting is None or pd.isna(waiting) else str(waiting)
+    def said(self, column: str) -> str:
+        """A setting of the worker's process, as its column has it; empty where that was not recorded."""
+        value = self.row.get(column)
+        return "" if value is None or pd.isna(value) else str(value)
 
     @property
     def calibrated(self) -> bool:

@@ -364,6 +364,12 @@ class Metrics(BaseModel):
         Units.text,
         Combine.same,
     )
+    allocation: str | None = column(
+        "CPU: what the worker's allocator was told, by default to keep what is freed; rows that differ in it are not "
+        "compared",
+        Units.text,
+        Combine.same,
+    )
     gpu_others: int | None = column("CUDA: other processes on the GPU, the most seen", Units.count, Combine.largest)
     rate_drop: float | None = column(
         "drop of a fixed matmul's rate from before to after timing, 0 to 1; above 0.1 marks `contended`",

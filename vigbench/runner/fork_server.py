@@ -15,6 +15,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from types import ModuleType
 
+from vigbench.measure.allocation import keeping_memory
 from vigbench.measure.waiting import neighbours_per_core, waiting_for
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
@@ -65,11 +66,12 @@ def _key(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 @contextlib.contextmanager
 def _for_workers(variables: Mapping[str, str]) -> Iterator[None]:
-    """What is started inside has these variables, and does not import the user's script.
+    """What is started inside has these variables and keeps what it frees, and does not import the user's script.
 
     That may call `vigbench.run` outside a `__main__` guard.
     """
     main = sys.modules["__main__"]
+    variables = keeping_memory() | dict(variables)
     before = {name: os.environ.get(name) for name in variables}
     sys.modules["__main__"] = ModuleType("__main__")
     os.environ.update(variables)

@@ -19,6 +19,7 @@ from time import monotonic, sleep
 
 import psutil
 
+from vigbench.measure.allocation import keeping_memory
 from vigbench.measure.waiting import waiting_for
 from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
@@ -274,7 +275,8 @@ def _start_alone(
 ) -> subprocess.Popen[bytes]:
     """A worker without the fork server; in another environment nothing from here may bring in this vigbench."""
     ends = (connection.fileno(), output.fileno())
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(waiting)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= keeping_memory() | dict(waiting)
     if python is None:
         python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
     elif os.sep in python:

@@ -140,6 +140,7 @@ def surroundings_columns(taken: CallTiming) -> dict[str, float | str | None]:
         "other_load": taken.load_before,
         "other_load_after": taken.load_after,
         "waiting": taken.waiting or None,
+        "allocation": taken.allocation or None,
         "gpu_others": taken.gpu_others,
         "rate_drop": taken.rate_drop,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vigbench.measure.allocation import allocation_here
 from vigbench.measure.contention import (
     CONTENDED_DROP,
     CONTENDED_LOAD,
@@ -49,6 +50,7 @@ class CallTiming:
         load_before, load_after: share of the time of the cores at hand that others used, 0 to 1.
         gpu_others: other processes on the GPU, the most seen; None where unknown.
         waiting: how the threads of this process wait for each other; empty for a single one.
+        allocation: what the allocator of the host's memory was told; empty: nothing.
         rate_drop: drop of a fixed matrix product's rate from before to after, 0 to 1.
         stopped_share: of the threads' time, for which a control group's quota stopped them, 0 to 1.
     """
@@ -65,6 +67,7 @@ class CallTiming:
     stopped_share: float
     unverified: bool
     waiting: str = ""
+    allocation: str = ""
 
     @property
     def contended(self) -> bool:
@@ -148,6 +151,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         stopped_share=stopped_share,
         unverified=not verified,
         waiting=waiting_here() if not on_cuda and torch.get_num_threads() > 1 else "",
+        allocation="" if on_cuda else allocation_here(),
     )
 
 
