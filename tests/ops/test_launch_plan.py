@@ -83,7 +83,8 @@ def execute(start: Start) -> None:
     program = parsed(start.binary.asm["ptx"])
     names = list(program.parameters)
     given = dict(zip(names, start.values + [0] * (len(names) - len(start.values)), strict=True))
-    memory = GlobalMemory([x for x in gc.get_objects() if type(x) is Tensor and x.device.type == "cpu"])
+    alive = [x for x in gc.get_objects() if type(x) is Tensor and x.device.type == "cpu"]
+    memory = GlobalMemory([x for x in alive if not torch._C._functorch.is_functorch_wrapped_tensor(x)])
     sizes = start.binary.metadata.num_warps, start.binary.metadata.shared, given
     for z, y, x in product(*(range(n) for n in reversed(start.grid))):
         Machine(program, Launch((x, y, z), start.grid, *sizes), memory).run()

@@ -365,10 +365,7 @@ class Metrics(BaseModel):
         Combine.same,
     )
     allocation: str | None = column(
-        "CPU: what the worker's allocator was told, by default to keep what is freed; rows that differ in it are not "
-        "compared",
-        Units.text,
-        Combine.same,
+        "CPU: what the worker's allocator was told; rows that differ in it are not compared", Units.text, Combine.same
     )
     gpu_others: int | None = column("CUDA: other processes on the GPU, the most seen", Units.count, Combine.largest)
     rate_drop: float | None = column(
