@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vigbench.measure.allocation import keeping_memory
+from vigbench.measure.allocation import allocation_here, keeping_memory
 from vigbench.runner.fork_server import waiting_of
 from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
@@ -39,7 +39,7 @@ def test_each_worker_waits_as_it_was_told(tmp_path: Path, monkeypatch: pytest.Mo
         assert outcome.status == "ok", outcome.reason
         assert (tmp_path / "waiting.txt").read_text() == rounds
         assert outcome.metrics.waiting == f"GOMP_SPINCOUNT={rounds}"
-        assert outcome.metrics.allocation == " ".join(f"{name}={value}" for name, value in keeping_memory().items())
+        assert outcome.metrics.allocation == allocation_here({**os.environ, **keeping_memory()})
         assert not {"GOMP_SPINCOUNT", *keeping_memory()} & set(os.environ)
 
 

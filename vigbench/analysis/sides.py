@@ -55,16 +55,15 @@ class Measurement:
     @property
     def kernel_time_source(self) -> str | None:
         """Where kernel_ms comes from; records before there were several kinds have it from events."""
-        source = self.row.get("kernel_time_source")
-        if source is not None and not pd.isna(source):
-            return str(source)
+        if source := self.said("kernel_time_source"):
+            return source
         if self.row.get("kernel_ms") is None or pd.isna(self.row["kernel_ms"]):
             return None
         exposed = "launch_exposed" in self.marks
         return str(KernelTimeSource.events_exposed if exposed else KernelTimeSource.events)
 
     def said(self, column: str) -> str:
-        """A setting of the worker's process, as its column has it; empty where that was not recorded."""
+        """What a column of words has; empty where that was not recorded."""
         value = self.row.get(column)
         return "" if value is None or pd.isna(value) else str(value)
 
