@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
     on_cuda = device.type == "cuda"
     call, verified = call_to_time(prepared)
     recorder, meter = StateRecorder(device), find_meter(device)
+    gc.collect()  # a profiler holds its events in a cycle: the calls' memory would lie between them, and be read slower
     synchronize()
     others_before = recorder.other_processes()
     load_before = load_of_others()
