@@ -37,15 +37,20 @@ def _server(_variables: tuple[tuple[str, str], ...]) -> forkserver.ForkServer:
 
 def start() -> None:
     """Let one import, which takes seconds, while this process does something else: the first worker then waits less."""
-    quiet = waiting_for(0.0)
-    with _for_workers(quiet):
-        _server(_key(quiet)).ensure_running()
+    variables = variables_of_worker(waiting_for(0.0))
+    with _for_workers(variables):
+        _server(_key(variables)).ensure_running()
 
 
 def waiting_of(case: Case) -> dict[str, str]:
     """How the threads of a worker for this case should wait, by the load there is now; one thread waits for none."""
     alone = case.device is not Device.cpu or case.threads == 1
     return waiting_for(0.0 if alone else neighbours_per_core())
+
+
+def variables_of_worker(waiting: Mapping[str, str]) -> dict[str, str]:
+    """What the environment of a worker has beside the user's: how its threads wait, and that it keeps what it frees."""
+    return {**keeping_memory(), **waiting}
 
 
 @contextlib.contextmanager
@@ -66,12 +71,11 @@ def _key(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 @contextlib.contextmanager
 def _for_workers(variables: Mapping[str, str]) -> Iterator[None]:
-    """What is started inside has these variables and keeps what it frees, and does not import the user's script.
+    """What is started inside has these variables, and does not import the user's script.
 
     That may call `vigbench.run` outside a `__main__` guard.
     """
     main = sys.modules["__main__"]
-    variables = keeping_memory() | dict(variables)
     before = {name: os.environ.get(name) for name in variables}
     sys.modules["__main__"] = ModuleType("__main__")
     os.environ.update(variables)

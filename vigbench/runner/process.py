@@ -19,11 +19,10 @@ from time import monotonic, sleep
 
 import psutil
 
-from vigbench.measure.allocation import keeping_memory
 from vigbench.measure.waiting import waiting_for
 from vigbench.records.schema import Status
 from vigbench.records.stages import FIRST, LAST, stage_columns
-from vigbench.runner.fork_server import context, serving, waiting_of
+from vigbench.runner.fork_server import context, serving, variables_of_worker, waiting_of
 from vigbench.suites.duration import format_duration
 from vigbench.worker.main import worker_main
 from vigbench.worker.messages import BlockRequest, Job, Message, Outcome, StageReport, decode
@@ -64,13 +63,14 @@ class Worker:
     ) -> None:
         if waiting is None:
             waiting = waiting_of(job.case) if job.errand.is_timed else waiting_for(0.0)
+        variables = variables_of_worker(waiting)
         self._here, there = context().Pipe(duplex=True)
         output, output_end = context().Pipe(duplex=False)
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
             arguments = (there, output_end, job.to_json())
             process = context().Process(target=worker_main, args=arguments, daemon=not job.errand.starts_processes)
-            with serving(waiting):
+            with serving(variables):
                 process.start()
             assert process.pid is not None
             self._join: Callable[[float | None], None] = process.join
@@ -78,7 +78,7 @@ class Worker:
             self._pid = process.pid
             self._server = _parent_of(self._pid)
         else:
-            child = _start_alone(python, there, output_end, job, waiting)
+            child = _start_alone(python, there, output_end, job, variables)
             self._join, self._exit_code = _quiet_wait(child), child.poll
             self._pid, self._server = child.pid, None
         _alive.add(self._pid)
@@ -271,12 +271,11 @@ def _kill_all(processes: list[psutil.Process]) -> None:
 
 
 def _start_alone(
-    python: str | None, connection: Connection, output: Connection, job: Job, waiting: Mapping[str, str]
+    python: str | None, connection: Connection, output: Connection, job: Job, variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     """A worker without the fork server; in another environment nothing from here may bring in this vigbench."""
     ends = (connection.fileno(), output.fileno())
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= keeping_memory() | dict(waiting)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(variables)
     if python is None:
         python, environment["PYTHONPATH"] = sys.executable, os.pathsep.join(filter(None, sys.path))
     elif os.sep in python:
