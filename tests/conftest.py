@@ -22,6 +22,10 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-of-timm", action="store_true", help="Count every model of timm, not one of each family.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Let SIGINT through: shells start background jobs with it ignored, and children would inherit that."""

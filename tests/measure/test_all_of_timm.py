@@ -1,6 +1,7 @@
 """Every family of models in timm is counted in full: no operator is unknown, and none fails.
 
-A family is what begins with one word in one of timm's files (`resnet`, `seresnet`); a small model stands for it.
+A family is what begins with one word in one of timm's files (`resnet`, `seresnet`); a small model stands for it. With
+`--all-of-timm` all its models are counted, more than 1,300, which takes well over half an hour.
 """
 
 import re
@@ -30,8 +31,12 @@ def families() -> list[str]:
     return chosen
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", list_models() if metafunc.config.getoption("--all-of-timm") else families())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", families())
 def test_a_family_of_timm_is_counted(name: str) -> None:
     model = build_on_meta(lambda: timm.create_model(name))
     shape = (1, *model.pretrained_cfg["input_size"])
