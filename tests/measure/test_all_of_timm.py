@@ -1,7 +1,7 @@
 """Every family of models in timm is counted in full: no operator is unknown, and none fails.
 
 A family is what begins with one word in one of timm's files (`resnet`, `seresnet`); a small model stands for it. With
-`--all-of-timm` all its models are counted, more than 1,300, which takes well over half an hour.
+`--all-of-timm` all its models are counted, more than 1,300, in half an hour.
 """
 
 import re
