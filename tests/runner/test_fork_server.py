@@ -3,6 +3,8 @@
 import json
 import os
 from pathlib import Path
+from subprocess import run
+from sys import executable
 
 import pytest
 
@@ -81,3 +83,12 @@ def test_where_every_core_has_a_thread_each_is_bound(tmp_path: Path, monkeypatch
         assert outcome.status == "ok", outcome.reason
         assert expected <= set(map(tuple, json.loads((tmp_path / "cores.txt").read_text())))
     assert sorted(os.sched_getaffinity(0)) == cores
+
+
+def test_a_file_of_the_user_s_is_not_taken_for_one_of_python_s(tmp_path: Path) -> None:
+    (tmp_path / "types.py").write_text("raise ImportError('mine')")
+    command = [Path(executable).with_name("vigbench"), "plan", "--subject", "types:Net", "--resolution", "64"]
+    others = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
+    done = run(command, cwd=tmp_path, env=others, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "vigbench: Subject 'types:Net': types is Python's own module; rename types.py.\n"

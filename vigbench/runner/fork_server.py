@@ -20,6 +20,9 @@ from vigbench.measure.waiting import neighbours_per_core, waiting_for
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 
+# the server begins as `python -c`, which would take a user's types.py for Python's; subjects are found all the same
+_SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
 
 @lru_cache(maxsize=1)
 def context() -> ForkServerContext:
@@ -76,6 +79,7 @@ def _for_workers(variables: Mapping[str, str]) -> Iterator[None]:
     That may call `vigbench.run` outside a `__main__` guard.
     """
     main = sys.modules["__main__"]
+    variables = {**variables, **_SAFE_PATH}
     before = {name: os.environ.get(name) for name in variables}
     sys.modules["__main__"] = ModuleType("__main__")
     os.environ.update(variables)
