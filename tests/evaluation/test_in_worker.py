@@ -14,6 +14,7 @@ import pytest
 import vigbench
 from tests.commands import outcome
 from tests.evaluation.pictures import MODEL
+from tests.processes import is_running
 from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.interrupt import StopRequest
 from vigbench.records.accuracy import AccuracyRow, read_accuracy, read_predictions
@@ -114,11 +115,14 @@ def test_a_model_that_hangs_or_dies_is_one_line_and_what_was_computed_is_kept(
 
 def test_a_second_ctrl_c_ends_all_processes_at_once(nets: Nets, data: Path, tmp_path: Path) -> None:
     nets("make_hanging")
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = running_workers()
+
+    def computed() -> int:
+        return sum(len(file.read_text().splitlines()) - 1 for file in tmp_path.glob("results/*/predictions-32.csv"))
 
     def press() -> None:
         end = monotonic() + 60
-        while not list(tmp_path.glob("results/*/predictions-32.csv")) and monotonic() < end:
+        while monotonic() < end and computed() < 15:  # the next batch hangs
             sleep(0.05)
         for _ in range(2):
             if ended.wait(1.0):  # nobody is left to be interrupted but the tests themselves
@@ -135,8 +139,13 @@ def test_a_second_ctrl_c_ends_all_processes_at_once(nets: Nets, data: Path, tmp_
     )
     ended.set()
     presses.join()
-    assert (code, said) == (130, "")
+    assert (code, "top-1" in said) == (130, False)
     assert "Continue with: " in errors
-    assert monotonic() - began < 60
-    alive = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-    assert not [child for child in alive if "forkserver" not in " ".join(child.cmdline())]
+    assert monotonic() - began < 90
+    assert running_workers() <= before
+
+
+def running_workers() -> set[int]:
+    """What the fork servers, which are these tests' children, have started; the servers live on for the next run."""
+    every, children = psutil.Process().children(recursive=True), psutil.Process().children()
+    return {worker.pid for worker in every if worker not in children and is_running(worker.pid)}

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import is_running
 from vigbench.records.stages import seconds_of
 from vigbench.runner.process import run_in_worker
 from vigbench.suites.case import Case
@@ -115,13 +116,6 @@ def test_other_users_of_the_fork_server_keep_their_processes(measure: Measure) -
         assert pool.submit(abs, -3).result() == 3
         assert measure("leaves_children").status == "ok"
         assert pool.submit(abs, -4).result() == 4
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.slow

@@ -10,13 +10,13 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.gpu.session.__main__ import run
 from tests.gpu.session.page import Status
 from tests.gpu.session.steps import Step, limit_s, run_steps
 from tests.gpu.session.summary import Summary, failure_line, faults_of_check
+from tests.processes import is_running
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Record
 from vigbench.records.store import RunStore
@@ -92,14 +92,7 @@ def test_what_hangs_is_ended_with_all_that_it_started_and_the_next_step_runs(tmp
         patch.setattr("tests.gpu.session.steps.GRACE_S", {"timeout": 0.1, "interrupted": 0.1})
         assert run_steps(steps, Summary(tmp_path, MACHINE), 500, clock_after(begun))
     assert statuses(tmp_path) == {"hangs": "timeout", "next": "passed"}
-    assert not psutil.pid_exists(int(child.read_text())) or is_zombie(int(child.read_text()))
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    assert not is_running(int(child.read_text()))
 
 
 def test_a_step_that_may_be_stopped_is_no_failure_at_its_limit(tmp_path: Path) -> None:
@@ -191,5 +184,5 @@ def test_a_session_that_is_cut_off_leaves_a_summary_of_what_was_done(number: sig
     else:
         assert session.returncode == 130
         assert found == {"first": "passed", "hangs": "interrupted", "never": "waiting"}
-        assert is_zombie(pid)
+        assert not is_running(pid)
     assert (tmp_path / "logs" / "first.log").read_text() == "done\n"
