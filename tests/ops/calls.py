@@ -50,15 +50,17 @@ def conv_call(dim: int, dtype: str, channels_first: bool) -> Call:
     return call
 
 
-def scan_call(pass_: str, dim: int, dtype: str, length: int = 4097, directions: int = 2, state: int = STATE) -> Call:
+def scan_call(
+    pass_: str, dim: int, dtype: str, length: int = 4097, directions: int = 2, state: int = STATE, batch: int = 2
+) -> Call:
     """One pass of the selective scan with the strides that Vim's projections produce."""
     rank = dim // 32
-    u = _meta(directions, 2, length, dim, dtype=dtype)
-    _, B, C = _meta(directions, 2, length, rank + 2 * state, dtype=dtype).split((rank, state, state), -1)
-    z = _meta(2, length, 2 * dim, dtype=dtype)[..., dim:]
+    u = _meta(directions, batch, length, dim, dtype=dtype)
+    _, B, C = _meta(directions, batch, length, rank + 2 * state, dtype=dtype).split((rank, state, state), -1)
+    z = _meta(batch, length, 2 * dim, dtype=dtype)[..., dim:]
     A, D = _meta(directions, dim, state), _meta(directions, dim)
     given = ScanArguments(u, u, A, B, C, D, z, D, 0.5, True, False)
-    grad = _meta(2, length, dim, dtype=dtype)
+    grad = _meta(batch, length, dim, dtype=dtype)
     return lambda: launch.forward(given) if pass_ == "forward" else launch.backward(grad, given)
 
 

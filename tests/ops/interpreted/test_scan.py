@@ -16,13 +16,15 @@ from tests.ops.interpreted.scanning import use_slices
 from tests.ops.scan.samples import NAMES, REGIMES, Sizes, errors, sample
 from vigbench.models.vim import BidirectionalMamba
 from vigbench.ops.scan import bidirectional_selective_scan
+from vigbench.ops.scan.cut import Cut
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.kernels.launch import ScanSettings
+from vigbench.ops.scan.kernels.launch import ScanSettings, WalkSettings
 from vigbench.ops.scan.operator import ScanArguments
 from vigbench.ops.scan.reference import _backward, _forward
 from vigbench.subjects.catalog import fill_weights
 
 SMALL = ScanSettings(chunk=4, elements=64, segment=2, warps=4)
+SMALL_WALK = WalkSettings(elements=64, dim_block=4)
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
 
 
@@ -39,14 +41,20 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare(
-    inputs: list[Tensor | None], softplus: bool, reverse: bool, setting: ScanSettings, dtype: torch.dtype
+    inputs: list[Tensor | None],
+    softplus: bool,
+    reverse: bool,
+    setting: ScanSettings,
+    dtype: torch.dtype,
+    walk: WalkSettings = SMALL_WALK,
+    cut: Cut | None = None,
 ) -> dict[str, float]:
     tensors = [None if x is None else x.to(dtype) for x in inputs]
     u = tensors[0]
     assert u is not None
     grad = torch.randn(u.shape[1:], generator=torch.Generator().manual_seed(1)).to(dtype)
     given_ = ScanArguments(*tensors, 0.5, softplus, reverse)  # type: ignore[arg-type]
-    found = [launch.forward(given_, setting), *launch.backward(grad, given_, setting)]
+    found = [launch.forward(given_, cut, walk), *launch.backward(grad, given_, setting)]
     assert all(x.dtype == dtype for x in found)
     exact = [*(None if x is None else x.double() for x in tensors), 0.5, softplus, reverse]
     expected = [_forward(*exact), *_backward(grad.double(), *exact)]  # type: ignore[arg-type]
@@ -78,9 +86,19 @@ def test_one_direction(reverse: bool, optional: bool) -> None:
     assert max(found.values()) <= 2e-6, found
 
 
-@pytest.mark.parametrize("setting", [launch.FORWARD, launch.BACKWARD])
-def test_default_settings_at_the_shape_of_vim(setting: ScanSettings) -> None:
-    found = compare(sample("as initialised", Sizes(2, 1, 70, 20, 16)), True, False, setting, torch.float32)
+@pytest.mark.parametrize("segments", [1, 3])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_segments_side_by_side(directions: int, segments: int) -> None:
+    """Of 5 tokens, which are no whole chunks."""
+    sizes = Sizes(directions, 2, 5 * segments * directions - 1, 6, 4)
+    cut = Cut(directions, segments, 5)
+    found = compare(sample("no initial bias", sizes), True, False, SMALL, torch.float32, cut=cut)
+    assert max(found.values()) <= 2e-6, found
+
+
+def test_default_settings_at_the_shape_of_vim() -> None:
+    inputs = sample("as initialised", Sizes(2, 1, 70, 20, 16))
+    found = compare(inputs, True, False, launch.BACKWARD, torch.float32, launch.WALK)
     assert max(found.values()) <= 2e-6, found
 
 
@@ -93,9 +111,13 @@ SIZES = st.builds(Sizes, st.integers(1, 2), st.integers(1, 2), st.integers(1, 20
     setting=st.builds(
         ScanSettings, st.sampled_from([2, 4, 8]), st.sampled_from([16, 64, 256]), st.integers(1, 4), st.just(4)
     ),
+    walk=st.builds(WalkSettings, st.sampled_from([1, 64, 256]), st.sampled_from([4, 8])),
+    segments=st.integers(1, 4),
 )
-def test_any_shape_and_setting(sizes: Sizes, setting: ScanSettings) -> None:
-    found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32)
+def test_any_shape_and_setting(sizes: Sizes, setting: ScanSettings, walk: WalkSettings, segments: int) -> None:
+    half = -(-sizes.length // sizes.directions)
+    cut = Cut(sizes.directions, segments, -(-half // segments))
+    found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32, walk, cut)
     assert max(found.values()) <= 1e-4, (sizes, setting, found)  # as in scan/test_accuracy.py
 
 
@@ -106,7 +128,7 @@ def test_the_same_bits_again_and_any_strides() -> None:
     again = ScanArguments(*strided, 0.5, True, False)  # type: ignore[arg-type]
     grad = torch.randn(1, 1, 4).expand(1, 9, 4)
     for other, d_out in ((given_, grad), (again, grad.contiguous())):
-        assert torch.equal(launch.forward(given_, SMALL), launch.forward(other, SMALL))
+        assert torch.equal(launch.forward(given_, settings=SMALL_WALK), launch.forward(other, settings=SMALL_WALK))
         pairs = zip(launch.backward(grad, given_, SMALL), launch.backward(d_out, other, SMALL), strict=True)
         assert all(torch.equal(x, y) for x, y in pairs)
 
@@ -123,9 +145,9 @@ def test_double_precision_and_single_channels_are_refused() -> None:
 def test_slices_scan_as_elements_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What makes these tests quick is the interpreter's own scan."""
     given_ = ScanArguments(*sample("no initial bias", Sizes(2, 1, 5, 2, 2)), 0.5, True, False)  # type: ignore[arg-type]
-    in_slices = launch.forward(given_, SMALL)
+    in_slices = launch.forward(given_, settings=SMALL_WALK)
     monkeypatch.undo()
-    assert torch.equal(launch.forward(given_, SMALL), in_slices)
+    assert torch.equal(launch.forward(given_, settings=SMALL_WALK), in_slices)
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ register_operator(
         implementations=(
             Implementation(
                 name="triton_fused",
-                description="in Triton, chunk by chunk, both directions in one launch; the gate inside",
+                description="in Triton, states in registers along the sequence, both directions at once; the gate inside",
                 target="vigbench.ops.scan.triton_fused:triton_fused",
                 own=True,
                 fused_blocks=True,
                 requires=("triton",),
                 devices=("cuda",),
                 float64=False,
-                must_run=("scan_states*", "scan_outputs*"),
+                must_run=("scan_outputs*",),
                 must_not_run=("selective_scan_*",),
             ),
             Implementation(

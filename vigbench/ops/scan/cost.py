@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from vigbench.ops.scan.cut import cut_of
+
 Shape = Sequence[int]
 
 
@@ -41,8 +43,9 @@ def chunk_macs_backward(*shapes: Any, **_: Any) -> int:
 
 
 def triton_macs(*shapes: Any, **_: Any) -> int:
-    """Two passes: states (decay, product, weight by B: 3 L E N), then outputs (as in a chunk, a state at its start)."""
-    return chunk_macs(*shapes) + 3 * _elements(shapes[0], shapes[3])[1]
+    """The recurrence as it is defined; before it, where segments run side by side, one without its read, 3 L E N."""
+    segmented = cut_of(*shapes[0]).segmented
+    return scan_macs(*shapes) + 3 * segmented * _elements(shapes[0], shapes[3])[1]
 
 
 def triton_macs_backward(*shapes: Any, **_: Any) -> int:

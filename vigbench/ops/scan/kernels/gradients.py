@@ -10,12 +10,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vigbench.ops.scan.kernels.inputs import ScanView
 from vigbench.ops.scan.kernels.states import blocks, load_state
 from vigbench.ops.scan.kernels.tiles import (
     LOG2_E,
     THRESHOLD,
     ScanPlace,
-    ScanView,
     at_matrix,
     load_channels,
     load_gradient,

@@ -9,10 +9,13 @@ from torch import Tensor
 from vigbench.ops import kernel_launch
 from vigbench.ops.launch_plan import planned
 from vigbench.ops.precision import refuse_float64
+from vigbench.ops.scan.cut import Cut, cut_of
 from vigbench.ops.scan.kernels.gradients import Gradients, scan_gradients
+from vigbench.ops.scan.kernels.inputs import Inputs, ScanVariant, ScanView, view
 from vigbench.ops.scan.kernels.outputs import scan_outputs
-from vigbench.ops.scan.kernels.states import ScanStates, carry_states, scan_states
-from vigbench.ops.scan.kernels.tiles import Inputs, ScanVariant, ScanView, view
+from vigbench.ops.scan.kernels.pieces import scan_carry, scan_states
+from vigbench.ops.scan.kernels.states import ScanStates, carry_states
+from vigbench.ops.scan.kernels.states import scan_states as old_states
 from vigbench.ops.scan.operator import ScanArguments
 
 
@@ -40,25 +43,98 @@ VIM_STATES = 16
 LARGEST_DIM_BLOCK = 16  # channels in half precision fill a sector of memory; with few states more would spill
 
 
-def forward(given: ScanArguments, settings: ScanSettings | None = None) -> Tensor:
+class WalkSettings(NamedTuple):
+    """How one pass is launched: `elements` states of all tokens of a chunk for a warp of `dim_block` channels."""
+
+    elements: int
+    dim_block: int
+
+
+WALK = WalkSettings(elements=1024, dim_block=16)
+
+
+def forward(given: ScanArguments, cut: Cut | None = None, settings: WalkSettings = WALK) -> Tensor:
     """scale * silu(z) * (sum over the directions), (batch, length, dim), dtype of u."""
     refuse_float64(given.u, "use torch_chunk")
-    return _planned_forward(*given, settings or (FORWARD if given.A.shape[-1] <= VIM_STATES else FORWARD_WIDE))
+    return _planned_forward(*given, cut or cut_of(*given.u.shape), settings)
 
 
 @planned
 def _planned_forward(*inputs: Any) -> Tensor:
-    given, settings = ScanArguments(*inputs[:-1]), inputs[-1]
+    *arguments, cut, settings = inputs
+    given = ScanArguments(*arguments)
     out = torch.empty(given.u.shape[1:], dtype=given.u.dtype, device=given.u.device)
     if out.numel() == 0:
         return out
-    work = _Work(given, settings)
-    states = work.states(view(out[None]), adjoint=False)
-    work.start(
-        scan_outputs, (work.blocks, work.chunks, work.batch),
-        work.inputs, states, view(out[None]), work.length, work.segment, given.scale,
-    )  # fmt: skip
+    walk = _Walk(given, cut, settings)
+    states = walk.states()
+    for phase in range(cut.phases):
+        walk.start(
+            scan_outputs, cut.segments, walk.inputs, states, view(out[None]), *walk.sizes, given.scale, phase=phase
+        )
     return out
+
+
+class _Walk:
+    """Sizes of one call, and what its kernels share."""
+
+    def __init__(self, given: ScanArguments, cut: Cut, settings: WalkSettings) -> None:
+        directions, self.batch, length, dim = given.u.shape
+        self.cut, self.device = cut, given.u.device
+        self.sizes = (length, cut.segments, cut.tokens)
+        state = given.A.shape[-1]
+        state_block = int(triton.next_power_of_2(state))
+        dim_block = min(settings.dim_block, int(triton.next_power_of_2(dim)))
+        self.programs = triton.cdiv(dim, dim_block) * directions
+        self.variant = ScanVariant(
+            dim=dim,
+            state=state,
+            dim_block=dim_block,
+            state_block=state_block,
+            chunk=min(LARGEST_CHUNK, max(1, settings.elements // (state_block * dim_block))),
+            softplus=given.softplus,
+            has_skip=given.D is not None,
+            has_z=given.z is not None,
+            has_bias=given.delta_bias is not None,
+            forward=directions == 2 or not given.reverse,
+            backward=directions == 2 or given.reverse,
+            segmented=cut.segmented,
+        )
+        u = view(given.u)
+        A = given.A.contiguous()
+        self.inputs = Inputs(
+            u,
+            view(given.delta),
+            A,
+            view(given.B),
+            view(given.C),
+            A if given.D is None else given.D.contiguous(),
+            u if given.z is None else view(given.z[None]),
+            A if given.delta_bias is None else given.delta_bias.contiguous(),
+        )
+        self.pieces = (directions, self.batch, cut.phases * cut.segments)
+
+    def states(self) -> Tensor:
+        """What enters each piece, (directions, batch, pieces, state, dim), as far as it is known before a walk."""
+        tile = (self.variant.state, self.variant.dim)
+        states = self.empty(*self.pieces, *tile)
+        if self.cut.segmented:
+            ends, steps = self.empty(*self.pieces, *tile), self.empty(*self.pieces, self.variant.dim)
+            self.start(scan_states, self.pieces[-1], self.inputs, ends, steps, *self.sizes)
+            self.start(scan_carry, 1, self.inputs, states, ends, steps, self.cut.segments)
+        return states
+
+    def start(self, kernel: Any, pieces: int, *args: Any, **switches: int) -> None:
+        """Launch on the tensors' device, for all channels and sequences."""
+        constants = {"variant": self.variant, **switches}
+        kernel_launch.launch_kernel(kernel, (self.programs, pieces, self.batch), self.device, args, constants, 1, 1)
+
+    def empty(self, *shape: int) -> Tensor:
+        """A float32 tensor."""
+        return torch.empty(shape, dtype=torch.float32, device=self.device)
+
+
+LARGEST_CHUNK = 16
 
 
 def backward(grad: Tensor, given: ScanArguments, settings: ScanSettings = BACKWARD) -> list[Tensor]:
@@ -159,7 +235,7 @@ class _Work:
             ends = self.empty(*lead, self.segments, *tile)
             end_steps = self.empty(*lead, self.segments, self.variant.dim)
         self.start(
-            scan_states, (self.blocks * self.directions, self.segments, self.batch),
+            old_states, (self.blocks * self.directions, self.segments, self.batch),
             self.inputs, grad, states, ends, end_steps, self.length, self.segment, self.scale, adjoint=adjoint,
         )  # fmt: skip
         if self.variant.segmented:
