@@ -3,7 +3,6 @@
 Features are channels-last throughout: (batch, rows, columns, channels).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,18 +24,27 @@ from vigbench.models.backbone import (
     timm_cfgs,
 )
 from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
-from vigbench.ops.gla import bidirectional_gla_low_rank, selected_implementation
+from vigbench.ops.gated_projection import gated_projection
+from vigbench.ops.gla import WHOLE_BLOCKS, bidirectional_gla_low_rank, selected_implementation
+from vigbench.ops.norm_conv import norm_conv
+from vigbench.ops.norm_swiglu import norm_swiglu
 
 RMS_EPS = 1e-6
 GATE_LOGIT_NORMALIZER = 16.0
 GATE_RANK = 16
 RELEASED_GAIN = 2**-2.5
+Norm = nn.RMSNorm | nn.LayerNorm
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViGConfig(PlainConfig):
     num_heads: int = 3
     act: bool = False  # of the mixers
+
+
+def bias_of(norm: Norm) -> Tensor | None:
+    """LayerNorm's."""
+    return norm.bias if isinstance(norm, nn.LayerNorm) else None
 
 
 class GatedLinearAttention2d(TokenMixer):
@@ -52,6 +60,7 @@ class GatedLinearAttention2d(TokenMixer):
         super().__init__()
         self.num_heads = num_heads
         self.eps = eps
+        self.act = act
         self.key_dim = dim // 2
         self.scale = (self.key_dim // num_heads) ** -0.5
         self.halve_in_eval = halve_in_eval
@@ -63,22 +72,13 @@ class GatedLinearAttention2d(TokenMixer):
         self.g_proj = nn.Linear(dim, dim)
         self.g_norm = RMSNorm(dim // num_heads, eps=eps)
         self.l_norm = RMSNorm(dim // num_heads, eps=eps)
-        self.out_act = nn.SiLU() if act else nn.Identity()
+        self.out_act = nn.SiLU() if act else nn.Identity()  # inside gated_norm
         self.o_proj = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         local = self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
         q, k, v = self.qkv_proj(local).split((self.key_dim, self.key_dim, local.shape[-1]), dim=-1)
-        q, k, v = (self._heads(y) for y in (q, k, v))
-        low_rank, logits = cast("Iterable[nn.Linear]", self.gk_proj)
-        gates = (  # both directions' logits are computed where the implementation wants them
-            low_rank(local),
-            logits.weight.view(2, self.num_heads, -1, GATE_RANK),
-            logits.bias.view(2, self.num_heads, -1),
-        )
-        scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
-        implementation = selected_implementation(self.implementation, q, k, v, *gates)
-        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
+        o, implementation = self._attend(q, k, v, self.gk_proj[0](local))
         o = gated_norm(
             o,
             self._heads(local),
@@ -86,10 +86,45 @@ class GatedLinearAttention2d(TokenMixer):
             self.g_norm.weight,
             self.l_norm.weight,
             self.eps,
-            act=isinstance(self.out_act, nn.SiLU),
+            self.act,
             fused=implementation in FUSED_WITH,
         )
         return self.o_proj(o.flatten(-2)).view(x.shape)  # type: ignore[no-any-return]
+
+    def forward_fused(self, x: Tensor, norm: Norm, residual: bool) -> Tensor:
+        """self(norm(x)), and x added with `residual`, by kernels that take more than one step at once."""
+        conv = cast("nn.Conv2d", self.in_proj[0])
+        local = norm_conv(x, norm.weight, bias_of(norm), conv.weight, norm.eps or 0.0, self.act).flatten(1, 2)
+        layers = (self.qkv_proj, cast("nn.Linear", self.gk_proj[0]), self.g_proj)
+        projected = F.linear(local, torch.cat([layer.weight for layer in layers]))  # one product for all of them
+        q, k, v, low_rank, gate = projected.split((self.key_dim, self.key_dim, x.shape[-1], GATE_RANK, x.shape[-1]), -1)
+        o, _ = self._attend(q, k, v, low_rank)
+        return gated_projection(
+            o,
+            self._heads(local),
+            self._heads(gate),
+            self.g_proj.bias,
+            self.g_norm.weight,
+            self.l_norm.weight,
+            self.o_proj.weight,
+            x.flatten(1, 2) if residual else None,
+            self.eps,
+            self.act,
+        ).view(x.shape)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, low_rank: Tensor) -> tuple[Tensor, str]:
+        """The operator's output, (batch, tokens, heads, head_dim), and the code that computed it."""
+        q, k, v = (self._heads(y) for y in (q, k, v))
+        logits = cast("nn.Linear", self.gk_proj[1])
+        gates = (  # both directions' logits are computed where the implementation wants them
+            low_rank,
+            logits.weight.view(2, self.num_heads, -1, GATE_RANK),
+            logits.bias.view(2, self.num_heads, -1),
+        )
+        scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
+        implementation = selected_implementation(self.implementation, q, k, v, *gates)
+        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
+        return o, implementation
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
@@ -128,6 +163,23 @@ class SwiGLU(nn.Module):
         return self.down_proj(swiglu(self.gate_proj(x)))  # type: ignore[no-any-return]
 
 
+def fused_block(
+    x: Tensor,
+    mixer: GatedLinearAttention2d,
+    norm: Norm,
+    mlp_norm: Norm,
+    gate_weight: Tensor,
+    down_weight: Tensor,
+    drop_path: DropPath,
+) -> Tensor:
+    """What a block computes, by fused kernels; sums are in them, too, where no path is dropped."""
+    adds = not (drop_path.training and drop_path.drop_prob)
+    y = mixer.forward_fused(x, norm, adds)
+    x = y if adds else x + drop_path(y)
+    y = norm_swiglu(x, mlp_norm.weight, bias_of(mlp_norm), gate_weight, down_weight, mlp_norm.eps or 0.0, adds)
+    return y if adds else x + drop_path(y)
+
+
 class Block(nn.Module):
     """(batch, rows, columns, dim) to the same."""
 
@@ -141,6 +193,9 @@ class Block(nn.Module):
         self.drop_path = DropPath(config.drop_path(layer))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.attn.implementation in WHOLE_BLOCKS:
+            mlp = self.mlp.gate_proj.weight, self.mlp.down_proj.weight
+            return fused_block(x, self.attn, self.attn_norm, self.mlp_norm, *mlp, self.drop_path)
         x = x + self.drop_path(self.attn(self.attn_norm(x)))
         return x + self.drop_path(self.mlp(self.mlp_norm(x)))  # type: ignore[no-any-return]
 

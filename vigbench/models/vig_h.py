@@ -10,7 +10,8 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from vigbench.models.backbone import Backbone, Config, create, linear_head, timm_cfgs
-from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, swiglu, swiglu_dim
+from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, fused_block, swiglu, swiglu_dim
+from vigbench.ops.gla import WHOLE_BLOCKS
 
 HEAD_DIM = 32
 
@@ -47,6 +48,9 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.op.implementation in WHOLE_BLOCKS:
+            mlp = self.mlp.fc1.weight, self.mlp.fc2.weight
+            return fused_block(x, self.op, self.norm, self.norm2, *mlp, self.drop_path)
         x = x + self.drop_path(self.op(self.norm(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 

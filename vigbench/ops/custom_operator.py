@@ -29,12 +29,14 @@ def define_operator(
     cost: CostFormulas,
     schema: str,
     result: Callable[..., Tensor] = lambda *inputs: _empty_like(inputs[2]),
+    added: bool = False,
 ) -> OpOverload:
     """Make torch.ops.vigbench.<name>, and <name>_backward where there is one, from functions on real tensors.
 
     Of the arguments in `schema` tensors come first, then numbers and switches. `result(*arguments)` is an empty tensor
     of the result's shape and dtype, by default like the third tensor.
-    `backward(grad, *arguments)` returns new tensors: the gradient of each tensor given.
+    `backward(grad, *arguments)` returns new tensors: the gradient of each tensor given. With `added` the last tensor,
+    where there is one, is just added to the result: its gradient is `grad`, and `backward` does not get it.
     """
     operator = torch.library.custom_op(
         f"vigbench::{name}", _without_autocast(forward), mutates_args=(), schema=f"({schema}) -> Tensor"
@@ -43,28 +45,37 @@ def define_operator(
     packet = getattr(torch.ops.vigbench, name)
     register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed)
     if backward is not None:
-        _define_backward(operator, name, backward, cost, schema)
+        _define_backward(operator, name, backward, cost, schema, added)
     overload: OpOverload = packet.default
     return overload
 
 
-def _define_backward(operator: CustomOpDef, name: str, backward: Backward, cost: CostFormulas, schema: str) -> None:
+def _define_backward(
+    operator: CustomOpDef, name: str, backward: Backward, cost: CostFormulas, schema: str, added: bool
+) -> None:
+    parameters = schema.split(", ")
+    is_added = [False] * len(parameters)
+    is_added[max(n for n, one in enumerate(parameters) if one.startswith("Tensor"))] = added
+    given = ", ".join(one for one, left_out in zip(parameters, is_added, strict=True) if not left_out)
     gradient = torch.library.custom_op(
         f"vigbench::{name}_backward",
         _without_autocast(backward),
         mutates_args=(),
-        schema=f"(Tensor grad, {schema}) -> Tensor[]",
+        schema=f"(Tensor grad, {given}) -> Tensor[]",
     )
     gradient.register_fake(lambda _, *inputs: [_empty_like(x) for x in inputs if isinstance(x, Tensor)])
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch's signature
         ctx.numbers = [x for x in inputs if isinstance(x, int | float)]
-        ctx.save_for_backward(*inputs[: len(inputs) - len(ctx.numbers)])
+        tensors = inputs[: len(inputs) - len(ctx.numbers)]
+        ctx.is_added = added and tensors[-1] is not None
+        ctx.save_for_backward(*(x for x, left_out in zip(tensors, is_added, strict=False) if not left_out))
 
     def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         grads = iter(gradient(grad, *tensors, *ctx.numbers))
-        return (*(None if x is None else next(grads) for x in tensors), *(None for _ in ctx.numbers))
+        beside = (grad if ctx.is_added else None,) if added else ()
+        return (*(None if x is None else next(grads) for x in tensors), *beside, *(None for _ in ctx.numbers))
 
     operator.register_autograd(differentiate, setup_context=setup_context)
     packet = getattr(torch.ops.vigbench, f"{name}_backward")

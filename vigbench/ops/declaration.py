@@ -18,6 +18,7 @@ DISTRIBUTIONS = {  # what to install, where it is not called like the module
     "selective_scan_cuda": "mamba-ssm",
 }
 DASHED, SHORT_DASHED, DOTTED = (4, 2), (2.4, 1.2), (1.2, 1.6)
+LONG_DASHED = (8, 1.6)
 DASH_DOT, DASH_DOT_DOT = (6, 1.6, 1.2, 1.6), (3, 1.4, 1.2, 1.4, 1.2, 1.4)
 
 Target = str | Callable[..., Any]
@@ -52,6 +53,8 @@ class Implementation:
         own: whether it runs as torch operator `vigbench::<operator>_<name>`, and in no other's place.
         variants: of an own one: forms of its inputs F that it computes as `vigbench::<operator>_<name>_<F>`.
         fused_blocks: whether the blocks around the operator in a model (causal_conv, gated_norm) run in Triton, too.
+        whole_block: whether a model's block around the operator is fused, too, its norms, convolution, MLP and sums: it
+            is a way to compute a model, and no other way to compute the operator.
         devices: torch device types; empty: any.
         half_only: devices on which it takes float16 and bfloat16 only.
         training, inference_only: whether it has a backward; devices on which it has none.
@@ -73,6 +76,7 @@ class Implementation:
     own: bool = False
     variants: tuple[str, ...] = ()
     fused_blocks: bool = False
+    whole_block: bool = False
     devices: tuple[str, ...] = ()
     half_only: tuple[str, ...] = ()
     training: bool = True

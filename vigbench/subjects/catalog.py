@@ -130,8 +130,11 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
             raise ValueError(f"{name} offers no choice of implementation; remove {', '.join(wanted)}.")
         return [DEFAULT]
     for choice in wanted:
-        if choice != "auto":
-            get_implementation(subject.operator, choice)
+        if choice != "auto" and get_implementation(subject.operator, choice).whole_block and name in OPERATORS:
+            raise ValueError(
+                f"{choice} is a model's whole block around {subject.operator}: measure a model with it, and the "
+                f"operator alone with {one_of(offered_by(name, subject.operator))}."
+            )
     auto = _auto(subject.operator, str(device))
     return list(dict.fromkeys(auto if choice == "auto" else choice for choice in wanted)) or [auto]
 
@@ -140,9 +143,15 @@ def matching_implementations(name: str, patterns: Sequence[str], device: str) ->
     """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
     operator = describe(name).operator
     default = resolve_implementations(name, [], device)
-    offered = [DEFAULT] if operator is None else [choice.name for choice in list_implementations(operator)]
+    offered = [DEFAULT] if operator is None else offered_by(name, operator)
     matching = [choice for choice in offered if any(fnmatchcase(choice, pattern) for pattern in patterns)]
     return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
+
+
+def offered_by(name: str, operator: str) -> list[str]:
+    """The implementations that a subject can be computed by: the operator alone by none that is a whole block."""
+    alone = name in OPERATORS
+    return [choice.name for choice in list_implementations(operator) if not (alone and choice.whole_block)]
 
 
 def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: str) -> None:

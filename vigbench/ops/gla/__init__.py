@@ -7,6 +7,7 @@ from vigbench.ops.declaration import (
     DASH_DOT_DOT,
     DASHED,
     DOTTED,
+    LONG_DASHED,
     SHORT_DASHED,
     Implementation,
     Limit,
@@ -18,6 +19,7 @@ from vigbench.ops.registry import register_operator
 
 if TYPE_CHECKING:
     from vigbench.ops.gla.interface import (
+        WHOLE_BLOCKS,
         bidirectional_gla,
         bidirectional_gla_from_logits,
         bidirectional_gla_low_rank,
@@ -61,6 +63,21 @@ register_operator(
                 float64=False,
                 must_run=("chunk_states*", "chunk_outputs*"),
                 dash=DOTTED,
+            ),
+            Implementation(
+                name="triton_block",
+                description="triton_fused in a block whose norms, convolution, MLP and sums are Triton kernels, too",
+                target="vigbench.ops.gla.triton_block:triton_block",
+                own=True,
+                variants=("low_rank",),
+                fused_blocks=True,
+                whole_block=True,
+                requires=("triton",),
+                devices=("cuda",),
+                half_only=("cuda",),
+                float64=False,
+                must_run=("vigbench::norm_conv", "vigbench::gated_projection", "vigbench::norm_swiglu"),
+                dash=LONG_DASHED,
             ),
             Implementation(
                 name="triton_recurrent",
@@ -127,6 +144,7 @@ register_operator(
 )
 
 __all__ = [
+    "WHOLE_BLOCKS",
     "bidirectional_gla",
     "bidirectional_gla_from_logits",
     "bidirectional_gla_low_rank",

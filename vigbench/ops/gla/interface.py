@@ -14,6 +14,9 @@ from vigbench.ops.registry import list_implementations
 
 NATIVE_GATES = {one.name: one.variants for one in list_implementations("gla")}  # forms computed inside the kernels
 
+WHOLE_BLOCKS = tuple(one.name for one in list_implementations("gla") if one.whole_block)
+"""Implementations that are a model's whole block."""
+
 
 def bidirectional_gla(
     q: Tensor,

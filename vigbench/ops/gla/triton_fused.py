@@ -118,6 +118,17 @@ def _backward_low_rank(
     return [dq, dk, dv, flat @ weight.flatten(0, 2), d_weight, d_bias]
 
 
+def define_low_rank(name: str) -> None:
+    """torch.ops.vigbench.gla_<name>_low_rank: what `bidirectional_gla_low_rank` computes, in these kernels."""
+    define_operator(
+        f"gla_{name}_low_rank",
+        _forward_low_rank,
+        _backward_low_rank,
+        CostFormulas(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
+        "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
+    )
+
+
 triton_fused = define_gla("triton_fused", _forward, _backward, chunk_macs, fused_macs_backward)
 define_operator(
     "gla_triton_fused_logits",
@@ -126,10 +137,4 @@ define_operator(
     CostFormulas(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
     f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
-define_operator(
-    "gla_triton_fused_low_rank",
-    _forward_low_rank,
-    _backward_low_rank,
-    CostFormulas(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
-    "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
-)
+define_low_rank("triton_fused")
