@@ -6,8 +6,13 @@ import torch
 
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as conv
+from vigbench.ops.conv_norm import triton_fused as conv_norm
 from vigbench.ops.gated_norm import triton_fused as gated_norm
+from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_recurrent
+from vigbench.ops.norm_conv import triton_fused as norm_conv
+from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
+from vigbench.ops.norm_swiglu.settings import default_settings
 from vigbench.ops.scan.kernels import launch
 from vigbench.ops.scan.operator import ScanArguments
 
@@ -69,3 +74,48 @@ def biwkv_call(pass_: str, dtype: str, length: int = 4096) -> Call:
     k, v, grad = _meta(2, length, 3 * CHANNELS, dtype=dtype).split(CHANNELS, -1)
     w = _meta(CHANNELS)
     return lambda: biwkv._forward(w, w, k, v) if pass_ == "forward" else biwkv._backward(grad, w, w, k, v)
+
+
+def stem_call(dtype: str, dim: int = 96) -> Call:
+    """ViG's first convolution."""
+    images, weight, row = _meta(2, 3, 224, 224, dtype=dtype), _meta(dim, 3, 9, 9, dtype=dtype), _meta(dim, dtype=dtype)
+    return lambda: conv_norm._forward(images, weight, row, row, row, 8, 1, 1e-6, False)
+
+
+def norm_conv_call(dtype: str, dim: int, centred: bool = False) -> Call:
+    """The start of a mixer, both ways."""
+    x, row = _meta(2, 16, 16, dim, dtype=dtype), _meta(dim, dtype=dtype)
+    given = (x, row, row if centred else None, _meta(dim, 1, 3, 3, dtype=dtype), 1e-6, True)
+
+    def call() -> None:
+        norm_conv._forward(*given)
+        norm_conv._backward(x, *given)
+
+    return call
+
+
+def gated_projection_call(dtype: str, heads: int, head: int, dim: int) -> Call:
+    """The end of a mixer; its gate is a slice of a projection."""
+    o, rows = _meta(2, 256, heads, head, dtype=dtype), _meta(2, 256, dim, dtype=dtype)
+    gate = _meta(2, 256, heads * head + 16, dtype=dtype)[..., 16:].unflatten(-1, (heads, head))
+    norm, bias, weight = (_meta(*shape, dtype=dtype) for shape in ((head,), (heads * head,), (dim, heads * head)))
+    return lambda: gated_projection._forward(o, o, gate, bias, norm, norm, weight, rows, 1e-6, True)
+
+
+def mlp_call(dtype: str, dim: int, hidden: int, capability: int, centred: bool = False) -> Call:
+    """The MLP of a block, forward, and the kernels of its backward that multiply nothing."""
+    x, row = _meta(512, dim, dtype=dtype), _meta(dim, dtype=dtype)
+    halves, active = _meta(512, 2 * hidden, dtype=dtype), _meta(512, hidden, dtype=dtype)
+    up, down, bias = _meta(2 * hidden, dim, dtype=dtype), _meta(dim, hidden, dtype=dtype), row if centred else None
+    settings = default_settings(f"{capability // 10}.{capability % 10}", x.dtype)
+
+    def call() -> None:
+        if norm_swiglu.is_narrow(dim, settings):
+            norm_swiglu._whole(x, row, bias, up, down, 1e-6, True, settings)
+        else:
+            norm_swiglu._hidden(x, row, bias, up, down, 1e-6, settings)
+        norm_swiglu._normal(x, row, bias, up, 1e-6)
+        norm_swiglu._through_swiglu(halves, active)
+        norm_swiglu._through_norm(x, x, x, row, centred, 1e-6, True)
+
+    return call

@@ -23,6 +23,7 @@ from vigbench.models.backbone import (
     resize_grid,
     timm_cfgs,
 )
+from vigbench.ops.conv_norm import conv_norm
 from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
 from vigbench.ops.gated_projection import gated_projection
 from vigbench.ops.gla import WHOLE_BLOCKS, bidirectional_gla_low_rank, selected_implementation
@@ -217,6 +218,14 @@ class PatchEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(x).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
+    def forward_fused(self, x: Tensor) -> Tensor:
+        """The same, the first convolution and what follows it in one kernel, all else channels-last."""
+        conv, norm = cast("nn.Conv2d", self.proj[0]), cast("LayerNorm2d", self.proj[1])
+        assert conv.bias is not None
+        stride, padding = conv.stride[0], cast("int", conv.padding[0])
+        x = conv_norm(x, conv.weight, conv.bias, norm.weight, norm.bias, stride, padding, norm.eps)
+        return self.proj[3:](x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+
 
 class ViG(PlainBackbone):
     """Any input size its stem accepts; position embeddings are resized to the grid of tokens."""
@@ -245,6 +254,9 @@ class ViG(PlainBackbone):
 
     def embed(self, images: Tensor) -> Tensor:
         """Tokens on their grid, (batch, rows, columns, embed_dim)."""
+        if self.implementation in WHOLE_BLOCKS:
+            x = self.patch_embed.forward_fused(images)
+            return x + self.kept_pos_embed(x.shape[1], x.shape[2], x.dtype)
         x = self.patch_embed(images)
         return x + self.resized_pos_embed(x.shape[1], x.shape[2]).to(x.dtype)  # type: ignore[no-any-return]
 

@@ -27,7 +27,14 @@ from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
 from vigbench.ops.gla.kernels.settings import Pass, default_settings
 
-SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}  # bytes of shared memory that one block can be given
+SHARED_LIMIT = {  # bytes of shared memory that one block can be given
+    80: 166_912,
+    86: 101_376,
+    89: 101_376,
+    90: 232_448,
+    100: 232_448,
+    120: 101_376,
+}
 CONSTRAINTS = Path(__file__).parents[3] / "constraints"
 CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
 DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first

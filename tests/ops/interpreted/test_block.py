@@ -20,8 +20,9 @@ from vigbench.ops.sample import Sample
 from vigbench.subjects.catalog import fill_weights
 
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
+LOOSER = {("conv_norm", torch.float16): 1e-2}  # its backward is PyTorch's
 CPU = torch.device("cpu")
-OPERATORS = ("norm_conv", "gated_projection", "norm_swiglu")
+OPERATORS = ("conv_norm", "norm_conv", "gated_projection", "norm_swiglu")
 
 
 def evaluated(sample: Sample, implementation: str, dtype: torch.dtype) -> list[Tensor]:
@@ -35,7 +36,7 @@ def evaluated(sample: Sample, implementation: str, dtype: torch.dtype) -> list[T
 @pytest.mark.parametrize("dtype", ALLOWED)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_as_defined(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator = get_operator(name)
+    operator, allowed = get_operator(name), LOOSER.get((name, dtype), ALLOWED[dtype])
     empty, empty_like = torch.empty, torch.empty_like
     for sample in load_target(operator.samples)(CPU, dtype):
         expected = evaluated(sample, operator.reference, torch.float64)
@@ -45,7 +46,7 @@ def test_as_defined(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPat
             found = evaluated(sample, "triton_fused", dtype)
         for x, y in zip(found, expected, strict=True):
             assert x.dtype == dtype
-            assert (x.double() - y).abs().max() <= ALLOWED[dtype] * y.abs().max(), sample.name
+            assert (x.double() - y).abs().max() <= allowed * y.abs().max(), sample.name
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck reads it itself
@@ -53,10 +54,9 @@ def test_as_defined(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPat
 def test_opcheck(name: str) -> None:
     operator = get_operator(name)
     *_, sample = load_target(operator.samples)(CPU, torch.float32)
-    leaves = [None if x is None else x.detach()[:1].requires_grad_() for x in sample.inputs]
     leaves = [None if x is None else x.detach().requires_grad_() for x in sample.inputs]
     sample.run("triton_fused", *leaves)  # defines it
-    numbers = {"norm_conv": (1e-6, True), "gated_projection": (1e-6, True), "norm_swiglu": (1e-6, True)}[name]
+    numbers = (8, 1, 1e-6, True) if name == "conv_norm" else (1e-6, True)
     torch.library.opcheck(getattr(torch.ops.vigbench, name).default, (*leaves, *numbers))
 
 
@@ -90,6 +90,23 @@ def test_a_model_computes_the_same(name: str, training: bool) -> None:
     assert len(gradients[0]) == len(list(model.parameters()))
     for one, grad in gradients[1].items():
         torch.testing.assert_close(gradients[0][one], grad, rtol=1e-3, atol=1e-5 * float(grad.abs().max()), msg=one)
+
+
+def test_a_resized_position_embedding_is_kept_until_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls = models()["ViG"].eval(), []
+    resize = ViG.resized_pos_embed
+    monkeypatch.setattr(ViG, "resized_pos_embed", lambda *given: calls.append(given) or resize(*given))
+    model.set_implementation("triton_block")  # type: ignore[operator]
+    images = torch.randn(1, 3, 48, 32)
+    with torch.no_grad():
+        first = model(images)
+        assert torch.equal(model(images), first)
+        assert len(calls) == 1
+        model.pos_embed.add_(1.0)  # type: ignore[operator]
+        assert not torch.equal(model(images), first)
+    model(images).sum().backward()  # gradients reach it
+    assert len(calls) == 3
+    assert model.pos_embed.grad is not None
 
 
 def test_dropped_paths_are_dropped() -> None:

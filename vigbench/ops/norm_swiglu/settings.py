@@ -43,8 +43,6 @@ def default_settings(capability: str, dtype: torch.dtype) -> MlpSettings:
     """Those that compile without spills for a compute capability, as in "9.0" (docs/kernels-block.md)."""
     if dtype == torch.float32:  # only the interpreter: products without tensor cores are the library's
         return MlpSettings(16, 16, 64, 4, 1)
-    if capability.startswith("10."):  # tiles of 64 rows: see `vigbench.ops.gla.kernels.settings.forbidden`
-        return MlpSettings(32, 32, 64, 4, 2)
-    if capability.startswith("9."):
+    if capability.startswith("9."):  # one warp group multiplies, see `vigbench.ops.gla.kernels.settings.forbidden`
         return MlpSettings(64, 32, 64, 4, 2)
-    return MlpSettings(64, 16, 64, 4, 2)
+    return MlpSettings(32, 32, 64, 4, 2)

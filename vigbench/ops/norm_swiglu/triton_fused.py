@@ -43,10 +43,15 @@ def _forward(
 ) -> Tensor:
     settings = settings_for(x.device, gate_weight.dtype)
     given = (x.contiguous(), norm_weight, norm_bias, gate_weight.contiguous(), down_weight.contiguous(), eps)
-    if settings.parts(x.shape[-1]) <= PARTS:
+    if is_narrow(x.shape[-1], settings):
         return _whole(*given, residual, settings)
     out = _hidden(*given, settings) @ down_weight.mT
     return torch.add(x, out) if residual else out.to(x.dtype)
+
+
+def is_narrow(dim: int, settings: MlpSettings) -> bool:
+    """Whether one program has all channels of the stream, so that the hidden layer need not reach memory."""
+    return settings.parts(dim) <= PARTS
 
 
 @planned
