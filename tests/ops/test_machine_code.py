@@ -12,11 +12,11 @@ import triton
 import triton.language as tl
 
 from tests.ops.calls import biwkv_call, conv_call, gated_norm_call, recurrent_call, scan_call
-from tests.ops.gla.compiling import DIMS, Binary, Variant, binaries, call_of
+from tests.ops.gla.compiling import DIMS, WALKS, Binary, Variant, binaries, call_of
 from tests.ptx.patterns import overwritten_operands, transposed_products, unguarded_waits, warp_group_products
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
-from vigbench.ops.gla.kernels.settings import GlaSettings, default_settings, forbidden
+from vigbench.ops.gla.kernels.settings import WALK, GlaSettings, default_settings, forbidden
 
 HOPPER = 90
 GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients")
@@ -32,6 +32,15 @@ def assert_safe(kernel: Binary) -> None:
     assert not overwritten_operands(kernel.compiled.asm["cubin"]), f"{name} overwrites what a product still reads"
 
 
+@pytest.mark.parametrize("gate", [LOW_RANK, pytest.param(LOG_DECAY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_walk(walk: str, gate: str) -> None:
+    found = binaries(HOPPER, lambda: call_of(Variant(walk, *DIMS[0], "bfloat16", gate, HOPPER)))
+    assert {kernel.kernel for kernel in found} >= {"walk_outputs", "add_beside"}
+    for kernel in found:
+        assert_safe(kernel)
+
+
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 @pytest.mark.parametrize(
     ("dims", "gate"),
@@ -42,7 +51,7 @@ def assert_safe(kernel: Binary) -> None:
     ],
 )
 def test_gla(dims: tuple[int, int], gate: str, pass_: str) -> None:
-    found = binaries(HOPPER, lambda: call_of(Variant(pass_, *dims, "bfloat16", gate, HOPPER)))  # type: ignore[arg-type]
+    found = binaries(HOPPER, lambda: call_of(Variant(pass_, *dims, "bfloat16", gate, HOPPER)))
     assert {kernel.kernel for kernel in found} >= (set(GRADIENTS) if pass_ == "backward" else {"chunk_outputs"})
     for kernel in found:
         assert_safe(kernel)
@@ -102,6 +111,8 @@ def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_
 
 
 def test_what_is_forbidden_on_hopper() -> None:
+    assert "two passes" in (forbidden(WALK, "9.0", torch.bfloat16, "backward") or "")
+    assert forbidden(WALK, "9.0", torch.bfloat16, "forward") is None
     small, large = GlaSettings(32, 16, 16, 16, 4, 2, 4, 1), GlaSettings(64, 32, 64, 8, 4, 2, 4, 1)
     half = torch.bfloat16
     assert forbidden(small, "9.0", half, "backward") is None

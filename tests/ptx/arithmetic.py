@@ -52,6 +52,7 @@ UNARY: dict[str, Callable[[Value], Value]] = {
     "mov": lambda x: x,
     "cvta": lambda x: x,
 }
+HALVES = ("bf16", "f16", "bf16x2", "f16x2")
 BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -70,6 +71,8 @@ BINARY: dict[str, Callable[[Value, Value], Value]] = {
 def compute(parts: tuple[str, ...], read: Callable[[int, str], Value]) -> Value:
     """The result of an instruction; `read(n, type)` is its n-th operand, of which the first is the result."""
     name, kind = parts[0], parts[-1]
+    if kind in HALVES and name in ("add", "sub", "mul", "fma", "min", "max", "neg", "abs"):
+        return _half_by_half(parts, read)
     if name in ("mul", "mad"):
         return _product(parts, read)
     if name == "fma":
@@ -93,6 +96,23 @@ def compute(parts: tuple[str, ...], read: Callable[[int, str], Value]) -> Value:
     raise NotImplementedError(".".join(parts))
 
 
+def _half_by_half(parts: tuple[str, ...], read: Callable[[int, str], Value]) -> Value:
+    """Arithmetic on one or two numbers of half precision, in float32 and rounded once."""
+    kind, pair = parts[-1].removesuffix("x2"), parts[-1].endswith("x2")
+
+    def computed(shift: int) -> Value:
+        def half(n: int, _: str) -> Value:
+            bits = np.asarray(read(n, "b32" if pair else "b16")) >> shift
+            low = (bits & 0xFFFF).astype(np.uint16)
+            return from_bfloat16(low) if kind == "bf16" else low.view(np.float16).astype(np.float32)
+
+        return _to_half(np.asarray(compute((parts[0], "f32"), half), np.float32), kind)
+
+    if not pair:
+        return computed(0)
+    return (np.asarray(computed(16)).astype(np.uint32) << np.uint32(16)) | np.asarray(computed(0)).astype(np.uint32)
+
+
 def _product(parts: tuple[str, ...], read: Callable[[int, str], Value]) -> Value:
     name, kind = parts[0], parts[-1]
     if kind.startswith("f"):
@@ -103,6 +123,9 @@ def _product(parts: tuple[str, ...], read: Callable[[int, str], Value]) -> Value
         product = np.asarray(read(1, kind)).astype(wide) * np.asarray(read(2, kind)).astype(wide)
         added = {"s32": "s64", "u32": "u64", "s16": "s32", "u16": "u32"}[kind]
         return product + read(3, added) if name == "mad" else product
+    if "hi" in parts and kind in ("u64", "s64"):  # wider than any number of NumPy's
+        exact = np.asarray(read(1, kind)).astype(object) * np.asarray(read(2, kind)).astype(object)
+        return np.asarray(exact >> 64).astype(DTYPES[kind])
     if "hi" in parts:
         product = np.asarray(read(1, kind)).astype(WIDER[kind]) * np.asarray(read(2, kind)).astype(WIDER[kind])
         return (product >> 32).astype(DTYPES[kind])

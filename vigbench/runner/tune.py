@@ -22,12 +22,13 @@ from vigbench.worker.workload import Workload
 CHOICES: dict[str, tuple[int, ...]] = {
     "chunk": (16, 32, 64, 128),
     "warps": (2, 4, 8, 16),
-    "segment": (2, 4, 8, 16, 32),
+    "segment": (2, 4, 8, 16, 32, 256),
     "states_warps": (2, 4, 8),
     "states_stages": (1, 2, 3, 4),
     "value_block": (16, 32, 64, 128),
     "key_block": (16, 32, 64),
     "stages": (1, 2, 3),
+    "walk": (False, True),
 }
 GAIN = 0.98  # of the best time so far, or noise would decide
 TIMEOUT_S = 120.0  # for one candidate, compiling and a first process included
@@ -76,7 +77,7 @@ def _neighbours(settings: GlaSettings) -> Iterator[GlaSettings]:
     for name, values in CHOICES.items():
         for value in values:
             if value != getattr(settings, name):
-                yield settings._replace(**{name: value})
+                yield GlaSettings(**settings._asdict() | {name: value})
 
 
 def tune(workloads: Iterable[Workload], device: torch.device) -> Iterator[tuple[Workload, Found | None]]:

@@ -25,7 +25,7 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import Pass, default_settings
+from vigbench.ops.gla.kernels.settings import WALK, GlaSettings, default_settings
 
 SHARED_LIMIT = {  # bytes of shared memory that one block can be given
     80: 166_912,
@@ -39,13 +39,14 @@ CONSTRAINTS = Path(__file__).parents[3] / "constraints"
 CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
 DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first
 RANK = 16
-PASSES: tuple[Pass, ...] = ("forward", "backward")
+PASSES = ("forward", "backward")
+WALKS = {"walk": WALK._replace(segment=1000), "walk, segments": WALK._replace(segment=8)}  # forward passes of Hopper
 
 
 class Variant(NamedTuple):
     """What is compiled: one pass with its default settings."""
 
-    pass_: Pass
+    pass_: str
     key_dim: int
     value_dim: int
     dtype: str
@@ -141,11 +142,17 @@ def call_of(variant: Variant) -> None:
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
     capability = f"{variant.capability // 10}.{variant.capability % 10}"
-    settings = default_settings(capability, dtype, variant.pass_, key)
-    if variant.pass_ == "forward":
-        launch.forward(q, k, v, gates, 1.0, settings)
-    else:
+    settings = settings_of(variant, capability, dtype)
+    if variant.pass_ == "backward":
         launch.backward(grad, q, k, v, gates, 1.0, settings)
+    else:
+        launch.forward(q, k, v, gates, 1.0, settings)
+
+
+def settings_of(variant: Variant, capability: str, dtype: torch.dtype) -> GlaSettings:
+    """The default ones, or those of a walk."""
+    walk = WALKS.get(variant.pass_)
+    return walk or default_settings(capability, dtype, variant.pass_, variant.key_dim)  # type: ignore[arg-type]
 
 
 def assert_fits(kernels: list[Resources], capability: int) -> None:
@@ -183,11 +190,13 @@ def compile_all(variants: list[Variant], processes: int = 2) -> dict[Variant, li
 def all_variants() -> list[Variant]:
     """For Hopper ViG's and ViG-H's shapes with all precisions and gates, the others in bfloat16; for the rest ViG's."""
     models = product((90,), DIMS[:2], ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK))
+    walks = product((90,), DIMS[:2], ("bfloat16", "float16"), (LOG_DECAY, LOGITS, LOW_RANK))
     others = product((90,), DIMS[2:], ("bfloat16",), (LOW_RANK,))
-    elsewhere = product((80, 100), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
+    elsewhere = product((80, 86, 89, 100, 120), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
     return [
         Variant(pass_, *dims, dtype, gate, capability)
-        for (capability, dims, dtype, gate), pass_ in product([*models, *others, *elsewhere], PASSES)
+        for cases, passes in (([*models, *others, *elsewhere], PASSES), (walks, WALKS))
+        for (capability, dims, dtype, gate), pass_ in product(cases, passes)
     ]
 
 

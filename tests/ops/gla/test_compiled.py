@@ -60,7 +60,7 @@ def test_the_table_in_the_docs_has_every_variant_and_no_spill() -> None:
     with RESOURCES.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {
-        Variant(  # type: ignore[arg-type]
+        Variant(
             row["pass"],
             int(row["key_dim"]),
             int(row["value_dim"]),
@@ -112,6 +112,22 @@ def test_each_target_is_compiled_for_itself() -> None:
 def test_settings_come_from_the_table_or_the_defaults(length: int, pass_: str) -> None:
     found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, pass_)  # type: ignore[arg-type]
     assert found == default_settings("interpreted", torch.bfloat16, pass_)  # type: ignore[arg-type]
+
+
+def test_one_walk_where_it_fills_the_device() -> None:
+    """As many walks as multiprocessors: whole; fewer: segments, unless those would be short."""
+
+    def found(walks: int, length: int = 4096, capability: str = "9.0", dtype: torch.dtype = torch.bfloat16) -> int:
+        chosen = settings.walk_settings(capability, dtype, *VIG, length, walks)
+        return chosen.segment if chosen else 0
+
+    assert found(192) == 64
+    assert found(132, 196) == 4
+    assert found(48) == 11
+    assert found(6) == found(2, 65536 // 16) == 0
+    assert found(6, 65536) == 24
+    assert found(192, capability="8.0") == found(192, dtype=torch.float32) == 0
+    assert settings.walk_settings("9.0", torch.bfloat16, 64, 64, 4096, 192) is None
 
 
 def test_a_tuned_row_that_compilers_get_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from tests.ptx.simulate import simulated
 from vigbench.measure.operator_check import poisoned_memory
 from vigbench.ops.gla import triton_fused as triton_module
 from vigbench.ops.gla.kernels import settings
+from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 
@@ -45,9 +46,15 @@ def assert_as_defined(
     dtype: torch.dtype,
     length: int,
     regime: str,
+    walk: GlaSettings | bool | None = None,
 ) -> None:
+    """`walk`: settings of one, False for two passes, None for what is chosen."""
     monkeypatch.setattr(settings, "capability_of", lambda _: f"{capability // 10}.{capability % 10}")
-    monkeypatch.setattr(triton_module, "settings_for", settings.settings_for.__wrapped__)  # which keeps what it found
+    for one in ("settings_for", "forward_settings_for"):  # which keep what they found
+        monkeypatch.setattr(triton_module, one, getattr(settings, one).__wrapped__)
+    monkeypatch.setattr(settings, "settings_for", settings.settings_for.__wrapped__)
+    if walk is not None:
+        monkeypatch.setattr(settings, "walk_settings", lambda *_: walk or None)
     *inputs, grad = [x.to(dtype) for x in sample(regime, (1, length, 1), *dims)]
     expected = differentiated([x.double() for x in inputs], grad.double(), reference)
     with simulated(capability):
@@ -60,6 +67,12 @@ def assert_as_defined(
 def test_the_shape_of_vig_h_in_bfloat16_on_hopper(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradients that came out wrong on an H200 when they were multiplied by warp groups."""
     assert_as_defined(monkeypatch, 90, (16, 32), torch.bfloat16, 40, "as trained")
+
+
+@pytest.mark.parametrize("dims", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("walk", [False, settings.WALK._replace(segment=100), settings.WALK._replace(segment=1)])
+def test_two_passes_and_walks_on_hopper(walk: GlaSettings | bool, dims: Dims, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_as_defined(monkeypatch, 90, dims, torch.bfloat16, 130, "as trained", walk)
 
 
 @pytest.mark.slow

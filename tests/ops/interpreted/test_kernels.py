@@ -16,7 +16,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states
+from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states, walk
 from vigbench.ops.gla.kernels import settings as kernel_settings
 from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
@@ -30,6 +30,7 @@ IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
 SMALLEST_HALF = 6e-8  # below it float16 holds nothing
 SMALL = GlaSettings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
+WALKS = {"whole": SMALL._replace(walk=True, segment=100), "in segments": SMALL._replace(walk=True)}
 Operator = Callable[..., Tensor]
 MakeInputs = Callable[..., list[Tensor]]
 
@@ -44,9 +45,11 @@ def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def settings_anew() -> Iterator[None]:
     """What was found for one test's settings is not another's."""
-    kernel_settings.settings_for.cache_clear()
+    for kept in (kernel_settings.settings_for, kernel_settings.forward_settings_for):
+        kept.cache_clear()
     yield
-    kernel_settings.settings_for.cache_clear()
+    for kept in (kernel_settings.settings_for, kernel_settings.forward_settings_for):
+        kept.cache_clear()
 
 
 @pytest.fixture
@@ -76,6 +79,34 @@ def assert_as_defined(operator: Operator, inputs: list[Tensor | None], grad: Ten
 def test_every_decay_regime(regime: str, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs) -> None:
     *inputs, grad = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 16)]
     assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.fixture(params=list(WALKS))
+def walking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One walk instead of two passes."""
+    monkeypatch.setattr(kernel_settings, "walk_settings", lambda *_: WALKS[request.param])
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_one_walk_in_every_decay_regime(
+    regime: str, dtype: torch.dtype, walking: None, make_inputs: MakeInputs
+) -> None:
+    *inputs, _ = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 32)]
+    assert_output_as_defined(inputs)
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 70])
+def test_one_walk_of_any_length_in_one_direction(length: int, walking: None, make_inputs: MakeInputs) -> None:
+    *inputs, g_fwd, g_bwd, _ = make_inputs("as trained", (2, length, 2), 20, 16)
+    assert_output_as_defined([*inputs, g_fwd, None])
+    assert_output_as_defined([*inputs, None, g_bwd])
+
+
+def assert_output_as_defined(inputs: list[Tensor | None]) -> None:
+    expected = reference(*(None if x is None else x.double() for x in inputs), 0.5)
+    found = triton_fused(*inputs, 0.5)
+    assert inputs[0] is not None
+    assert (found.double() - expected).abs().max() <= ALLOWED[inputs[0].dtype] * expected.abs().max()
 
 
 @pytest.mark.parametrize("dtype", ALLOWED)
@@ -283,7 +314,7 @@ def multiply(x, y, out):  # type: ignore[no-untyped-def]
 )
 def test_products_of_bfloat16(regime_: str, make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the wide range of decays that bfloat16 computes by products, in the chunks that it uses on a GPU."""
-    for module in (states, outputs, key_gradients):
+    for module in (states, outputs, key_gradients, walk):
         monkeypatch.setattr(module, "dot", dot_of_bfloat16)
     monkeypatch.setitem(launch.MILD, torch.float32, launch.MILD[torch.bfloat16])
     chosen = kernel_settings.default_settings

@@ -35,7 +35,7 @@ register_operator(
         implementations=(
             Implementation(
                 name="triton_fused",
-                description="chunkwise in Triton, both directions in one pass over q, k, v and the gates",
+                description="chunkwise in Triton, both directions in one walk or two passes over q, k, v and the gates",
                 target="vigbench.ops.gla.triton_fused:triton_fused",
                 own=True,
                 variants=("logits", "low_rank"),
@@ -43,7 +43,7 @@ register_operator(
                 requires=("triton",),
                 devices=("cuda",),
                 float64=False,
-                must_run=("chunk_states*", "chunk_outputs*"),
+                must_run=("*_outputs*",),  # walk_outputs or chunk_outputs
             ),
             Implementation(
                 name="torch_chunk",
@@ -61,7 +61,7 @@ register_operator(
                 requires=("triton",),
                 devices=("cuda",),
                 float64=False,
-                must_run=("chunk_states*", "chunk_outputs*"),
+                must_run=("*_outputs*",),  # walk_outputs or chunk_outputs
                 dash=DOTTED,
             ),
             Implementation(

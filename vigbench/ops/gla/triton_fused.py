@@ -1,8 +1,8 @@
 """Chunkwise gated linear attention in Triton, both directions in one pass: forward and backward.
 
-Two passes over q, k, v and the gates: states at chunk boundaries, then outputs (kernels/). Nothing is flipped,
-concatenated or copied, whatever the strides. The gates may also come as logits, or as the low-rank activations that
-logits are computed from: then no log-decay ever reaches memory.
+One walk along each sequence with its state in registers, or two passes over q, k, v and the gates: states at chunk
+boundaries, then outputs (kernels/). Nothing is flipped, concatenated or copied, whatever the strides. The gates may
+also come as logits, or as the low-rank activations that logits are computed from: then no log-decay reaches memory.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,16 @@ from vigbench.ops.gla.cost import (
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
 from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import GlaSettings, settings_for
+from vigbench.ops.gla.kernels.settings import GlaSettings, forward_settings_for, settings_for
 from vigbench.ops.gla.operator import SCHEMA, define_gla
 from vigbench.ops.launch_plan import planned
 
 
 def run_forward(q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any) -> Tensor:
     """The forward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
-    settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "forward")
+    directions = 2 - sum(x is None for x in given[:2])
+    batch, length, heads, key_dim = q.shape
+    settings = forward_settings_for(v.device, v.dtype, key_dim, v.shape[-1], length, batch * heads * directions)
     return _planned_forward(q, k, v, scale, settings, gates, *given)
 
 

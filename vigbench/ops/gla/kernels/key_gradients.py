@@ -8,7 +8,7 @@ taken without the token's own term, which knows no decay and whose rounding woul
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.gates import gate_gradient, load_log_decay, load_log_decays
+from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
 from vigbench.ops.gla.kernels.outputs import is_mild_block, split_decay
 from vigbench.ops.gla.kernels.states import load_state, state_rows
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
@@ -39,12 +39,12 @@ def _own(v, grad, at, variant: tl.constexpr):
 
 
 @triton.jit
-def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
+def _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, dtype: tl.constexpr, variant: tl.constexpr):
     """`split_decay` of a direction that is known at run time."""
     if direction == 0:
-        arrive, leave, half = split_decay(load_log_decays(gate_fwd, at, keys, variant), True)
+        arrive, leave, half = split_decay(load_log2_decays(gate_fwd, at, keys, variant), variant.chunk, dtype, True)
     else:
-        arrive, leave, half = split_decay(load_log_decays(gate_bwd, at, keys, variant), False)
+        arrive, leave, half = split_decay(load_log2_decays(gate_bwd, at, keys, variant), variant.chunk, dtype, False)
     return arrive, leave, half
 
 
@@ -70,12 +70,12 @@ def _factored(
     dq_tile, dk_tile = own * k_tile, own * q_tile
     for direction in range(first_direction, end_direction):
         row = row_fwd if direction == 0 else row_bwd
-        arrive, leave, half = _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, variant)
+        arrive, leave, half = _split_decay_of(direction, gate_fwd, gate_bwd, at, keys, dtype, variant)
         distance = (at.rows[:, None] - at.rows[None, :]) * (1 - 2 * direction)
         dq_part = dot(tl.where(distance > 0, d_scores, 0.0), k_tile * leave, dtype)
         dk_part = zeros(variant.chunk, variant.key_block)
         beyond = zeros_row(variant.key_block)
-        factor = tl.exp(half)[:, None]
+        factor = tl.exp2(half)[:, None]
         for block in range(variant.value_blocks):
             values = value_block(block, variant)
             state = factor * load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
@@ -106,7 +106,7 @@ def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.cons
     """Along one direction, token by token: `dq` plus its share without the tokens' own terms, and the last state."""
     for n in range(variant.chunk):
         row = n if to_end else variant.chunk - 1 - n
-        state = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state
+        state = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state
         dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value_dim)[None, :], 1))
         k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
         state += k_row[:, None] * v_row[None, :]
@@ -124,7 +124,7 @@ def _walk_gradients(q, v, grad, gate, state_grad, dk, at, keys, values, variant:
             load_row(grad, at, row, values, variant.value_dim),
         )
         state_grad += q_row[:, None] * grad_row[None, :]
-        state_grad = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None] * state_grad
+        state_grad = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state_grad
     return dk
 
 

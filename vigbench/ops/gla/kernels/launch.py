@@ -1,5 +1,6 @@
 """From tensors to launches: allocates states, outputs and gradients, and starts the kernels of each pass."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,11 +15,13 @@ from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.kernels.states import GlaStates, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
 from vigbench.ops.gla.kernels.variant import GlaVariant
+from vigbench.ops.gla.kernels.walk import add_beside, walk_outputs
 from vigbench.ops.precision import refuse_float64
 
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
 # a factor exp(half of it) has to fit. bfloat16 has the range of float32.
 MILD = {torch.float32: 16.0, torch.float16: 14.0, torch.bfloat16: 80.0}
+SUMMED = 2048  # elements of a program that sums the directions' outputs
 SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
 
 
@@ -58,8 +61,10 @@ def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, setting
     if out.numel() == 0:
         return out
     work = _Work(q, v, gates, settings)
-    states = work.states(k, v, adjoint=False)
-    work.outputs(q, k, v, states, out, scale, adjoint=False)
+    if settings.walk:
+        work.walk(q, k, v, out, scale)
+    else:
+        work.outputs(q, k, v, work.states(k, v, adjoint=False), out, scale, adjoint=False)
     return out
 
 
@@ -111,6 +116,7 @@ class _Work:
         self.gates = (gates.forward or either, gates.backward or either)
         value_dim = v.shape[-1]
         key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
+        key_block = _block(key_dim) if settings.walk else key_block  # a state is in one program's registers
         rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
         self.variant = GlaVariant(
             key_dim=key_dim,
@@ -126,21 +132,24 @@ class _Work:
             forward=gates.forward is not None,
             backward=gates.backward is not None,
             segmented=self.segments > 1,
-            mild=MILD[v.dtype],
+            mild=MILD[v.dtype] * math.log2(math.e),
         )
         self.state_tiles = self.heads * self.variant.key_blocks * self.variant.value_blocks
         self.device, self.dtype = v.device, v.dtype
 
-    def states(self, k: Tensor, v: Tensor, adjoint: bool) -> GlaStates:
-        """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
+    def states(self, k: Tensor, v: Tensor, adjoint: bool, ends_only: bool = False) -> GlaStates:
+        """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it.
+
+        With `ends_only` what enters each segment, and of chunks nothing.
+        """
         variant, settings = self.variant, self.settings
         directions = variant.forward + variant.backward
         lead = (directions, self.batch, self.heads)
         tile = (variant.key_dim, variant.value_dim)
-        chunks = self._empty((*lead, self.chunks, *tile), self.dtype)
+        chunks = self._empty((*lead, 0 if ends_only else self.chunks, *tile), self.dtype)
         states, ends, end_decays = GlaStates(chunks, chunks, chunks), chunks, chunks
         if variant.segmented:
-            decays = self._empty((*lead, self.chunks, variant.key_dim), torch.float32)
+            decays = self._empty((*lead, 0 if ends_only else self.chunks, variant.key_dim), torch.float32)
             states = GlaStates(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
             ends = self._empty((*lead, self.segments, *tile), torch.float32)
             end_decays = self._empty((*lead, self.segments, variant.key_dim), torch.float32)
@@ -150,7 +159,7 @@ class _Work:
             settings.states_warps,
             settings.states_stages,
             view(k), view(v), *self.gates, states, ends, end_decays, self.length, self.segment,
-            adjoint=adjoint,
+            adjoint=adjoint, ends_only=ends_only,
         )  # fmt: skip
         if variant.segmented:
             self.start(
@@ -161,6 +170,23 @@ class _Work:
                 states, ends, end_decays, self.segments, adjoint=adjoint,
             )  # fmt: skip
         return states
+
+    def walk(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float) -> None:
+        """Outputs by one walk, or by a first one for what enters each segment and this."""
+        segments = self.states(k, v, adjoint=False, ends_only=True).segments if self.variant.segmented else q
+        directions = self.variant.forward + self.variant.backward
+        beside = self._empty(tuple(out.shape), self.dtype) if directions == 2 else out
+        self.start(
+            walk_outputs,
+            (self.heads * self.variant.value_blocks * directions, self.segments, self.batch),
+            self.settings.warps,
+            self.settings.stages,
+            view(q), view(k), view(v), *self.gates, segments, view(out), view(beside), self.length, self.segment, scale,
+        )  # fmt: skip
+        if directions == 2:
+            grid = (triton.cdiv(out.numel(), SUMMED), 1, 1)
+            args = (out, beside, out.numel())
+            kernel_launch.launch_kernel(add_beside, grid, self.device, args, {"block": SUMMED}, 4, 1)
 
     def outputs(
         self, q: Tensor, k: Tensor, v: Tensor, states: GlaStates, out: Tensor, scale: float, adjoint: bool

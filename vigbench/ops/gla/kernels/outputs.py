@@ -11,8 +11,9 @@ the diagonal both (GLA, arXiv 2312.06635, section 4; ViG, arXiv 2405.18425, sect
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.gates import load_log_decay, load_log_decays
+from vigbench.ops.gla.kernels.gates import load_log2_decay, load_log2_decays
 from vigbench.ops.gla.kernels.states import load_state, state_rows
+from vigbench.ops.gla.kernels.sums import sums_of, tokens_seen, turned
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
@@ -22,9 +23,9 @@ def _least(gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
     """The smallest sum of log-decays over a chunk, of each of these channels."""
     least = zeros_row(variant.key_block)
     if variant.forward:
-        least = tl.minimum(least, tl.sum(load_log_decays(gate_fwd, at, keys, variant), 0))
+        least = tl.minimum(least, tl.sum(load_log2_decays(gate_fwd, at, keys, variant), 0))
     if variant.backward:
-        least = tl.minimum(least, tl.sum(load_log_decays(gate_bwd, at, keys, variant), 0))
+        least = tl.minimum(least, tl.sum(load_log2_decays(gate_bwd, at, keys, variant), 0))
     return least
 
 
@@ -35,45 +36,51 @@ def is_mild_block(gate_fwd, gate_bwd, at, keys, variant: tl.constexpr):
 
 
 @triton.jit
-def is_mild(gate_fwd, gate_bwd, at, variant: tl.constexpr):
-    """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token."""
-    least = zeros_row(variant.key_block)
-    for block in range(variant.key_blocks):
+def is_mild(gate_fwd, gate_bwd, at, g_fwd, g_bwd, variant: tl.constexpr):
+    """Whether factored exponentials of a chunk's decays stay in range; other chunks are computed token by token.
+
+    `g_fwd` and `g_bwd`: the log2-decays of the first block of keys, which are not computed twice.
+    """
+    least = tl.minimum(tl.sum(g_fwd, 0), tl.sum(g_bwd, 0))
+    for block in range(1, variant.key_blocks):
         least = tl.minimum(least, _least(gate_fwd, gate_bwd, at, key_block(block, variant), variant))
     return tl.min(least) >= -variant.mild
 
 
 @triton.jit
-def split_decay(g, to_end: tl.constexpr):
+def split_decay(g, rows: tl.constexpr, dtype: tl.constexpr, to_end: tl.constexpr):
     """Factors on queries and on keys whose product is the decay from key to query, and half the chunk's log-decay.
 
     Both are anchored at half the decay of the chunk, which halves the range that they need.
     """
     half = 0.5 * tl.sum(g, 0)
-    arrival = tl.cumsum(g, 0, reverse=not to_end) - half[None, :]
-    return tl.exp(arrival), tl.exp(-arrival), half
+    if dtype == tl.float32:
+        arrival = tl.cumsum(g, 0, reverse=not to_end) - half[None, :]
+    else:
+        arrival = sums_of(g, tokens_seen(rows, not to_end, False), dtype) - half[None, :]
+    return tl.exp2(arrival), tl.exp2(-arrival), half
 
 
 @triton.jit
 def _weigh(
-    q_tile, k_tile, gate, at, keys, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr,
+    q_tile, k_tile, g, at, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr,
     adjoint: tl.constexpr,
 ):  # fmt: skip
     """One direction's scores of the pairs of tokens that it has, a token with itself included.
 
     Also the rows that they are a product of, and the factor that these lack on their way from a state.
     """
-    arrive, leave, half = split_decay(load_log_decays(gate, at, keys, variant), to_end)
+    arrive, leave, half = split_decay(g, variant.chunk, dtype, to_end)
     if adjoint:
         rows, columns = (q_tile * leave).to(dtype), (k_tile * arrive).to(dtype)
     else:
         rows, columns = (q_tile * arrive).to(dtype), (k_tile * leave).to(dtype)
-    scores = dot(rows, tl.trans(columns), dtype)
+    scores = dot(rows, turned(columns), dtype)
     if to_end != adjoint:
         scores = tl.where(at.rows[:, None] < at.rows[None, :], 0.0, scores)
     else:
         scores = tl.where(at.rows[:, None] > at.rows[None, :], 0.0, scores)
-    return scores, rows, tl.exp(half)[:, None]
+    return scores, rows, tl.exp2(half)[:, None]
 
 
 @triton.jit
@@ -83,7 +90,7 @@ def _exact(
     """`out` plus one direction's outputs, token by token. A state decays before a token, its gradient behind it."""
     for n in range(variant.chunk):
         row = n if to_end != adjoint else variant.chunk - 1 - n
-        decay = tl.exp(load_log_decay(gate, at, row, keys, variant))[:, None]
+        decay = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None]
         written = (
             load_row(k, at, row, keys, variant.key_dim)[:, None]
             * load_row(v, at, row, values, variant.value_dim)[None, :]
@@ -108,18 +115,27 @@ def chunk_outputs(
     at = place_of(batch, head, chunk, length, variant)
     dtype: tl.constexpr = v.data.dtype.element_ty
     o = zeros(variant.chunk, variant.value_block)
-    if is_mild(gate_fwd, gate_bwd, at, variant):
+    g_fwd, g_bwd = zeros(variant.chunk, variant.key_block), zeros(variant.chunk, variant.key_block)
+    if variant.forward:
+        g_fwd = load_log2_decays(gate_fwd, at, key_block(0, variant), variant)
+    if variant.backward:
+        g_bwd = load_log2_decays(gate_bwd, at, key_block(0, variant), variant)
+    if is_mild(gate_fwd, gate_bwd, at, g_fwd, g_bwd, variant):
         scores = zeros(variant.chunk, variant.chunk)
         for key in range(variant.key_blocks):
             keys = key_block(key, variant)
             q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
             if variant.forward:
-                part, rows, factor = _weigh(q_tile, k_tile, gate_fwd, at, keys, dtype, variant, True, adjoint)
+                if variant.key_blocks > 1:
+                    g_fwd = load_log2_decays(gate_fwd, at, keys, variant)
+                part, rows, factor = _weigh(q_tile, k_tile, g_fwd, at, dtype, variant, True, adjoint)
                 state = load_state(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
                 o += dot(rows, factor * state, dtype)
             if variant.backward:
-                part, rows, factor = _weigh(q_tile, k_tile, gate_bwd, at, keys, dtype, variant, False, adjoint)
+                if variant.key_blocks > 1:
+                    g_bwd = load_log2_decays(gate_bwd, at, keys, variant)
+                part, rows, factor = _weigh(q_tile, k_tile, g_bwd, at, dtype, variant, False, adjoint)
                 state = load_state(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
                 o += dot(rows, factor * state, dtype)

@@ -18,7 +18,8 @@ class GlaVariant(NamedTuple):
         rank, rank_block: width of the low-rank activations, and the power of two that covers it.
         forward, backward: the directions there are.
         segmented: whether states are those of a segment, to be completed by the state that enters the segment.
-        mild: a chunk whose decays sum to less than this is computed with factored exponentials, any other exactly.
+        mild: a chunk whose log2-decays sum to less than minus this is computed exactly, any other with factored
+            exponentials.
     """
 
     key_dim: int
