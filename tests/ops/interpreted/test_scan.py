@@ -12,25 +12,19 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
 from tests.ops.anywhere import allow_anywhere
-from tests.ops.interpreted.scanning import use_slices
 from tests.ops.scan.samples import NAMES, REGIMES, Sizes, errors, sample
 from vigbench.models.vim import BidirectionalMamba
 from vigbench.ops.scan import bidirectional_selective_scan
 from vigbench.ops.scan.cut import Cut
 from vigbench.ops.scan.kernels import launch
-from vigbench.ops.scan.kernels.launch import ScanSettings, WalkSettings
+from vigbench.ops.scan.kernels.launch import ScanSettings
 from vigbench.ops.scan.operator import ScanArguments
 from vigbench.ops.scan.reference import _backward, _forward
 from vigbench.subjects.catalog import fill_weights
 
-SMALL = ScanSettings(chunk=4, elements=64, segment=2, warps=4)
-SMALL_WALK = WalkSettings(elements=64, dim_block=4)
+SMALL = ScanSettings(elements=64, dim_block=4, blocks=2)
+SMALL_FORWARD = SMALL._replace(blocks=1)
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
-
-
-@pytest.fixture(autouse=True)
-def quick_scans(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_slices(monkeypatch)
 
 
 @pytest.fixture
@@ -46,7 +40,6 @@ def compare(
     reverse: bool,
     setting: ScanSettings,
     dtype: torch.dtype,
-    walk: WalkSettings = SMALL_WALK,
     cut: Cut | None = None,
 ) -> dict[str, float]:
     tensors = [None if x is None else x.to(dtype) for x in inputs]
@@ -54,7 +47,7 @@ def compare(
     assert u is not None
     grad = torch.randn(u.shape[1:], generator=torch.Generator().manual_seed(1)).to(dtype)
     given_ = ScanArguments(*tensors, 0.5, softplus, reverse)  # type: ignore[arg-type]
-    found = [launch.forward(given_, cut, walk), *launch.backward(grad, given_, setting)]
+    found = [launch.forward(given_, cut, setting._replace(blocks=1)), *launch.backward(grad, given_, cut, setting)]
     assert all(x.dtype == dtype for x in found)
     exact = [*(None if x is None else x.double() for x in tensors), 0.5, softplus, reverse]
     expected = [_forward(*exact), *_backward(grad.double(), *exact)]  # type: ignore[arg-type]
@@ -98,7 +91,7 @@ def test_segments_side_by_side(directions: int, segments: int) -> None:
 
 def test_default_settings_at_the_shape_of_vim() -> None:
     inputs = sample("as initialised", Sizes(2, 1, 70, 20, 16))
-    found = compare(inputs, True, False, launch.BACKWARD, torch.float32, launch.WALK)
+    found = compare(inputs, True, False, launch.BACKWARD, torch.float32)
     assert max(found.values()) <= 2e-6, found
 
 
@@ -108,16 +101,13 @@ SIZES = st.builds(Sizes, st.integers(1, 2), st.integers(1, 2), st.integers(1, 20
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=SIZES,
-    setting=st.builds(
-        ScanSettings, st.sampled_from([2, 4, 8]), st.sampled_from([16, 64, 256]), st.integers(1, 4), st.just(4)
-    ),
-    walk=st.builds(WalkSettings, st.sampled_from([1, 64, 256]), st.sampled_from([4, 8])),
+    setting=st.builds(ScanSettings, st.sampled_from([1, 64, 256]), st.sampled_from([4, 8]), st.integers(1, 3)),
     segments=st.integers(1, 4),
 )
-def test_any_shape_and_setting(sizes: Sizes, setting: ScanSettings, walk: WalkSettings, segments: int) -> None:
+def test_any_shape_and_setting(sizes: Sizes, setting: ScanSettings, segments: int) -> None:
     half = -(-sizes.length // sizes.directions)
     cut = Cut(sizes.directions, segments, -(-half // segments))
-    found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32, walk, cut)
+    found = compare(sample("no initial bias", sizes), True, False, setting, torch.float32, cut)
     assert max(found.values()) <= 1e-4, (sizes, setting, found)  # as in scan/test_accuracy.py
 
 
@@ -128,9 +118,12 @@ def test_the_same_bits_again_and_any_strides() -> None:
     again = ScanArguments(*strided, 0.5, True, False)  # type: ignore[arg-type]
     grad = torch.randn(1, 1, 4).expand(1, 9, 4)
     for other, d_out in ((given_, grad), (again, grad.contiguous())):
-        assert torch.equal(launch.forward(given_, settings=SMALL_WALK), launch.forward(other, settings=SMALL_WALK))
-        pairs = zip(launch.backward(grad, given_, SMALL), launch.backward(d_out, other, SMALL), strict=True)
-        assert all(torch.equal(x, y) for x, y in pairs)
+        assert torch.equal(
+            launch.forward(given_, settings=SMALL_FORWARD),
+            launch.forward(other, settings=SMALL_FORWARD),
+        )
+        first, second = (launch.backward(*each, settings=SMALL) for each in ((grad, given_), (d_out, other)))
+        assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
 def test_double_precision_and_single_channels_are_refused() -> None:
@@ -140,14 +133,6 @@ def test_double_precision_and_single_channels_are_refused() -> None:
     single = sample("no initial bias", Sizes(2, 1, 5, 1, 4))
     with pytest.raises(ValueError, match="2 channels or more"):
         launch.forward(ScanArguments(*single, 0.5, True, False))  # type: ignore[arg-type]
-
-
-def test_slices_scan_as_elements_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What makes these tests quick is the interpreter's own scan."""
-    given_ = ScanArguments(*sample("no initial bias", Sizes(2, 1, 5, 2, 2)), 0.5, True, False)  # type: ignore[arg-type]
-    in_slices = launch.forward(given_, settings=SMALL_WALK)
-    monkeypatch.undo()
-    assert torch.equal(launch.forward(given_, settings=SMALL_WALK), in_slices)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ register_operator(
         implementations=(
             Implementation(
                 name="triton_fused",
-                description="in Triton, states in registers along the sequence, both directions at once; the gate inside",
+                description="in Triton, states stay in registers all along, both directions at once; the gate inside",
                 target="vigbench.ops.scan.triton_fused:triton_fused",
                 own=True,
                 fused_blocks=True,

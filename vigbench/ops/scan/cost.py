@@ -49,8 +49,9 @@ def triton_macs(*shapes: Any, **_: Any) -> int:
 
 
 def triton_macs_backward(*shapes: Any, **_: Any) -> int:
-    """States and their gradients at chunk boundaries (3 L E N each), and 23 L E N inside chunks, where scans of a tile
-    multiply decays as well: both scans with their inputs (6 and 5), state and output (4), and eight for the gradients.
+    """The forward walk again, then 11 L E N: the states once more (3), their gradients (2), those of B, C, A and what
+    is written (4), of the decays (2). Where segments run side by side, 3 L E N for the states and for their gradients.
     """
     channels, states = _elements(shapes[1], shapes[4])
-    return 29 * states + 10 * channels
+    segmented = cut_of(*shapes[1]).segmented
+    return scan_macs(*shapes[1:]) + (11 + 6 * segmented) * states + 8 * channels

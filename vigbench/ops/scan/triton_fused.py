@@ -1,7 +1,7 @@
-"""The selective scan in Triton, chunk by chunk, both directions in one launch, softplus and the gate inside.
+"""The selective scan in Triton: a lane walks along the sequence with its channel's states in registers (kernels/).
 
-Two passes over the inputs: states at chunk boundaries, then outputs (kernels/). Nothing is flipped or copied, whatever
-the strides; no state of every token reaches memory. The backward computes the states anew.
+Both directions run side by side, softplus and the gate inside. Nothing is flipped or copied, whatever the strides; no
+state of every token reaches memory. The backward computes the states anew.
 """
 
 from typing import Any

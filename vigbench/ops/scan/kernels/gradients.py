@@ -1,42 +1,36 @@
-"""All gradients of a chunk, from the states that enter it and the gradients of those that leave it.
+"""Gradients: a program walks against a direction with the gradient of its channels' states in registers.
 
-B and C belong to all channels, A, D and delta_bias to all tokens: programs write their own parts of those gradients,
-which are summed afterwards in a fixed order, so that the same inputs give the same bits.
+The states before each token come from the state that entered their chunk. B and C belong to all channels, A, D and
+delta_bias to all tokens: programs write their own parts of those gradients, which are summed afterwards in a fixed
+order, so that the same inputs give the same bits.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops.scan.kernels.inputs import ScanView
-from vigbench.ops.scan.kernels.states import blocks, load_state
-from vigbench.ops.scan.kernels.tiles import (
-    LOG2_E,
-    THRESHOLD,
-    ScanPlace,
-    at_matrix,
+from vigbench.ops.scan.kernels.recurrence import decays, gated, scan, scan_back, step_of
+from vigbench.ops.scan.kernels.walk import (
+    load_bias,
     load_channels,
-    load_gradient,
     load_log2_decay,
-    load_raw,
-    load_row,
+    load_skip,
+    load_state,
     load_states,
-    load_step,
-    moved,
-    place_of,
-    scan,
-    step_of,
     store_channels,
     store_row,
+    store_state,
     store_states,
+    way_of,
 )
 
 
 class Gradients(NamedTuple):
-    """Where gradients go. B and C: (blocks of channels * directions, batch, length, state), A, D and bias: (batch *
-    chunks, directions, dim[, state]), all parts of sums, float32.
+    """Where gradients go: for B and C (programs * directions, batch, length, state), for A and the bias rows of
+    (directions, batch, pieces), for A with states before channels; all these are parts of sums, float32.
     """
 
     u: ScanView
@@ -44,87 +38,115 @@ class Gradients(NamedTuple):
     A: Tensor
     B: ScanView
     C: ScanView
-    D: Tensor
-    z: ScanView
     bias: Tensor
 
 
+class GradientChunk(NamedTuple):
+    """What a chunk's gradients come from, of some channels; `entering` is the state before the chunk."""
+
+    u: Any
+    delta: Any
+    grad: Any
+    z: Any
+    entering: Any
+
+
+class GradientSums(NamedTuple):
+    """Of some channels: the gradient of the state after what is done, and the sums over all tokens so far."""
+
+    state: Any
+    A: Any
+    bias: Any
+
+
 @triton.jit
-def _direction(
-    x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant: tl.constexpr,
-    reverse: tl.constexpr,
-):  # fmt: skip
-    """Writes one direction's gradients; returns its outputs, (tokens, channels), which the gate's gradient needs."""
-    back: tl.constexpr = 1 if reverse else -1
-    directions: tl.constexpr = variant.forward + variant.backward
-    row = at.direction * tl.num_programs(2) + tl.program_id(2)
-    log2_decay = load_log2_decay(x, at.direction, at.channels, at.states, variant)
-    B, C = load_states(x.B, at, variant), load_states(x.C, at, variant)
-
-    # the state before each token: a scan over the tokens before
-    previous = moved(at, back, length, variant)
-    step, u = load_step(x, previous, variant), load_channels(x.u, previous, variant)
-    decay = tl.exp2(step[:, :, None] * log2_decay[None, :, :])
-    written = (step * u)[:, :, None] * load_states(x.B, previous, variant)[:, None, :]
-    entering = load_state(states, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant)
-    before = scan(decay, written, entering, reverse)
-
-    # the gradient of the state after each token: a scan from the other end, over the decays of the tokens after
-    step = load_step(x, moved(at, -back, length, variant), variant)
-    decay = tl.exp2(step[:, :, None] * log2_decay[None, :, :])
-    leaving = load_state(adjoints, row, chunk, chunks, segment_chunks, log2_decay, at.channels, at.states, variant)
-    d_state = scan(decay, d_out[:, :, None] * C[:, None, :], leaving, not reverse)
-
-    raw, u = load_raw(x, at, variant), load_channels(x.u, at, variant)
-    step = step_of(raw, at, variant)
-    decayed = tl.exp2(step[:, :, None] * log2_decay[None, :, :]) * before
-    after = decayed + (step * u)[:, :, None] * B[:, None, :]
-    out = tl.sum(after * C[:, None, :], 2)
-    share = ScanPlace(
-        tl.program_id(0) * directions + at.direction, at.batch, at.start, at.rows, at.valid, at.channels, at.states
+def _load(x, grad, entering, way, start, number, variant: tl.constexpr, ahead: tl.constexpr):
+    u = load_channels(x.u, way, start, variant, ahead)
+    return GradientChunk(
+        u,
+        load_channels(x.delta, way, start, variant, ahead),
+        load_channels(grad, way, start, variant, ahead),
+        load_channels(x.z, way, start, variant, ahead) if variant.has_z else u,
+        load_state(entering, number, way, True, variant, ahead),
     )
-    store_states(grads.C, share, tl.sum(after * d_out[:, :, None], 1), variant)
-    store_states(grads.B, share, tl.sum(d_state * (step * u)[:, :, None], 1), variant)
-    d_written = tl.sum(d_state * B[:, None, :], 2)
-    d_decay = d_state * decayed
-    number = (tl.program_id(2) * chunks + chunk) * directions + at.direction
-    pointers, mask = at_matrix(grads.A, number, at.channels, at.states, variant)
-    tl.store(pointers, tl.sum(d_decay * step[:, :, None], 0), mask=mask)
-    d_raw = tl.sum(d_decay * log2_decay[None, :, :], 2) / LOG2_E + d_written * u
+
+
+@triton.jit
+def _first_sums(adjoints, way, variant: tl.constexpr, ahead: tl.constexpr):
+    number = way.sequence * way.pieces + way.piece
+    state = load_state(adjoints, number, way, way.piece + 1 < way.pieces, variant, ahead)
+    tile = tl.zeros((variant.chunk, variant.dim_block), tl.float32)
+    return GradientSums(state, tl.zeros((1, variant.state_block, variant.dim_block), tl.float32), tile)
+
+
+@triton.jit
+def _block(
+    x, now, B, C, d_B, d_C, grads, sums, way, start, scale, variant: tl.constexpr, ahead: tl.constexpr
+):  # fmt: skip
+    """Writes the gradients of some channels of a chunk; returns those of B and C, channel by channel, and its sums."""
+    chunk: tl.constexpr = variant.chunk
+    log2_decay = load_log2_decay(x, way, variant, ahead)
+    raw, u = now.delta.to(tl.float32) + load_bias(x, way, variant, ahead), now.u.to(tl.float32)
+    step = step_of(raw, start, way, variant)
+    d_out = gated(now.grad, now.z, scale, variant)
+    weight = (step * u)[:, None, :]
+    decay = decays(step, log2_decay)
+    before, after, _ = scan(decay, weight * B, now.entering, chunk)
+    d_C += after * d_out[:, None, :]
+    d_state, d_decayed, last = scan_back(decay, d_out[:, None, :] * C, sums.state, chunk)
+    d_B += d_state * weight
+    d_decay = d_decayed * before  # of the decay's logarithm
+    d_A = sums.A + tl.sum(d_decay * step[:, None, :], 0)[None, :, :]
+    d_written = tl.sum(d_state * B, 1)
+    d_u = d_written * step + load_skip(x, way, variant, ahead) * d_out
+    store_channels(grads.u, way, start, d_u, variant, ahead)
+    log2_decay = load_log2_decay(x, way, variant, ahead)  # again: until here its registers serve others
+    d_raw = tl.sum(d_decay * log2_decay, 1) * 0.6931471805599453 + d_written * u
     if variant.softplus:
-        d_raw *= tl.where(raw > THRESHOLD, 1.0, tl.sigmoid(raw))
-    d_u = d_written * step
-    if variant.has_skip:
-        D = load_row(x.D, at.direction, at.channels, variant)[None, :]
-        out += D * u
-        d_u += D * d_out
-        store_row(grads.D, number, at.channels, tl.sum(d_out * u, 0), variant)
-    if variant.has_bias:
-        store_row(grads.bias, number, at.channels, tl.sum(tl.where(at.valid[:, None], d_raw, 0.0), 0), variant)
-    store_channels(grads.delta, at, d_raw, variant)
-    store_channels(grads.u, at, d_u, variant)
-    return out
+        d_raw *= tl.sigmoid(raw)
+    d_raw = tl.where((start + tl.arange(0, chunk) < way.end)[:, None], d_raw, 0.0)
+    store_channels(grads.delta, way, start, d_raw, variant, ahead)
+    return d_B, d_C, GradientSums(last, d_A, sums.bias + d_raw)
 
 
-@triton.jit(do_not_specialize=["length", "segment_chunks"])
-def scan_gradients(x, grad, states, adjoints, grads, length, segment_chunks, scale, variant: tl.constexpr):
-    """Grid: (blocks of channels, chunks, batch)."""
-    channels, numbers = blocks(tl.program_id(0), variant)
-    chunk, chunks, batch = tl.program_id(1), tl.num_programs(1), tl.program_id(2)
-    first = tl.program_id(0) * 0  # a constant would not go into a tuple
-    at = place_of(first, batch, chunk, length, channels, numbers, variant)
-    d_out = load_gradient(grad, x, at, scale, variant)
-    if variant.forward:
-        out = _direction(x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, False)
-        if variant.backward:
-            at_last = place_of(first + 1, batch, chunk, length, channels, numbers, variant)
-            out += _direction(
-                x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at_last, variant, True
+@triton.jit(do_not_specialize=["length", "segments", "tokens", "first"])
+def scan_gradients(x, grad, entering, adjoints, grads, length, segments, tokens, scale, first, variant: tl.constexpr):
+    """Grid: (programs * directions, segments, batch), for the pieces from `first` on; the last ones come first."""
+    piece = first + tl.program_id(1)
+    way = way_of(piece, segments, tokens, length, variant)
+    number = way.sequence * way.pieces + piece
+    chunks, slots = tl.cdiv(tl.maximum(way.end - way.start, 0), variant.chunk), tl.cdiv(tokens, variant.chunk)
+    first_slot = number * slots
+    last_chunk = tl.maximum(chunks - 1, 0)
+    sums = ()  # type: Any
+    for n in tl.static_range(variant.blocks):
+        sums += (_first_sums(adjoints, way, variant, n * variant.dim_block),)
+    start = way.start + last_chunk * variant.chunk
+    following = _load(x, grad, entering, way, start, first_slot + last_chunk, variant, 0)
+    for m in range(chunks):
+        start = way.start + (chunks - 1 - m) * variant.chunk
+        B = load_states(x.B, way, start, variant).to(tl.float32)[:, :, None]
+        C = load_states(x.C, way, start, variant).to(tl.float32)[:, :, None]
+        d_B = tl.zeros((variant.chunk, variant.state_block, variant.dim_block), tl.float32)
+        d_C = tl.zeros((variant.chunk, variant.state_block, variant.dim_block), tl.float32)
+        done = ()  # type: Any
+        for n in tl.static_range(variant.blocks):
+            now = following
+            next_chunk = chunks - 1 - m if n + 1 < variant.blocks else tl.maximum(chunks - 2 - m, 0)
+            following = _load(
+                x, grad, entering, way, way.start + next_chunk * variant.chunk, first_slot + next_chunk,
+                variant, (n + 1) % variant.blocks * variant.dim_block,
+            )  # fmt: skip
+            d_B, d_C, found = _block(
+                x, now, B, C, d_B, d_C, grads, sums[n], way, start, scale, variant, n * variant.dim_block
             )
-    else:
-        out = _direction(x, d_out, states, adjoints, grads, chunk, chunks, length, segment_chunks, at, variant, True)
-    if variant.has_z:
-        gate = load_channels(x.z, at, variant)
-        on = tl.sigmoid(gate)
-        d_gate = load_channels(grad, at, variant) * scale * out * on * (1.0 + gate * (1.0 - on))
-        store_channels(grads.z, at, d_gate, variant)
+            done += (found,)
+        sums = done
+        store_states(grads.B, way, start, tl.sum(d_B, 2), variant)
+        store_states(grads.C, way, start, tl.sum(d_C, 2), variant)
+    for n in tl.static_range(variant.blocks):
+        found = sums[n]
+        store_state(grads.A, number, way, True, found.A, variant, n * variant.dim_block)
+        store_row(grads.bias, number, way, tl.sum(found.bias, 0), variant, n * variant.dim_block)
+        if not variant.segmented:
+            store_state(adjoints, number - 1, way, piece > 0, found.state, variant, n * variant.dim_block)

@@ -34,7 +34,8 @@ class ScanVariant(NamedTuple):
 
     Attributes:
         dim, state: channels, and states of each.
-        dim_block, state_block: channels that a program takes, and the power of two that covers the states.
+        blocks, dim_block: a program takes `blocks` times `dim_block` channels, one block after the other.
+        state_block: the power of two that covers the states.
         chunk: tokens handled at once, a power of two.
         softplus, has_skip, has_z, has_bias: of the operator.
         forward, backward: the directions there are.
@@ -43,6 +44,7 @@ class ScanVariant(NamedTuple):
 
     dim: int
     state: int
+    blocks: int
     dim_block: int
     state_block: int
     chunk: int

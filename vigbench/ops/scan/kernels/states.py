@@ -1,136 +1,97 @@
-"""Pass 1: the state that enters each chunk, or with `adjoint` the gradient of the state that leaves it.
+"""What enters each piece where pieces are walked side by side: first their ends from empty states, then all of them."""
 
-Long sequences are cut into segments that are computed side by side, each from an empty state; `carry_states` then hands
-states on from segment to segment. No state inside a chunk is needed for this: each token's part is its own product.
-"""
-
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from vigbench.ops.scan.kernels.tiles import (
-    at_matrix,
+from vigbench.ops.scan.kernels.recurrence import decays, gated, scan, scan_back, step_of
+from vigbench.ops.scan.kernels.walk import (
+    at_states,
+    load_bias,
     load_channels,
-    load_gradient,
     load_log2_decay,
-    load_row,
     load_states,
-    load_step,
-    moved,
-    place_of,
     store_row,
+    store_state,
+    way_of,
 )
 
 
-class ScanStates(NamedTuple):
-    """States of the directions there are, float32, contiguous.
+class StateChunk(NamedTuple):
+    """What a chunk's states come from: u and B, or for adjoints the outputs' gradient with z, and C."""
 
-    `chunks`, (directions, batch, chunks, dim, state): what enters each chunk from its own segment. `steps`,
-    (directions, batch, chunks, dim): the sum of steps from the start of the segment to the chunk. `segments`, as
-    `chunks` with a segment for each chunk: what enters each segment.
-    """
-
-    chunks: Tensor
-    steps: Tensor
-    segments: Tensor
+    value: Any
+    z: Any
+    key: Any
+    delta: Any
 
 
 @triton.jit
-def blocks(program, variant: tl.constexpr):
-    """The channels and the states of a program."""
-    return program * variant.dim_block + tl.arange(0, variant.dim_block), tl.arange(0, variant.state_block)
+def _load(x, grad, way, start, variant: tl.constexpr, adjoint: tl.constexpr):
+    value = load_channels(grad if adjoint else x.u, way, start, variant)
+    return StateChunk(
+        value,
+        load_channels(x.z, way, start, variant) if adjoint and variant.has_z else value,
+        load_states(x.C if adjoint else x.B, way, start, variant),
+        load_channels(x.delta, way, start, variant),
+    )
 
 
 @triton.jit
-def load_state(states, row, chunk, chunks, segment_chunks, log2_decay, channels, numbers, variant: tl.constexpr):
-    """What enters a chunk of sequence `row`, (channels, states), completed by what entered its segment."""
-    at, mask = at_matrix(states.chunks, row * chunks + chunk, channels, numbers, variant)
-    state = tl.load(at, mask=mask, other=0.0)
-    if variant.segmented:
-        step = load_row(states.steps, row * chunks + chunk, channels, variant)
-        segments = (chunks + segment_chunks - 1) // segment_chunks
-        at, mask = at_matrix(states.segments, row * segments + chunk // segment_chunks, channels, numbers, variant)
-        state += tl.exp2(step[:, None] * log2_decay) * tl.load(at, mask=mask, other=0.0)
+def _advanced(chunk, state, step, log2_decay, scale, variant: tl.constexpr, adjoint: tl.constexpr):
+    """The state behind a chunk, or with `adjoint` the gradient of the one before it."""
+    decay, key = decays(step, log2_decay), chunk.key.to(tl.float32)[:, :, None]
+    if adjoint:
+        read = gated(chunk.value, chunk.z, scale, variant)[:, None, :] * key
+        _, _, state = scan_back(decay, read, state, variant.chunk)
+    else:
+        _, _, state = scan(decay, (step * chunk.value.to(tl.float32))[:, None, :] * key, state, variant.chunk)
     return state
 
 
-@triton.jit
-def _written(
-    x, grad, at, length, scale, log2_decay, variant: tl.constexpr, reverse: tl.constexpr, adjoint: tl.constexpr
-):  # fmt: skip
-    """What a chunk adds to the state that leaves it, (channels, states), and the sum of its steps, (channels)."""
-    step = load_step(x, at, variant)
-    if adjoint:  # from where the state enters the chunk to each token, the token itself included
-        path = tl.cumsum(step, 0, reverse=reverse)
-        value, key = load_gradient(grad, x, at, scale, variant), load_states(x.C, at, variant)
-    else:  # of the tokens after each one: read where they are, not subtracted, so that any step stays exact
-        later = load_step(x, moved(at, -1 if reverse else 1, length, variant), variant)
-        path = tl.cumsum(later, 0, reverse=not reverse)
-        value, key = step * load_channels(x.u, at, variant), load_states(x.B, at, variant)
-    parts = tl.exp2(path[:, :, None] * log2_decay[None, :, :]) * value[:, :, None] * key[:, None, :]
-    return tl.sum(parts, 0), tl.sum(step, 0)
+@triton.jit(do_not_specialize=["length", "segments", "tokens"])
+def scan_states(x, grad, ends, steps, length, segments, tokens, scale, variant: tl.constexpr, adjoint: tl.constexpr):
+    """What leaves each piece from an empty state, and its steps' sum. Grid: (blocks * directions, pieces, batch).
 
-
-@triton.jit
-def _walk(
-    x, grad, states, ends, end_steps, length, segment_chunks, scale, direction, variant: tl.constexpr,
-    reverse: tl.constexpr, adjoint: tl.constexpr,
-):  # fmt: skip
-    """One segment of one direction."""
-    channels, numbers = blocks(tl.program_id(0) // (variant.forward + variant.backward), variant)
-    segment, segments, batch = tl.program_id(1), tl.num_programs(1), tl.program_id(2)
-    row = direction * tl.num_programs(2) + batch
-    chunks = tl.cdiv(length, variant.chunk)
-    first = segment * segment_chunks
-    count = tl.minimum(segment_chunks, chunks - first)
-    log2_decay = load_log2_decay(x, direction, channels, numbers, variant)
-    state, passed = log2_decay * 0.0, tl.sum(log2_decay * 0.0, 1)
-    for n in range(count):
-        chunk = first + n if reverse == adjoint else first + count - 1 - n
-        at = place_of(direction, batch, chunk, length, channels, numbers, variant)
-        pointers, mask = at_matrix(states.chunks, row * chunks + chunk, channels, numbers, variant)
-        tl.store(pointers, state, mask=mask)
-        if variant.segmented:
-            store_row(states.steps, row * chunks + chunk, channels, passed, variant)
-        written, step = _written(x, grad, at, length, scale, log2_decay, variant, reverse, adjoint)
-        state = tl.exp2(step[:, None] * log2_decay) * state + written
-        passed += step
-    if variant.segmented:
-        pointers, mask = at_matrix(ends, row * segments + segment, channels, numbers, variant)
-        tl.store(pointers, state, mask=mask)
-        store_row(end_steps, row * segments + segment, channels, passed, variant)
-
-
-@triton.jit(do_not_specialize=["length", "segment_chunks"])
-def scan_states(
-    x, grad, states, ends, end_steps, length, segment_chunks, scale, variant: tl.constexpr, adjoint: tl.constexpr
-):
-    """Grid: (blocks of channels * directions, segments, batch). `ends`, `end_steps`: what leaves each segment."""
-    directions: tl.constexpr = variant.forward + variant.backward
-    direction = tl.program_id(0) % directions
-    if variant.forward and direction == 0:
-        _walk(x, grad, states, ends, end_steps, length, segment_chunks, scale, direction, variant, False, adjoint)
-    else:
-        _walk(x, grad, states, ends, end_steps, length, segment_chunks, scale, direction, variant, True, adjoint)
+    With `adjoint` against the direction: the gradient of what enters each piece.
+    """
+    piece = tl.program_id(1)
+    way = way_of(piece, segments, tokens, length, variant)
+    log2_decay, bias = load_log2_decay(x, way, variant), load_bias(x, way, variant)
+    chunks = tl.cdiv(tl.maximum(way.end - way.start, 0), variant.chunk)
+    state = tl.zeros((1, variant.state_block, variant.dim_block), tl.float32)
+    passed = tl.zeros((variant.dim_block,), tl.float32)
+    first = tl.maximum(chunks - 1, 0) if adjoint else chunks * 0
+    now = _load(x, grad, way, way.start + first * variant.chunk, variant, adjoint)
+    for n in range(chunks):
+        start = way.start + (chunks - 1 - n if adjoint else n) * variant.chunk
+        next_start = tl.maximum(start - variant.chunk, way.start) if adjoint else start + variant.chunk
+        following = _load(x, grad, way, next_start, variant, adjoint)  # while this chunk is computed
+        step = step_of(now.delta.to(tl.float32) + bias, start, way, variant)
+        state = _advanced(now, state, step, log2_decay, scale, variant, adjoint)
+        passed += tl.sum(step, 0)
+        now = following
+    number = way.sequence * way.pieces + piece
+    store_state(ends, number, way, True, state, variant)
+    store_row(steps, number, way, passed, variant)
 
 
 @triton.jit(do_not_specialize=["segments"])
-def carry_states(x, states, ends, end_steps, segments, variant: tl.constexpr, adjoint: tl.constexpr):
-    """What enters each segment, from what leaves each. Grid: (blocks of channels, directions, batch)."""
-    channels, numbers = blocks(tl.program_id(0), variant)
-    direction = tl.program_id(1)
-    row = direction * tl.num_programs(2) + tl.program_id(2)
-    reverse = direction == 1 if variant.forward else True
-    to_start = reverse != adjoint
-    log2_decay = load_log2_decay(x, direction, channels, numbers, variant)
-    state = log2_decay * 0.0
-    for n in range(segments):
-        number = row * segments + tl.where(to_start, segments - 1 - n, n)
-        pointers, mask = at_matrix(states.segments, number, channels, numbers, variant)
-        tl.store(pointers, state, mask=mask)
-        pointers, mask = at_matrix(ends, number, channels, numbers, variant)
-        written = tl.load(pointers, mask=mask, other=0.0)
-        step = load_row(end_steps, number, channels, variant)
-        state = tl.exp2(step[:, None] * log2_decay) * state + written
+def scan_carry(x, states, ends, steps, segments, variant: tl.constexpr, adjoint: tl.constexpr):
+    """What enters each piece: pieces are to states what tokens are. Grid: (blocks * directions, 1, batch)."""
+    way = way_of(tl.program_id(1), segments, 1, segments, variant)
+    log2_decay = load_log2_decay(x, way, variant)
+    entering = tl.zeros((1, variant.state_block, variant.dim_block), tl.float32)
+    for start in range(0, way.pieces, variant.chunk):
+        n = start + tl.arange(0, variant.chunk)
+        valid = (n + 1 < way.pieces)[:, None]  # nothing enters a piece after the last one
+        piece = way.sequence * way.pieces + (way.pieces - 1 - n if adjoint else n)
+        row = piece.to(tl.int64)[:, None] * variant.dim + way.channels[None, :]
+        step = tl.load(steps + row, mask=valid & (way.channels < variant.dim)[None, :], other=0.0)
+        at, mask = at_states(ends, piece, way, variant)
+        mask &= valid[:, :, None]
+        left = tl.load(at, mask=mask, other=0.0)
+        _, after, entering = scan(decays(step, log2_decay), left, entering, variant.chunk)
+        at, _ = at_states(states, piece - 1 if adjoint else piece + 1, way, variant)
+        tl.store(at, after, mask=mask)
