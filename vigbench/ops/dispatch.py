@@ -46,6 +46,11 @@ def autocasts(device_type: str) -> bool:
     return _has_autocast(device_type) and torch.is_autocast_enabled(device_type)
 
 
+def computed_dtype(x: Tensor) -> torch.dtype:
+    """What layers compute x in: autocast's dtype, or its own."""
+    return torch.get_autocast_dtype(x.device.type) if autocasts(x.device.type) else x.dtype
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch 2.9 cannot trace it
 def _has_autocast(device_type: str) -> bool:
     return torch.amp.is_autocast_available(device_type)

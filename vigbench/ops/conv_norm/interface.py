@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vigbench.ops.dispatch import computed_dtype
+
 
 def conv_norm(
     images: Tensor,
@@ -29,8 +31,7 @@ def conv_norm(
     Returns:
         (batch, rows, columns, dim), dtype of images, or autocast's. Sums are kept in float32.
     """
-    kind = images.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
+    dtype = computed_dtype(images)
     operator = getattr(torch.ops.vigbench, _define())
     tensors = (x.to(dtype) for x in (images, weight, bias, norm_weight, norm_bias))
     out: Tensor = operator(*tensors, stride, padding, eps, images.requires_grad)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vigbench.ops.dispatch import computed_dtype
+
 
 def norm_conv(
     x: Tensor, norm_weight: Tensor, norm_bias: Tensor | None, weight: Tensor, eps: float, act: bool
@@ -21,7 +23,7 @@ def norm_conv(
     Returns:
         (batch, rows, columns, dim), dtype of x, or autocast's. Sums are kept in float32.
     """
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    dtype = computed_dtype(x)
     operator = getattr(torch.ops.vigbench, _define())
     out: Tensor = operator(x, norm_weight, norm_bias, weight.to(dtype), eps, act)
     return out

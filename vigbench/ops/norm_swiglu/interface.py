@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vigbench.ops.dispatch import computed_dtype
+
 
 def norm_swiglu(
     x: Tensor,
@@ -31,7 +33,7 @@ def norm_swiglu(
     Returns:
         Like x.
     """
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    dtype = computed_dtype(x)
     operator = getattr(torch.ops.vigbench, _define())
     weights = gate_weight.to(dtype), down_weight.to(dtype)
     out: Tensor = operator(x, norm_weight, norm_bias, *weights, eps, residual)
