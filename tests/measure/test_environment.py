@@ -1,5 +1,6 @@
 import getpass
 import json
+import sys
 import platform
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from vigbench.measure.energy import find_meter
 from vigbench.measure.environment import available_memory, describe_environment, describe_gpu, device_name, nvml_state
 from vigbench.measure.settings import default_threads
 
@@ -77,3 +79,16 @@ def test_a_gpu_without_nvml_is_described_by_torch(monkeypatch: pytest.MonkeyPatc
     assert described["l2_cache_mib"] == 50
     assert described["compute_capability"] == "9.0"
     assert described["nvml"].startswith("not available: ") or "driver" in described
+
+
+def test_an_amd_gpu_is_described_without_nvml_cudnn_or_a_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = SimpleNamespace(name="AMD MI300X", total_memory=192 * 2**30, major=9, minor=4, multi_processor_count=304)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: chip)
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: None)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    described = json.loads(json.dumps(describe_gpu(CUDA)))
+    assert (described["name"], described["hip"], described["cuda"]) == ("AMD MI300X", "6.4", None)
+    assert described["nvml"] == "not available: this is an AMD GPU, and NVML knows NVIDIA GPUs only"
+    assert not find_meter(CUDA).available

@@ -1,3 +1,4 @@
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,6 +59,21 @@ def test_a_function_that_pynvml_has_renamed_is_named(monkeypatch: pytest.MonkeyP
 def test_a_cpu_has_no_gpu_and_costs_no_call(nvml: Any) -> None:
     with pytest.raises(NvmlUnavailableError, match="the device is cpu"):
         find_gpu(torch.device("cpu"), nvml)
+    assert nvml.asked == []
+
+
+def test_without_its_package_the_reason_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no dependency: with it ROCm's torch can fail to count devices."""
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(NvmlUnavailableError, match="pip install nvidia-ml-py"):
+        find_gpu(CUDA)
+
+
+def test_an_amd_gpu_is_not_asked_for_by_nvidia_s_library(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch calls it cuda, too."""
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    with pytest.raises(NvmlUnavailableError, match="this is an AMD GPU"):
+        find_gpu(CUDA, nvml)
     assert nvml.asked == []
 
 

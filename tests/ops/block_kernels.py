@@ -7,7 +7,7 @@ from tests.ops.calls import Call, gated_projection_call, mlp_call, norm_conv_cal
 from tests.ops.gla.compiling import SHARED_LIMIT, Resources, compiled
 
 
-def calls(capability: int, dtype: str = "bfloat16") -> dict[str, Call]:
+def calls(capability: int | str, dtype: str = "bfloat16") -> dict[str, Call]:
     """ViG-T's widths, ViG-S's (two kernels where ViG-T has one), and LayerNorm, which ViG-H has."""
     return {
         "stem": stem_call(dtype),

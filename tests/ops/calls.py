@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from tests.ops.gla.compiling import capability_name
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as conv
 from vigbench.ops.conv_norm import triton_fused as conv_norm
@@ -102,12 +103,12 @@ def gated_projection_call(dtype: str, heads: int, head: int, dim: int) -> Call:
     return lambda: gated_projection._forward(o, o, gate, bias, norm, norm, weight, rows, 1e-6, True)
 
 
-def mlp_call(dtype: str, dim: int, hidden: int, capability: int, centred: bool = False) -> Call:
+def mlp_call(dtype: str, dim: int, hidden: int, capability: int | str, centred: bool = False) -> Call:
     """The MLP of a block, forward, and the kernels of its backward that multiply nothing."""
     x, row = _meta(512, dim, dtype=dtype), _meta(dim, dtype=dtype)
     halves, active = _meta(512, 2 * hidden, dtype=dtype), _meta(512, hidden, dtype=dtype)
     up, down, bias = _meta(2 * hidden, dim, dtype=dtype), _meta(dim, hidden, dtype=dtype), row if centred else None
-    settings = default_settings(f"{capability // 10}.{capability % 10}", x.dtype)
+    settings = default_settings(capability_name(capability), x.dtype)
 
     def call() -> None:
         if norm_swiglu.is_narrow(dim, settings):

@@ -91,9 +91,13 @@ def find_gpu(device: torch.device, nvml: Any = None) -> Gpu:
     """
     if device.type != "cuda":
         raise NvmlUnavailableError(f"the device is {device.type}, and NVML knows NVIDIA GPUs only")
+    if torch.version.hip:
+        raise NvmlUnavailableError("this is an AMD GPU, and NVML knows NVIDIA GPUs only")
     if nvml is None:
-        import pynvml
-
+        try:
+            import pynvml
+        except ImportError as error:
+            raise NvmlUnavailableError("nvidia-ml-py is not installed: pip install nvidia-ml-py") from error
         nvml = pynvml
     _checked(nvml, "nvmlInit")
     uuid = str(torch.cuda.get_device_properties(device).uuid)

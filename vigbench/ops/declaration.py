@@ -115,7 +115,8 @@ class Implementation:
         import torch
 
         if kind == "cuda" and not torch.cuda.is_available():
-            return "no CUDA device is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+            tool, variable = ("rocm-smi", "HIP") if torch.version.hip else ("nvidia-smi", "CUDA")
+            return f"no CUDA device is visible: check {tool} and {variable}_VISIBLE_DEVICES"
         if dtype == torch.float64 and not self.float64:
             return f"{self.name} takes no float64: choose an implementation that does"
         if kind in self.half_only and dtype not in (None, torch.float16, torch.bfloat16):

@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from triton.compiler.errors import CompilationError
+from triton.runtime.errors import OutOfResources, PTXASError
+
+from vigbench.ops.registry import UnsupportedError
 
 # Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
-OPTIONS = {"enable_fp_fusion": True, "maxnreg": 255}
+OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"enable_fp_fusion": True, "maxnreg": 255}, "hip": {"enable_fp_fusion": True}}
 
 
 class Launch(NamedTuple):
@@ -39,12 +43,28 @@ def launch_kernel(
     warps: int,
     stages: int,
 ) -> Any:
-    """Compile if need be, and start; returns Triton's compiled kernel (None from its interpreter)."""
+    """Compile if need be, and start; returns Triton's compiled kernel (None from its interpreter).
+
+    Raises:
+        UnsupportedError: if this device cannot be compiled for, or has too little of what the kernel takes.
+    """
     if _recording.launches is not None:
         _recording.launches.append(Launch(kernel, grid, args, constants, warps, stages))
         return None
-    with torch.cuda.device(device if device.type == "cuda" else -1):
-        return kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **OPTIONS)
+    options = OPTIONS["hip" if torch.version.hip else "cuda"]
+    try:
+        with torch.cuda.device(device if device.type == "cuda" else -1):
+            return kernel[grid](*args, **constants, num_warps=warps, num_stages=stages, **options)
+    except (CompilationError, OutOfResources, PTXASError) as error:
+        raise UnsupportedError(
+            f"Triton's kernel {kernel.fn.__name__} cannot run on this device ({_first_line(error)}). Choose another "
+            "implementation; `vigbench list implementations` names them."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    said = str(getattr(error, "error_message", None) or error)  # without the lines of the kernel's source
+    return next(iter(said.strip().splitlines()), type(error).__name__).rstrip(". ")
 
 
 @contextmanager

@@ -35,6 +35,8 @@ SHARED_LIMIT = {  # bytes of shared memory that one block can be given
     100: 232_448,
     120: 101_376,
 }
+AMD_LANES = {"gfx942": 64, "gfx1100": 32}  # MI300, RX 7900; a block can be given 64 KiB
+SHARED_LIMIT_AMD = 65_536
 CONSTRAINTS = Path(__file__).parents[3] / "constraints"
 CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
 DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first
@@ -51,7 +53,7 @@ class Variant(NamedTuple):
     value_dim: int
     dtype: str
     gate: str
-    capability: int
+    capability: int | str
     length: int = 4096
 
 
@@ -69,14 +71,17 @@ class Resources(NamedTuple):
 class NoGpu:
     """As much of a driver as compiling needs."""
 
-    def __init__(self, capability: int) -> None:
-        self.target = GPUTarget("cuda", capability, 32)
+    def __init__(self, capability: int | str) -> None:
+        if isinstance(capability, str):
+            self.target = GPUTarget("hip", capability, AMD_LANES[capability])
+        else:
+            self.target = GPUTarget("cuda", capability, 32)
 
     def get_current_target(self) -> GPUTarget:
         return self.target
 
     def get_current_device(self) -> int:
-        return int(self.target.arch)  # kernels are cached by device: each target needs one of its own
+        return int(str(self.target.arch).removeprefix("gfx"))  # kernels are cached by device, one for each target
 
     def get_current_stream(self, device: int | None = None) -> int:
         return 0
@@ -97,11 +102,12 @@ class Binary(NamedTuple):
 
 def compile_kernel(kernel: Any, grid: Any, args: Any, constants: dict[str, Any], warps: int, stages: int) -> Any:
     """What `launch_kernel` would start, for the active driver's target."""
-    options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS}
+    backend = driver.active.get_current_target().backend
+    options = {"num_warps": warps, "num_stages": stages, **kernel_launch.OPTIONS[backend]}
     return kernel.warmup(*args, **constants, grid=grid, **options)
 
 
-def binaries(capability: int, call: Callable[[], object]) -> list[Binary]:
+def binaries(capability: int | str, call: Callable[[], object]) -> list[Binary]:
     """The kernels that `call` would launch, compiled; its tensors are on the meta device."""
     found: dict[str, Binary] = {}
 
@@ -118,12 +124,17 @@ def binaries(capability: int, call: Callable[[], object]) -> list[Binary]:
     return list(found.values())
 
 
-def compiled(capability: int, call: Callable[[], object]) -> list[Resources]:
+def compiled(capability: int | str, call: Callable[[], object]) -> list[Resources]:
     """What the kernels take that `call` would launch; its tensors are on the meta device."""
     return [
-        Resources(name, warps, *_usage(one.asm["cubin"]), one.metadata.shared, id(one))
+        Resources(name, warps, *_usage(one.asm), one.metadata.shared, id(one))
         for name, warps, one in binaries(capability, call)
     ]
+
+
+def capability_name(capability: int | str) -> str:
+    """As `settings.capability_of` has it: "9.0" of 90, "gfx942" of that."""
+    return capability if isinstance(capability, str) else f"{capability // 10}.{capability % 10}"
 
 
 def call_of(variant: Variant) -> None:
@@ -141,7 +152,7 @@ def call_of(variant: Variant) -> None:
         gates = low_rank_gates(a, weight, bias, 16.0)
     else:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
-    capability = f"{variant.capability // 10}.{variant.capability % 10}"
+    capability = capability_name(variant.capability)
     settings = settings_of(variant, capability, dtype)
     if variant.pass_ == "backward":
         launch.backward(grad, q, k, v, gates, 1.0, settings)
@@ -169,7 +180,16 @@ def is_tested_triton() -> bool:
     return any(f"triton=={triton.__version__}" in file.read_text().split() for file in CONSTRAINTS.glob("*.txt"))
 
 
-def _usage(cubin: bytes) -> tuple[int, int]:
+def _usage(asm: Any) -> tuple[int, int]:
+    """Registers, and bytes of stack."""
+    if "amdgcn" in asm:
+        found = (re.search(rf"\.vgpr_{what}:\s+(\d+)", asm["amdgcn"]) for what in ("count", "spill_count"))
+        registers, spilled = (int(one[1]) if one else 0 for one in found)
+        return registers, 4 * spilled
+    return _usage_of_cubin(asm["cubin"])
+
+
+def _usage_of_cubin(cubin: bytes) -> tuple[int, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()

@@ -45,4 +45,6 @@ def default_settings(capability: str, dtype: torch.dtype) -> MlpSettings:
         return MlpSettings(16, 16, 64, 4, 1)
     if capability.startswith("9."):  # one warp group multiplies, see `vigbench.ops.gla.kernels.settings.forbidden`
         return MlpSettings(64, 32, 64, 4, 2)
+    if capability.startswith("gfx"):
+        return MlpSettings(32, 16, 64, 4, 1)
     return MlpSettings(32, 32, 64, 4, 2)
