@@ -42,7 +42,7 @@ CUOBJDUMP = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
 DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16))  # ViG's and ViG-H's first
 RANK = 16
 PASSES = ("forward", "backward")
-WALKS = {"walk": WALK._replace(segment=1000), "walk, segments": WALK._replace(segment=8)}  # forward passes of Hopper
+WALKS = {"walk": WALK._replace(segment=1000), "segmented walk": WALK._replace(segment=8)}  # forward passes of Hopper
 
 
 class Variant(NamedTuple):
