@@ -27,8 +27,8 @@ def test_the_shape_of_vim_fits_hopper(pass_: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", SHARED_LIMIT)
 def test_every_variant_fits(capability: int) -> None:
-    for pass_, dim, dtype in product(("forward", "backward"), (384,), ("bfloat16", "float32")):
-        assert_fits(scan_resources(pass_, dim, dtype, capability), capability)
+    for pass_, batch, dtype in product(("forward", "backward"), (2, 32), ("bfloat16", "float32")):
+        assert_fits(scan_resources(pass_, 384, dtype, capability, batch=batch), capability)
     for state, directions in ((8, 2), (64, 1)):
         for pass_ in ("forward", "backward"):
             kernels = scan_resources(pass_, 384, "bfloat16", capability, state=state, directions=directions)

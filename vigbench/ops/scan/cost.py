@@ -29,6 +29,13 @@ def scan_macs_backward(*shapes: Any, **_: Any) -> int:
     return 2 * scan_macs(*shapes[1:])
 
 
+def scan_special(u: Shape, delta: Shape, A: Shape, B: Shape, *rest: Any) -> int:  # noqa: ARG001
+    """L E N decays a direction, an exponential and a logarithm for each step's softplus, the gate's."""
+    channels, states = _elements(u, B)
+    z, softplus = rest[2], rest[5]
+    return states + (2 * channels if softplus else 0) + (0 if z is None else math.prod(z))
+
+
 def chunk_macs(*shapes: Any, **_: Any) -> int:
     """The recurrence inside chunks, and besides it the running product of decays and what it lets through: 6 L E N."""
     return scan_macs(*shapes) + 2 * _elements(shapes[0], shapes[3])[1]

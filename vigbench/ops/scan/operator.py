@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vigbench.ops.cost import MacsFormula
 from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
-from vigbench.ops.scan.cost import scan_macs, scan_macs_backward
+from vigbench.ops.scan.cost import scan_macs, scan_macs_backward, scan_special
 
 SOFTPLUS_THRESHOLD = 20.0  # torch's: beyond it softplus(x) is x
 SCHEMA = (
@@ -61,7 +61,7 @@ def define_scan(
     executed_backward: MacsFormula = scan_macs_backward,
 ) -> ScanFunction:
     """An implementation as torch.ops.vigbench.scan_<name>, with the multiply-adds that it really executes."""
-    cost = CostFormulas(scan_macs, executed, scan_macs_backward, executed_backward)
+    cost = CostFormulas(scan_macs, executed, scan_macs_backward, executed_backward, scan_special)
     operator: ScanFunction = define_operator(f"scan_{name}", forward, backward, cost, SCHEMA, _empty_result)
     return operator
 

@@ -25,6 +25,8 @@ from vigbench.ops.scan.kernels.walk import (
     store_state,
     store_states,
     way_of,
+    zero_rows,
+    zero_states,
 )
 
 
@@ -72,11 +74,17 @@ def _load(x, grad, entering, way, start, number, variant: tl.constexpr, ahead: t
 
 
 @triton.jit
+def _named(sums):
+    """Sums out of a tuple, where Triton up to 3.5 forgets the names of their parts."""
+    return GradientSums(sums[0], sums[1], sums[2])
+
+
+@triton.jit
 def _first_sums(adjoints, way, variant: tl.constexpr, ahead: tl.constexpr):
     number = way.sequence * way.pieces + way.piece
     state = load_state(adjoints, number, way, way.piece + 1 < way.pieces, variant, ahead)
-    tile = tl.zeros((variant.chunk, variant.dim_block), tl.float32)
-    return GradientSums(state, tl.zeros((1, variant.state_block, variant.dim_block), tl.float32), tile)
+    tile = zero_rows(variant.chunk, variant.dim_block)
+    return GradientSums(state, zero_states(1, variant.state_block, variant.dim_block), tile)
 
 
 @triton.jit
@@ -112,6 +120,7 @@ def _block(
 @triton.jit(do_not_specialize=["length", "segments", "tokens", "first"])
 def scan_gradients(x, grad, entering, adjoints, grads, length, segments, tokens, scale, first, variant: tl.constexpr):
     """Grid: (programs * directions, segments, batch), for the pieces from `first` on; the last ones come first."""
+    blocks: tl.constexpr = variant.blocks
     piece = first + tl.program_id(1)
     way = way_of(piece, segments, tokens, length, variant)
     number = way.sequence * way.pieces + piece
@@ -119,7 +128,7 @@ def scan_gradients(x, grad, entering, adjoints, grads, length, segments, tokens,
     first_slot = number * slots
     last_chunk = tl.maximum(chunks - 1, 0)
     sums = ()  # type: Any
-    for n in tl.static_range(variant.blocks):
+    for n in tl.static_range(blocks):
         sums += (_first_sums(adjoints, way, variant, n * variant.dim_block),)
     start = way.start + last_chunk * variant.chunk
     following = _load(x, grad, entering, way, start, first_slot + last_chunk, variant, 0)
@@ -127,25 +136,25 @@ def scan_gradients(x, grad, entering, adjoints, grads, length, segments, tokens,
         start = way.start + (chunks - 1 - m) * variant.chunk
         B = load_states(x.B, way, start, variant).to(tl.float32)[:, :, None]
         C = load_states(x.C, way, start, variant).to(tl.float32)[:, :, None]
-        d_B = tl.zeros((variant.chunk, variant.state_block, variant.dim_block), tl.float32)
-        d_C = tl.zeros((variant.chunk, variant.state_block, variant.dim_block), tl.float32)
+        d_B = zero_states(variant.chunk, variant.state_block, variant.dim_block)
+        d_C = zero_states(variant.chunk, variant.state_block, variant.dim_block)
         done = ()  # type: Any
-        for n in tl.static_range(variant.blocks):
+        for n in tl.static_range(blocks):
             now = following
-            next_chunk = chunks - 1 - m if n + 1 < variant.blocks else tl.maximum(chunks - 2 - m, 0)
+            next_chunk = chunks - 1 - m if n + 1 < blocks else tl.maximum(chunks - 2 - m, 0)
             following = _load(
                 x, grad, entering, way, way.start + next_chunk * variant.chunk, first_slot + next_chunk,
-                variant, (n + 1) % variant.blocks * variant.dim_block,
+                variant, (n + 1) % blocks * variant.dim_block,
             )  # fmt: skip
             d_B, d_C, found = _block(
-                x, now, B, C, d_B, d_C, grads, sums[n], way, start, scale, variant, n * variant.dim_block
+                x, now, B, C, d_B, d_C, grads, _named(sums[n]), way, start, scale, variant, n * variant.dim_block
             )
             done += (found,)
         sums = done
         store_states(grads.B, way, start, tl.sum(d_B, 2), variant)
         store_states(grads.C, way, start, tl.sum(d_C, 2), variant)
-    for n in tl.static_range(variant.blocks):
-        found = sums[n]
+    for n in tl.static_range(blocks):
+        found = _named(sums[n])
         store_state(grads.A, number, way, True, found.A, variant, n * variant.dim_block)
         store_row(grads.bias, number, way, tl.sum(found.bias, 0), variant, n * variant.dim_block)
         if not variant.segmented:

@@ -15,6 +15,8 @@ from vigbench.ops.scan.kernels.walk import (
     store_row,
     store_state,
     way_of,
+    zero_row,
+    zero_states,
 )
 
 
@@ -60,8 +62,8 @@ def scan_states(x, grad, ends, steps, length, segments, tokens, scale, variant: 
     way = way_of(piece, segments, tokens, length, variant)
     log2_decay, bias = load_log2_decay(x, way, variant), load_bias(x, way, variant)
     chunks = tl.cdiv(tl.maximum(way.end - way.start, 0), variant.chunk)
-    state = tl.zeros((1, variant.state_block, variant.dim_block), tl.float32)
-    passed = tl.zeros((variant.dim_block,), tl.float32)
+    state = zero_states(1, variant.state_block, variant.dim_block)
+    passed = zero_row(variant.dim_block)
     first = tl.maximum(chunks - 1, 0) if adjoint else chunks * 0
     now = _load(x, grad, way, way.start + first * variant.chunk, variant, adjoint)
     for n in range(chunks):
@@ -82,7 +84,7 @@ def scan_carry(x, states, ends, steps, segments, variant: tl.constexpr, adjoint:
     """What enters each piece: pieces are to states what tokens are. Grid: (blocks * directions, 1, batch)."""
     way = way_of(tl.program_id(1), segments, 1, segments, variant)
     log2_decay = load_log2_decay(x, way, variant)
-    entering = tl.zeros((1, variant.state_block, variant.dim_block), tl.float32)
+    entering = zero_states(1, variant.state_block, variant.dim_block)
     for start in range(0, way.pieces, variant.chunk):
         n = start + tl.arange(0, variant.chunk)
         valid = (n + 1 < way.pieces)[:, None]  # nothing enters a piece after the last one

@@ -31,6 +31,24 @@ class ScanWay(NamedTuple):
 
 
 @triton.jit
+def zero_row(columns: tl.constexpr):
+    """(columns), float32; Triton up to 3.4 takes sizes as arguments only, not out of a tuple."""
+    return tl.zeros((columns,), dtype=tl.float32)
+
+
+@triton.jit
+def zero_rows(rows: tl.constexpr, columns: tl.constexpr):
+    """(rows, columns), float32."""
+    return tl.zeros((rows, columns), dtype=tl.float32)
+
+
+@triton.jit
+def zero_states(tokens: tl.constexpr, states: tl.constexpr, channels: tl.constexpr):
+    """(tokens, states, channels), float32."""
+    return tl.zeros((tokens, states, channels), dtype=tl.float32)
+
+
+@triton.jit
 def way_of(piece, segments, tokens, length, variant: tl.constexpr):
     """Of a program whose first number in the grid is block of channels * directions, and the third the batch's."""
     directions: tl.constexpr = variant.forward + variant.backward
@@ -105,13 +123,13 @@ def _load_row(data, way, variant: tl.constexpr, ahead: tl.constexpr):
 @triton.jit
 def load_bias(x, way, variant: tl.constexpr, ahead: tl.constexpr = 0):
     """delta_bias, (1, dim_block)."""
-    return _load_row(x.bias, way, variant, ahead) if variant.has_bias else tl.zeros((1, variant.dim_block), tl.float32)
+    return _load_row(x.bias, way, variant, ahead) if variant.has_bias else zero_rows(1, variant.dim_block)
 
 
 @triton.jit
 def load_skip(x, way, variant: tl.constexpr, ahead: tl.constexpr = 0):
     """D, (1, dim_block)."""
-    return _load_row(x.D, way, variant, ahead) if variant.has_skip else tl.zeros((1, variant.dim_block), tl.float32)
+    return _load_row(x.D, way, variant, ahead) if variant.has_skip else zero_rows(1, variant.dim_block)
 
 
 @triton.jit
