@@ -45,6 +45,13 @@ def test_a_profile_prints_a_table_the_overhead_and_five_sentences(tmp_path: Path
     assert len(table) == 10
     shares = [float(line.split("%")[0].split()[-1]) for line in table]
     assert shares == sorted(shares, reverse=True)
+    heads = next(n for n, line in enumerate(lines) if line.startswith("operator"))
+    assert lines[heads].split("  ")[-1] == "bound by"
+    product = next(line for line in lines[heads:] if line.startswith("aten::addmm"))
+    ms, floor, times = (float(value) for value in product.split()[2:5])
+    assert times == pytest.approx(ms / floor, abs=0.1)
+    assert product.split()[-1] in ("memory", "products")
+    lines = lines[:12] + lines[heads + 11 :]
     assert "times as long" in lines[13]
     words = json.loads((folder / "profile.json").read_text())["words"]
     assert lines[-7:-2] == [f"{number}. {sentence}" for number, sentence in enumerate(words, 1)]

@@ -1,7 +1,7 @@
 import getpass
 import json
-import sys
 import platform
+import sys
 from types import SimpleNamespace
 from typing import Any
 

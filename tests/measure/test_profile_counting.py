@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vigbench.measure.profile.counting import CountedCall, CountedCalls
+from vigbench.ops.gla import bidirectional_gla
+from vigbench.ops.scan import selective_scan
 
 SIDES = st.integers(1, 9)
 
@@ -27,6 +29,28 @@ def moved(run: object, *inputs: Tensor) -> int:
 def test_a_product_reads_both_factors_and_writes_the_result(m: int, k: int, n: int) -> None:
     (call,) = calls_of(torch.mm, torch.ones(m, k), torch.ones(k, n))
     assert call == CountedCall("aten::mm", 2 * m * k * n, 4 * (m * k + k * n + m * n))
+
+
+def special(run: object, *inputs: Tensor) -> int:
+    return sum(call.special for call in calls_of(run, *inputs))
+
+
+def test_special_functions_are_one_for_each_that_the_definition_asks_for() -> None:
+    x = torch.ones(4, 6)
+    assert special(torch.exp, x) == special(F.gelu, x) == special(torch.sigmoid_, x.clone()) == 24
+    assert special(lambda x: x.softmax(-1), x) == 24
+    assert special(torch.mm, x, x.T) == special(torch.add, x, x) == 0
+    q, k = torch.ones(2, 3, 5, 8), torch.ones(2, 3, 7, 8)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
+        assert special(F.scaled_dot_product_attention, q, k, k) == 2 * 3 * 5 * 7
+
+
+def test_vigbench_s_operators_bring_their_own_counts() -> None:
+    """GLA: a decay for each key channel and direction. Scan: one for each state; the gate's and the step's functions."""
+    q, v, g = torch.ones(1, 5, 2, 4), torch.ones(1, 5, 2, 8), -torch.ones(1, 5, 2, 4)
+    assert special(lambda: bidirectional_gla(q, q, v, g, g)) == 2 * 5 * 2 * 4
+    u, a, b = torch.ones(1, 5, 6), -torch.ones(6, 16), torch.ones(1, 5, 16)
+    assert special(lambda: selective_scan(u, u, a, b, b, z=u, delta_softplus=True)) == 5 * 6 * 16 + 3 * 5 * 6
 
 
 def test_composite_operators_are_taken_apart() -> None:

@@ -40,7 +40,7 @@ def launch(kernel: Kernel) -> Any:
 
 def test_a_kernel_that_needs_more_than_the_device_has_is_unsupported() -> None:
     error = OutOfResources(163_840, 101_376, "shared memory")
-    with pytest.raises(UnsupportedError, match="chunk_outputs cannot run on this device .*101376.*another implement"):
+    with pytest.raises(UnsupportedError, match=r"chunk_outputs cannot run on this device .*101376.*another implement"):
         launch(Kernel(error))
 
 

@@ -18,7 +18,7 @@ def record(text: str = "blocks.0", number: float = 1.5, kernels: int = 1) -> Pro
         info={"label": text, "totals": {"latency_ms": n}},
         modules=(ModuleRow(text, text, text, n, n, n, n, n, n, n, n, n, n),),
         operators=(OperatorRow(text, n, n, n, n, n, text),),
-        costs=(CostRow(text, text, "forward", n, n, n, n, n, n, n, n, n, n, n),),
+        costs=(CostRow(text, text, "forward", n, n, n, n, n, n, n, n, n, n, n, n, n, text),),
         kernels=(KernelRow(text, text, n, n, n),) * kernels,
         memory=(MemoryRow(n, n, n, text, text, "backward"),) * 2,
     )

@@ -34,7 +34,7 @@ def cost(operator: str, group: str, ms: float, gmacs: float, moved_mib: float, p
     intensity = 2e9 * gmacs / (moved_mib * 2**20) if moved_mib else 0.0
     return CostRow(
         operator, group, phase, 12.0, ms / 100, ms, gmacs, moved_mib, intensity, rate, bandwidth, rate / 0.1,
-        bandwidth / 10, 0.0,
+        bandwidth / 10, 0.0, 0.0, max(2 * gmacs / 0.1, moved_mib * 2**20 / 1e7), "memory",
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ Iterations = Annotated[int, typer.Option(help="Profiled iterations.", min=1, max
 Out = Annotated[Path, typer.Option(help="Folder in which the profile's folder is made.")]
 ROWS = 10
 HEADS = ("module", "share", "ms", "with inner ms", "peak MiB")
+FLOOR_HEADS = ("operator", "share", "ms", "floor ms", "times its floor", "bound by")
 
 
 @one_value("compile", "cuda_graph")
@@ -56,7 +57,7 @@ def profile(
 
 
 def summary(record: ProfileRecord, folder: Path) -> list[str]:
-    """What is printed: the largest groups of modules, what disturbed the profile, what is not counted, the words."""
+    """What is printed: the largest groups of modules and operators, what disturbed, what is not counted, the words."""
     from vigbench.report.profile.modules import largest_groups
     from vigbench.report.profile.text import disturbance, module_name, uncounted
 
@@ -73,7 +74,25 @@ def summary(record: ProfileRecord, folder: Path) -> list[str]:
     ]
     lines = [f"{record.info['label']} on {record.info['device_name']}", aligned([HEADS, *rows], right=range(1, 5))]
     words = [f"{number}. {sentence}" for number, sentence in enumerate(record.info["words"], 1)]
+    lines += ["", aligned([FLOOR_HEADS, *floor_rows(record)], right=range(1, 5))]
     return [*lines, "", *disturbance(record.info), *uncounted(record.info), "", *words, "", f"Profile: {folder}"]
+
+
+def floor_rows(record: ProfileRecord) -> list[tuple[str, ...]]:
+    """The operators that take most of the time, of all modules together, and what they take at least on this device."""
+    from vigbench.report.profile.points import by_operator
+
+    return [
+        (
+            one.label,
+            f"{one.share:.1%}",
+            f"{one.ms:.2f}",
+            f"{one.floor_ms:.3f}" if one.floor_ms else "",
+            f"{one.ms / one.floor_ms:.1f}" if one.floor_ms else "",
+            one.bound,
+        )
+        for one in by_operator(record.costs)[:ROWS]
+    ]
 
 
 def _say_on_terminal(stage: str) -> None:

@@ -14,12 +14,16 @@ Backward = Callable[..., list[Tensor]]
 
 
 class CostFormulas(NamedTuple):
-    """The multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed."""
+    """The multiply-adds of an operator and of its backward: the algorithm's, and those that are really executed.
+
+    `special`: exponentials and the like, by the definition; a backward needs as many.
+    """
 
     algorithmic: MacsFormula
     executed: MacsFormula
     algorithmic_backward: MacsFormula
     executed_backward: MacsFormula
+    special: MacsFormula | None = None
 
 
 def define_operator(
@@ -43,7 +47,7 @@ def define_operator(
     )
     operator.register_fake(result)
     packet = getattr(torch.ops.vigbench, name)
-    register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed)
+    register_cost(packet, macs=cost.algorithmic, executed_macs=cost.executed, special=cost.special)
     if backward is not None:
         _define_backward(operator, name, backward, cost, schema, added)
     overload: OpOverload = packet.default
@@ -79,7 +83,12 @@ def _define_backward(
 
     operator.register_autograd(differentiate, setup_context=setup_context)
     packet = getattr(torch.ops.vigbench, f"{name}_backward")
-    register_cost(packet, macs=cost.algorithmic_backward, executed_macs=cost.executed_backward)
+    register_cost(
+        packet,
+        macs=cost.algorithmic_backward,
+        executed_macs=cost.executed_backward,
+        special=cost.special and (lambda grad, *arguments: cost.special(*arguments)),  # type: ignore[misc]  # noqa: ARG005
+    )
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,10 @@ from triton.runtime.errors import OutOfResources, PTXASError
 from vigbench.ops.registry import UnsupportedError
 
 # Fused multiply-adds: Triton's default differs by version. All registers: ptxas else spills some for occupancy.
-OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"enable_fp_fusion": True, "maxnreg": 255}, "hip": {"enable_fp_fusion": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "cuda": {"enable_fp_fusion": True, "maxnreg": 255},
+    "hip": {"enable_fp_fusion": True},
+}
 
 
 class Launch(NamedTuple):

@@ -74,6 +74,9 @@ class CostRow:
         flops_per_byte: arithmetic intensity; 1 MAC = 2 FLOPs.
         compute_share, bandwidth_share: of this device's ceilings; above 1 where caches help.
         calls_inside: of operators inside it.
+        special_g: 10^9 exponentials, logarithms and the like, by the operator's definition.
+        floor_ms: the least time at the ceilings: of its bytes, its products or its special functions, the longest.
+        bound: which of them that is; empty where none is known.
     """
 
     operator: str
@@ -90,6 +93,9 @@ class CostRow:
     compute_share: float
     bandwidth_share: float
     calls_inside: float
+    special_g: float
+    floor_ms: float
+    bound: str
 
 
 @dataclass(frozen=True)

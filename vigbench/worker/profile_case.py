@@ -105,6 +105,7 @@ def _record(
             "copy_gb_per_s": ceilings.copy_gb_per_s,
             "product_tflop_per_s": ceilings.product_tflop_per_s,
             "slow": list(ceilings.slow),
+            "special_g_per_s": ceilings.special_g_per_s,
         },
         "totals": totals_of(measured, latency, memory),
         "words": largest_costs(costs, ceilings, precision, on_cuda=on_cuda),

@@ -85,6 +85,7 @@ def cost_rows(costs: Sequence[OperatorCost], ceilings: Ceilings, precision: str)
     rows = []
     for cost in costs:
         compute, bandwidth = shares_of_ceilings(cost, ceilings, precision)
+        floor_s, bound = cost.floor(ceilings, precision)
         rows.append(
             CostRow(
                 operator=cost.operator,
@@ -101,6 +102,9 @@ def cost_rows(costs: Sequence[OperatorCost], ceilings: Ceilings, precision: str)
                 compute_share=compute,
                 bandwidth_share=bandwidth,
                 calls_inside=cost.calls_inside,
+                special_g=cost.special / 1e9,
+                floor_ms=1e3 * floor_s,
+                bound=bound,
             )
         )
     return tuple(rows)

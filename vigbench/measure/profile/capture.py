@@ -32,7 +32,7 @@ Call = Callable[[], Any]
 
 @dataclass
 class Count:
-    """What one iteration asks of one operator in one module: FLOPs by the counting rule, and bytes.
+    """What one iteration asks of one operator in one module: FLOPs by the counting rule, bytes, special functions.
 
     Attributes:
         unknown: calls that have no formula and are not free by the rule: their FLOPs are missing.
@@ -41,6 +41,7 @@ class Count:
     calls: int = 0
     flops: int = 0
     moved: int = 0
+    special: int = 0
     unknown: int = 0
 
 
@@ -146,6 +147,7 @@ def _count(subject: ProfiledSubject) -> dict[CostKey, Count]:
             count.calls += 1
             count.flops += call.flops
             count.moved += call.moved
+            count.special += call.special
             count.unknown += not call.known
     return dict(counts)
 

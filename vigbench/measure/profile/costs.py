@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vigbench.measure.ceilings import Ceilings
 from vigbench.measure.profile.capture import Count
 from vigbench.measure.profile.times import DISPATCH, OUTSIDE_OPERATORS, CostKey, Times
 
@@ -24,6 +25,7 @@ class OperatorCost:
         share: of the iteration's (CUDA: of all kernels').
         flops: 2 x multiply-adds by the counting rule.
         moved: bytes of inputs and outputs, each once.
+        special: exponentials, logarithms and the like, by the operator's definition.
         calls_inside: calls of operators inside it, at any depth.
         inside: operators inside it with their own share of its seconds, largest first.
         group_share: of its seconds in `group`; 1 for every operator.
@@ -40,6 +42,7 @@ class OperatorCost:
     share: float
     flops: int = 0
     moved: int = 0
+    special: int = 0
     calls_inside: float = 0.0
     inside: tuple[tuple[str, float], ...] = ()
     group_share: float = 1.0
@@ -56,6 +59,16 @@ class OperatorCost:
         """10^9 bytes per second; 0 where it takes no time."""
         return self.moved / self.seconds / 1e9 if self.seconds else 0.0
 
+    def floor(self, ceilings: Ceilings, precision: str) -> tuple[float, str]:
+        """Seconds that its bytes, products or special functions take at the ceilings, the longest, and which it is."""
+        parts = {"memory": self.moved / ceilings.copy_gb_per_s / 1e9}
+        if rate := ceilings.product_tflop_per_s.get(precision):
+            parts["products"] = self.flops / rate / 1e12
+        if ceilings.special_g_per_s:
+            parts["special functions"] = self.special / ceilings.special_g_per_s / 1e9
+        longest = max(parts, key=lambda name: parts[name])
+        return parts[longest], longest if parts[longest] else ""
+
     @property
     def is_operator(self) -> bool:
         """Whether it is an operator, not what lies between them."""
@@ -68,6 +81,7 @@ class _Sum:
     time: int = 0
     flops: int = 0
     moved: int = 0
+    special: int = 0
     counted: bool = False
     known: bool = True
     calls_inside: int = 0
@@ -100,6 +114,7 @@ def costs_of(
         summed.known &= not count.unknown
         summed.flops += count.flops
         summed.moved += count.moved
+        summed.special += count.special
         summed.calls_inside += cost.calls_inside
         summed.inside += cost.inside
         summed.groups[group] += cost.total
@@ -119,6 +134,7 @@ def _cost(key: CostKey, summed: _Sum, total: int, iterations: int) -> OperatorCo
         share=summed.time / total,
         flops=summed.flops,
         moved=summed.moved,
+        special=summed.special,
         calls_inside=summed.calls_inside / iterations,
         inside=tuple((name, time / summed.time) for name, time in summed.inside.most_common()),
         group_share=most / summed.time,

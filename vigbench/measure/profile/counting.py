@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vigbench.measure.counting_rule import formula_of, is_zero_by_rule
+from vigbench.measure.special_functions import special_functions_of
 
 _LABEL = "vigbench: operator "
 _UNTOUCHED = ("empty", "new_empty", "resize_", "set_")  # memory without values, or another view of it
@@ -29,12 +30,14 @@ class CountedCall:
         name: `namespace::name`.
         flops: 2 x multiply-adds by the rule of docs/measurement.md.
         moved: bytes of inputs and outputs, each once; an argument that is changed in place is both.
+        special: exponentials and the like.
         known: whether the rule covers it: by a formula, or as free. If not, `flops` is 0 and may be too few.
     """
 
     name: str
     flops: int
     moved: int
+    special: int = 0
     known: bool = True
 
 
@@ -66,6 +69,7 @@ class CountedCalls(TorchDispatchMode):
                 name=func._schema.name,
                 flops=int(formula(*args, **kwargs, out_val=out)) if formula else 0,
                 moved=bytes_moved(func, args, kwargs, out),
+                special=special_functions_of(func, args, kwargs, out),
                 known=formula is not None or is_zero_by_rule(func),
             )
         )

@@ -21,6 +21,11 @@ def biwkv_macs_backward(*shapes: Any, **_: Any) -> int:
     return 16 * _tokens(shapes)
 
 
+def biwkv_special(*shapes: Any) -> int:
+    """Of each token and channel its key's and, with the bonus, its own."""
+    return 2 * _tokens(shapes)
+
+
 def pairs_macs(*shapes: Any, **_: Any) -> int:
     """2 L C per token, by the formula itself: w times each distance, each probability times its value."""
     return 2 * _tokens(shapes) * int(shapes[-1][1])

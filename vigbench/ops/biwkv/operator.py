@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from vigbench.ops.biwkv.cost import biwkv_macs, biwkv_macs_backward
+from vigbench.ops.biwkv.cost import biwkv_macs, biwkv_macs_backward, biwkv_special
 from vigbench.ops.cost import MacsFormula
 from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
 
@@ -26,6 +26,6 @@ def define_biwkv(
     executed_backward: MacsFormula,
 ) -> BiWkvFunction:
     """An implementation as torch.ops.vigbench.biwkv_<name>, with the multiply-adds that it really executes."""
-    cost = CostFormulas(biwkv_macs, executed, biwkv_macs_backward, executed_backward)
+    cost = CostFormulas(biwkv_macs, executed, biwkv_macs_backward, executed_backward, biwkv_special)
     operator: BiWkvFunction = define_operator(f"biwkv_{name}", forward, backward, cost, SCHEMA)
     return operator

@@ -14,7 +14,7 @@ SCHEMA = "Tensor x, Tensor weight, Tensor bias, bool channels_first"
 
 def define_causal_conv(name: str, forward: Callable[..., Tensor], backward: Backward) -> OpOverload:
     """An implementation as torch.ops.vigbench.conv_<name>."""
-    cost = CostFormulas(_macs, _macs, _macs_backward, _macs_backward)
+    cost = CostFormulas(_macs, _macs, _macs_backward, _macs_backward, _special)
     return define_operator(f"conv_{name}", forward, backward, cost, SCHEMA, empty_result)
 
 
@@ -26,6 +26,11 @@ def empty_result(x: Tensor, weight: Tensor, bias: Tensor, channels_first: bool) 
 
 def _macs(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * math.prod(x) * weight[-1]
+
+
+def _special(x: Sequence[int], *_: Any) -> int:
+    """SiLU's, of both directions."""
+    return 2 * math.prod(x)
 
 
 def _macs_backward(grad: Sequence[int], *shapes: Any, **_: Any) -> int:  # noqa: ARG001

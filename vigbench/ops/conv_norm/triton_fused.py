@@ -114,11 +114,18 @@ def _executed_backward(grad: Any, images: Any, weight: Any, *rest: Any, **_: Any
     return _macs_backward(grad, images, weight, *rest) + again
 
 
+def _special(images: Any, weight: Any, *rest: Any) -> int:
+    """SiLU's."""
+    stride, padding = rest[3], rest[4]
+    sides = ((side + 2 * padding - weight[-1]) // stride + 1 for side in images[2:])
+    return int(images[0] * weight[0] * math.prod(sides))
+
+
 triton_fused = define_operator(
     "conv_norm",
     _forward,
     _backward,
-    CostFormulas(_macs, _macs, _macs_backward, _executed_backward),
+    CostFormulas(_macs, _macs, _macs_backward, _executed_backward, _special),
     SCHEMA,
     _empty,
 )

@@ -3,6 +3,7 @@
 Only inputs are kept for the backward: what the projection reads is computed again.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -127,21 +128,23 @@ def _empty(o: Tensor, *rest: Any) -> Tensor:
 
 
 def _macs(o: Any, local: Any, gate: Any, bias: Any, o_w: Any, local_w: Any, weight: Any, *_: Any, **__: Any) -> int:  # noqa: ARG001
-    rows = 1
-    for size in o[:-2]:
-        rows *= size
-    return int(rows * weight[0] * weight[1])
+    return int(math.prod(o[:-2]) * weight[0] * weight[1])
 
 
 def _macs_backward(grad: Any, *shapes: Any, **more: Any) -> int:  # noqa: ARG001
     return 2 * _macs(*shapes, **more)
 
 
+def _special(o: Any, *rest: Any) -> int:
+    """The gate's sigmoid, and SiLU's."""
+    return int((2 if rest[-1] else 1) * math.prod(o))
+
+
 triton_fused = define_operator(
     "gated_projection",
     _forward,
     _backward,
-    CostFormulas(_macs, _macs, _macs_backward, _macs_backward),
+    CostFormulas(_macs, _macs, _macs_backward, _macs_backward, _special),
     SCHEMA,
     _empty,
     added=True,

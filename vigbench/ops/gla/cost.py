@@ -44,6 +44,22 @@ def gla_macs_backward(*shapes: Any, **_: Any) -> int:
     return 2 * gla_macs(*shapes[1:])
 
 
+def gla_special(*shapes: Any) -> int:
+    """A decay of each token, head, key channel and direction."""
+    s = _sizes(*shapes)
+    return s.directions * s.rows * s.length * s.key_dim
+
+
+def logits_special(*shapes: Any) -> int:
+    """Besides decays an exponential and a logarithm for each log-decay."""
+    return 3 * gla_special(*shapes)
+
+
+def low_rank_special(q: Shape, k: Shape, v: Shape, *_: Any) -> int:
+    """The same, of both directions."""
+    return logits_special(q, k, v, q, q)
+
+
 def recurrent_macs_backward(*shapes: Any, **_: Any) -> int:
     """10 K V per token: states twice (decay, outer product), their gradient (the same), reads for q, k, v, and g."""
     return gla_macs(*shapes[1:]) * 10 // 3

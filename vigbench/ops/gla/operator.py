@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vigbench.ops.cost import MacsFormula
 from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
-from vigbench.ops.gla.cost import gla_macs, gla_macs_backward
+from vigbench.ops.gla.cost import gla_macs, gla_macs_backward, gla_special
 
 SCHEMA = "Tensor q, Tensor k, Tensor v, Tensor? g_fwd, Tensor? g_bwd, float scale"
 
@@ -28,6 +28,6 @@ def define_gla(
     executed_backward: MacsFormula = gla_macs_backward,
 ) -> GlaFunction:
     """An implementation as torch.ops.vigbench.gla_<name>, with the multiply-adds that it really executes."""
-    cost = CostFormulas(gla_macs, executed, gla_macs_backward, executed_backward)
+    cost = CostFormulas(gla_macs, executed, gla_macs_backward, executed_backward, gla_special)
     operator: GlaFunction = define_operator(f"gla_{name}", forward, backward, cost, SCHEMA)
     return operator

@@ -17,10 +17,12 @@ from vigbench.ops.gla.cost import (
     fused_macs_backward,
     gla_macs,
     gla_macs_backward,
+    logits_special,
     low_rank_chunk_macs,
     low_rank_chunk_macs_backward,
     low_rank_macs,
     low_rank_macs_backward,
+    low_rank_special,
 )
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
@@ -126,7 +128,9 @@ def define_low_rank(name: str) -> None:
         f"gla_{name}_low_rank",
         _forward_low_rank,
         _backward_low_rank,
-        CostFormulas(low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward),
+        CostFormulas(
+            low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward, low_rank_special
+        ),
         "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
     )
 
@@ -136,7 +140,7 @@ define_operator(
     "gla_triton_fused_logits",
     _forward_logits,
     _backward_logits,
-    CostFormulas(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward),
+    CostFormulas(gla_macs, chunk_macs, gla_macs_backward, fused_macs_backward, logits_special),
     f"{SCHEMA}, float normalizer".replace("g_fwd", "x_fwd").replace("g_bwd", "x_bwd"),
 )
 define_low_rank("triton_fused")

@@ -116,11 +116,16 @@ def _executed_backward(grad: Any, *shapes: Any, **more: Any) -> int:  # noqa: AR
     return (3 if shapes[-1] else 2) * _macs(*shapes, **more)
 
 
+def _special(x: Any, *rest: Any) -> int:
+    """SiLU's."""
+    return int(math.prod(x)) if rest[-1] else 0
+
+
 triton_fused = define_operator(
     "norm_conv",
     _forward,
     _backward,
-    CostFormulas(_macs, _macs, _macs_backward, _executed_backward),
+    CostFormulas(_macs, _macs, _macs_backward, _executed_backward, _special),
     SCHEMA,
     lambda *inputs: inputs[0].new_empty(inputs[0].shape, dtype=inputs[3].dtype),
 )

@@ -37,6 +37,40 @@ def operator_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
     return _points([row for row in rows if row.gmacs], _operator, is_module=False)[:most]
 
 
+@dataclass(frozen=True)
+class OperatorTime:
+    """An operator of all modules together, in one iteration, forward and backward apart.
+
+    Attributes:
+        floor_ms: the sum of what its calls take at least; 0 where nothing is known.
+        bound: what the largest part of that is bound by.
+    """
+
+    label: str
+    share: float
+    ms: float
+    floor_ms: float
+    bound: str
+
+
+def by_operator(rows: Sequence[CostRow]) -> list[OperatorTime]:
+    """Every operator, the one that takes most time first; what lies between operators is one, too, without a floor."""
+    by_label: dict[str, list[CostRow]] = {}
+    for row in rows:
+        by_label.setdefault(_operator(row), []).append(row)
+    found = [
+        OperatorTime(
+            label=label,
+            share=sum(row.share for row in members),
+            ms=sum(row.total_ms for row in members),
+            floor_ms=sum(row.floor_ms for row in members),
+            bound=max(members, key=lambda row: row.floor_ms).bound,
+        )
+        for label, members in by_label.items()
+    ]
+    return sorted(found, key=lambda one: -one.ms)
+
+
 def module_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
     """The groups of modules that have several operators with multiply-adds or other work beside it."""
     busy = {(row.group, row.phase) for row in rows if row.gmacs}

@@ -154,7 +154,7 @@ def at_states(data, numbers, way, variant: tl.constexpr, ahead: tl.constexpr = 0
     channels, states = way.channels[None, None, :], way.states[None, :, None]
     first = data + numbers.to(tl.int64)[:, None, None] * (variant.dim * variant.state) + ahead
     # else Triton gives each lane several channels to load at once, and so shares the states of one out among many lanes
-    at = tl.max_contiguous(first + (states * variant.dim + channels), [1, 1, 1])
+    at = tl.multiple_of(first + (states * variant.dim + channels), [1, 1, 1])
     return at, (channels < variant.dim - ahead) & (states < variant.state)
 
 
