@@ -46,7 +46,7 @@ def test_special_functions_are_one_for_each_that_the_definition_asks_for() -> No
 
 
 def test_vigbench_s_operators_bring_their_own_counts() -> None:
-    """GLA: a decay for each key channel and direction. Scan: one for each state; the gate's and the step's functions."""
+    """GLA: a decay for each key channel and direction. Scan: one for each state, the gate's, two for each step."""
     q, v, g = torch.ones(1, 5, 2, 4), torch.ones(1, 5, 2, 8), -torch.ones(1, 5, 2, 4)
     assert special(lambda: bidirectional_gla(q, q, v, g, g)) == 2 * 5 * 2 * 4
     u, a, b = torch.ones(1, 5, 6), -torch.ones(6, 16), torch.ones(1, 5, 16)
