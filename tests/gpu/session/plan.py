@@ -13,7 +13,7 @@ from tests.gpu.session.summary import faults_of_check
 from vigbench.records.files import write_atomically
 
 GROUPS = ("check", "tests", "tune", "suites")
-SUITES = {"smoke": 3.0, "resolution-scaling": 18.0, "kernels-gla": 8.0, "training-step": 6.0}  # shares
+SUITES = {"smoke": 3.0, "at-its-best": 8.0, "resolution-scaling": 12.0, "kernels-gla": 7.0, "training-step": 5.0}
 RUN_SHARE = 0.85  # of a suite's limit is its run's budget: the last case and the report come after that
 TEST_TIMEOUT_S = 300  # of one test
 VIGBENCH = (sys.executable, "-m", "vigbench")
