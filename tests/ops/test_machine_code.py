@@ -12,14 +12,14 @@ import triton
 import triton.language as tl
 
 from tests.ops.calls import biwkv_call, conv_call, gated_norm_call, recurrent_call, scan_call
-from tests.ops.gla.compiling import DIMS, WALKS, Binary, Variant, binaries, call_of
+from tests.ops.gla.compiling import DIMS, WALKS, WALKS_BACK, Binary, Variant, binaries, call_of
 from tests.ptx.patterns import overwritten_operands, transposed_products, unguarded_waits, warp_group_products
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
-from vigbench.ops.gla.kernels.settings import WALK, GlaSettings, default_settings, forbidden
+from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK, GlaSettings, default_settings, forbidden
 
 HOPPER = 90
-GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients")
+GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients", "walk_gradients")
 
 
 def assert_safe(kernel: Binary) -> None:
@@ -33,10 +33,10 @@ def assert_safe(kernel: Binary) -> None:
 
 
 @pytest.mark.parametrize("gate", [LOW_RANK, pytest.param(LOG_DECAY, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize("walk", WALKS | WALKS_BACK)
 def test_a_walk(walk: str, gate: str) -> None:
     found = binaries(HOPPER, lambda: call_of(Variant(walk, *DIMS[0], "bfloat16", gate, HOPPER)))
-    assert {kernel.kernel for kernel in found} >= {"walk_outputs", "add_beside"}
+    assert {"walk_gradients" if walk in WALKS_BACK else "walk_outputs", "add_beside"} <= {one.kernel for one in found}
     for kernel in found:
         assert_safe(kernel)
 
@@ -52,7 +52,7 @@ def test_a_walk(walk: str, gate: str) -> None:
 )
 def test_gla(dims: tuple[int, int], gate: str, pass_: str) -> None:
     found = binaries(HOPPER, lambda: call_of(Variant(pass_, *dims, "bfloat16", gate, HOPPER)))
-    assert {kernel.kernel for kernel in found} >= (set(GRADIENTS) if pass_ == "backward" else {"chunk_outputs"})
+    assert {kernel.kernel for kernel in found} >= (set(GRADIENTS[:2]) if pass_ == "backward" else {"chunk_outputs"})
     for kernel in found:
         assert_safe(kernel)
 
@@ -111,7 +111,8 @@ def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_
 
 
 def test_what_is_forbidden_on_hopper() -> None:
-    assert "two passes" in (forbidden(WALK, "9.0", torch.bfloat16, "backward") or "")
+    assert "ptxas" in (forbidden(WALK, "9.0", torch.bfloat16, "backward") or "")
+    assert forbidden(WALK_BACK, "9.0", torch.bfloat16, "backward") is None
     assert forbidden(WALK, "9.0", torch.bfloat16, "forward") is None
     small, large = GlaSettings(32, 16, 16, 16, 4, 2, 4, 1), GlaSettings(64, 32, 64, 8, 4, 2, 4, 1)
     half = torch.bfloat16

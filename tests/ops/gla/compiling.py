@@ -25,7 +25,7 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import WALK, GlaSettings, default_settings
+from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK, GlaSettings, default_settings
 
 SHARED_LIMIT = {  # bytes of shared memory that one block can be given
     80: 166_912,
@@ -43,6 +43,9 @@ DIMS = ((32, 64), (16, 32), (16, 16), (64, 64), (128, 128), (16, 128), (128, 16)
 RANK = 16
 PASSES = ("forward", "backward")
 WALKS = {"walk": WALK._replace(segment=1000), "segmented walk": WALK._replace(segment=8)}  # forward passes of Hopper
+
+
+WALKS_BACK = {"walk back": WALK_BACK, "segmented walk back": WALK_BACK._replace(segment=32)}  # backward passes
 
 
 class Variant(NamedTuple):
@@ -154,7 +157,7 @@ def call_of(variant: Variant) -> None:
         gates = log_decay_gates(*x.unbind(2), variant.gate, 16.0)
     capability = capability_name(variant.capability)
     settings = settings_of(variant, capability, dtype)
-    if variant.pass_ == "backward":
+    if variant.pass_ in ("backward", *WALKS_BACK):
         launch.backward(grad, q, k, v, gates, 1.0, settings)
     else:
         launch.forward(q, k, v, gates, 1.0, settings)
@@ -162,7 +165,7 @@ def call_of(variant: Variant) -> None:
 
 def settings_of(variant: Variant, capability: str, dtype: torch.dtype) -> GlaSettings:
     """The default ones, or those of a walk."""
-    walk = WALKS.get(variant.pass_)
+    walk = (WALKS | WALKS_BACK).get(variant.pass_)
     return walk or default_settings(capability, dtype, variant.pass_, variant.key_dim)  # type: ignore[arg-type]
 
 
@@ -215,7 +218,7 @@ def all_variants() -> list[Variant]:
     elsewhere = product((80, 86, 89, 100, 120), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
     return [
         Variant(pass_, *dims, dtype, gate, capability)
-        for cases, passes in (([*models, *others, *elsewhere], PASSES), (walks, WALKS))
+        for cases, passes in (([*models, *others, *elsewhere], PASSES), (walks, WALKS | WALKS_BACK))
         for (capability, dims, dtype, gate), pass_ in product(cases, passes)
     ]
 

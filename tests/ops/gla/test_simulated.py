@@ -47,12 +47,17 @@ def assert_as_defined(
     length: int,
     regime: str,
     walk: GlaSettings | bool | None = None,
+    back: GlaSettings | None = None,
 ) -> None:
-    """`walk`: settings of one, False for two passes, None for what is chosen."""
+    """`walk`: settings of one, False for two passes, None for what is chosen; `back`: of one for gradients."""
     monkeypatch.setattr(settings, "capability_of", lambda _: f"{capability // 10}.{capability % 10}")
     for one in ("settings_for", "forward_settings_for"):  # which keep what they found
         monkeypatch.setattr(triton_module, one, getattr(settings, one).__wrapped__)
     monkeypatch.setattr(settings, "settings_for", settings.settings_for.__wrapped__)
+    if back is not None:
+        default = settings.default_settings
+        chosen = lambda c, d, pass_, *rest: back if pass_ == "backward" else default(c, d, pass_, *rest)  # noqa: E731
+        monkeypatch.setattr(settings, "default_settings", chosen)
     if walk is not None:
         monkeypatch.setattr(settings, "walk_settings", lambda *_: walk or None)
     *inputs, grad = [x.to(dtype) for x in sample(regime, (1, length, 1), *dims)]
@@ -67,6 +72,13 @@ def assert_as_defined(
 def test_the_shape_of_vig_h_in_bfloat16_on_hopper(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradients that came out wrong on an H200 when they were multiplied by warp groups."""
     assert_as_defined(monkeypatch, 90, (16, 32), torch.bfloat16, 40, "as trained")
+
+
+@pytest.mark.parametrize("dims", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("segment", [100, 2])
+def test_a_walk_for_gradients_on_hopper(segment: int, dims: Dims, monkeypatch: pytest.MonkeyPatch) -> None:
+    back = settings.WALK_BACK._replace(segment=segment)
+    assert_as_defined(monkeypatch, 90, dims, torch.bfloat16, 70, "as trained", back=back)
 
 
 @pytest.mark.parametrize("dims", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])

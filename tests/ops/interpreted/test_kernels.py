@@ -102,6 +102,27 @@ def test_one_walk_of_any_length_in_one_direction(length: int, walking: None, mak
     assert_output_as_defined([*inputs, None, g_bwd])
 
 
+@pytest.fixture(params=list(WALKS))
+def walking_back(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both passes by one walk."""
+    monkeypatch.setattr(kernel_settings, "walk_settings", lambda *_: WALKS[request.param])
+    monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: WALKS[request.param])
+
+
+@pytest.mark.parametrize("dtype", ALLOWED)
+@pytest.mark.parametrize("regime_", ["as trained", "hard mixture", "edge of mild"])
+def test_gradients_by_one_walk(regime_: str, dtype: torch.dtype, walking_back: None, make_inputs: MakeInputs) -> None:
+    *inputs, grad = [x.to(dtype) for x in make_inputs(regime_, (1, 37, 2), 20, 16)]
+    assert_as_defined(triton_fused, inputs, grad)
+
+
+@pytest.mark.parametrize("length", [1, 16, 17])
+def test_gradients_by_one_walk_in_one_direction(length: int, walking_back: None, make_inputs: MakeInputs) -> None:
+    *inputs, g_fwd, g_bwd, grad = make_inputs("strong", (2, length, 1), 16, 32)
+    assert_as_defined(triton_fused, [*inputs, g_fwd, None], grad)
+    assert_as_defined(triton_fused, [*inputs, None, g_bwd], grad)
+
+
 def assert_output_as_defined(inputs: list[Tensor | None]) -> None:
     expected = reference(*(None if x is None else x.double() for x in inputs), 0.5)
     found = triton_fused(*inputs, 0.5)

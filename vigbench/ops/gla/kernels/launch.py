@@ -1,6 +1,7 @@
 """From tensors to launches: allocates states, outputs and gradients, and starts the kernels of each pass."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,11 +12,12 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
 from vigbench.ops.gla.kernels.key_gradients import chunk_key_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
-from vigbench.ops.gla.kernels.settings import GlaSettings
+from vigbench.ops.gla.kernels.settings import GlaSettings, Pass
 from vigbench.ops.gla.kernels.states import GlaStates, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
 from vigbench.ops.gla.kernels.variant import GlaVariant
 from vigbench.ops.gla.kernels.walk import add_beside, walk_outputs
+from vigbench.ops.gla.kernels.walk_gradients import GlaGradients, GlaInputs, walk_gradients
 from vigbench.ops.precision import refuse_float64
 
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
@@ -60,7 +62,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, setting
     out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     if out.numel() == 0:
         return out
-    work = _Work(q, v, gates, settings)
+    work = _Work(q, v, gates, settings, "forward")
     if settings.walk:
         work.walk(q, k, v, out, scale)
     else:
@@ -86,7 +88,10 @@ def backward(
         returned = [*grads, *gate_grads]
     if v.numel() == 0:
         return returned
-    work = _Work(q, v, gates, settings)
+    work = _Work(q, v, gates, settings, "backward")
+    if settings.walk:
+        work.walk_back(grad, q, k, v, grads, gate_grads, scale)
+        return returned
     states = work.states(k, v, adjoint=False)
     state_grads = work.states(q, grad, adjoint=True)
     work.outputs(k, q, grad, state_grads, grads[2], scale, adjoint=True)
@@ -105,7 +110,7 @@ def backward(
 class _Work:
     """Sizes of one call, and what its kernels share."""
 
-    def __init__(self, q: Tensor, v: Tensor, gates: Gates, settings: GlaSettings) -> None:
+    def __init__(self, q: Tensor, v: Tensor, gates: Gates, settings: GlaSettings, pass_: Pass) -> None:
         self.batch, self.length, self.heads, key_dim = q.shape
         self.settings = settings
         self.chunks = triton.cdiv(self.length, settings.chunk)
@@ -116,7 +121,9 @@ class _Work:
         self.gates = (gates.forward or either, gates.backward or either)
         value_dim = v.shape[-1]
         key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
-        key_block = _block(key_dim) if settings.walk else key_block  # a state is in one program's registers
+        if settings.walk:  # a state is in one program's registers, and gradients need all of it
+            key_block = _block(key_dim)
+            value_block = _block(value_dim) if pass_ == "backward" else value_block
         rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
         self.variant = GlaVariant(
             key_dim=key_dim,
@@ -184,9 +191,39 @@ class _Work:
             view(q), view(k), view(v), *self.gates, segments, view(out), view(beside), self.length, self.segment, scale,
         )  # fmt: skip
         if directions == 2:
-            grid = (triton.cdiv(out.numel(), SUMMED), 1, 1)
-            args = (out, beside, out.numel())
-            kernel_launch.launch_kernel(add_beside, grid, self.device, args, {"block": SUMMED}, 4, 1)
+            self.add(out, beside)
+
+    def walk_back(
+        self, grad: Tensor, q: Tensor, k: Tensor, v: Tensor, grads: list[Tensor], gates: Sequence[Tensor], scale: float
+    ) -> None:
+        """Gradients of q, k, v (`grads`) and of log-decays or logits of each direction (`gates`) by one walk each."""
+        states = self.states(k, v, adjoint=False)
+        segmented, directions = self.variant.segmented, self.variant.forward + self.variant.backward
+        ends = self.states(q, grad, adjoint=True, ends_only=True).segments if segmented else q
+        beside = [self._empty(tuple(x.shape), x.dtype) for x in grads] if directions == 2 else grads
+        self.start(
+            walk_gradients,
+            (self.heads * directions, self.segments, self.batch),
+            self.settings.warps,
+            self.settings.stages,
+            GlaInputs(view(q), view(k), view(v), view(grad)), *self.gates, states, ends,
+            self.gradients(grads, gates[0]), self.gradients(beside, gates[-1]),
+            self.length, self.segment, scale,
+        )  # fmt: skip
+        if directions == 2:
+            for one, other in zip(grads, beside, strict=True):
+                self.add(one, other)
+
+    def gradients(self, grads: list[Tensor], gate: Tensor) -> GlaGradients:
+        """Of q, k, v and a direction's gate as kernels take them."""
+        q, k, v = grads
+        return GlaGradients(view(q), view(k), view(v), view(gate))
+
+    def add(self, out: Tensor, beside: Tensor) -> None:
+        """The backward direction's part to the forward one's."""
+        grid = (triton.cdiv(out.numel(), SUMMED), 1, 1)
+        args = (out, beside, out.numel())
+        kernel_launch.launch_kernel(add_beside, grid, self.device, args, {"block": SUMMED}, 4, 1)
 
     def outputs(
         self, q: Tensor, k: Tensor, v: Tensor, states: GlaStates, out: Tensor, scale: float, adjoint: bool

@@ -26,8 +26,8 @@ class GlaSettings(NamedTuple):
         segment: chunks that one program takes one after another for the states.
         states_warps, states_stages: of the kernel that computes states.
         warps, stages: of the kernel that computes outputs, or gradients.
-        walk: whether a forward pass is one walk with the state in registers (`walk.py`), and not two passes. A program
-            then takes `segment` chunks for the outputs, too.
+        walk: whether outputs, or gradients, come from one walk with the state, or its gradient, in registers
+            (`walk.py`, `walk_gradients.py`), and not from two passes. A program takes `segment` chunks for them, too.
     """
 
     chunk: int
@@ -41,6 +41,8 @@ class GlaSettings(NamedTuple):
     walk: bool = False
 
 
+# A walk for gradients compiles without spills in chunks of 16; no GPU has shown it faster than two passes.
+WALK_BACK = GlaSettings(16, VIG_KEY_DIM, VIG_VALUE_DIM, 256, WARP_GROUP, 2, WARP_GROUP, 1, walk=True)
 WALK = GlaSettings(64, VIG_KEY_DIM, VIG_VALUE_DIM, 0, WARP_GROUP, 2, WARP_GROUP, 2, walk=True)
 
 
@@ -154,8 +156,6 @@ def forbidden(settings: GlaSettings, capability: str, dtype: torch.dtype, pass_:
     Blackwell (10), and that is where all known faults of Triton 3.4 to 3.9 and of its assembler are. Smaller tiles are
     multiplied by single warps, synchronously, as on every GPU since Ampere. docs/kernels.md has the threads.
     """
-    if settings.walk and pass_ == "backward":
-        return "gradients take two passes: only outputs come from one walk"
     if dtype == torch.float32 or not capability.startswith(("9.", "10.")):
         return None  # no such products
     rows = max(settings.chunk, settings.key_block)

@@ -1,0 +1,161 @@
+"""Backward by one walk: a program goes against one direction with the gradient of the state in registers.
+
+The states that enter chunks come from a walk along the direction (`states.py`); what their gradients would fill in
+memory, a second walk and its reading, is not there. A chunk's exponentials and tiles serve all of its gradients.
+Each direction writes its own, and those of q, k and v are summed afterwards.
+"""
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+
+from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
+from vigbench.ops.gla.kernels.outputs import split_decay
+from vigbench.ops.gla.kernels.states import at_state, load_state
+from vigbench.ops.gla.kernels.sums import turned
+from vigbench.ops.gla.kernels.tiles import (
+    GlaView,
+    dot,
+    load_row,
+    load_tile,
+    place_of,
+    put_row,
+    store_tile,
+    zeros,
+)
+
+
+class GlaInputs(NamedTuple):
+    """What was given, and the output's gradient."""
+
+    q: GlaView
+    k: GlaView
+    v: GlaView
+    grad: GlaView
+
+
+class GlaGradients(NamedTuple):
+    """Where one direction's go; those of a gate are of log-decays or of logits."""
+
+    q: GlaView
+    k: GlaView
+    v: GlaView
+    gate: GlaView
+
+
+@triton.jit
+def _factored(
+    x, state, adjoint, dv, at, keys, values, g, scale, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr
+):  # fmt: skip
+    """A chunk with mild decays: gradients of q and k without the tokens' own terms, of the state that leaves the chunk
+    times that state, and of the state that enters it. Writes those of v, so that registers are free for the others.
+
+    Exponents are anchored as in `outputs.split_decay`.
+    """
+    arrive, leave, half = split_decay(g, variant.chunk, dtype, to_end)
+    factor = tl.exp2(half)[:, None]
+    leaving = (load_tile(x.k, at, keys, variant.key_dim) * leave).to(dtype)
+    arriving = (load_tile(x.q, at, keys, variant.key_dim) * arrive).to(dtype)
+    arriving_turned = turned(arriving)
+    behind = (at.rows[:, None] - at.rows[None, :]) if to_end else (at.rows[None, :] - at.rows[:, None])
+    grad = load_tile(x.grad, at, values, variant.value_dim)
+    adjoint = factor * adjoint
+    scores = tl.where(behind <= 0, dot(leaving, arriving_turned, dtype), 0.0)  # keys in the rows
+    dv_tile = dot(scores, grad, dtype) + dot(leaving, adjoint, dtype)
+    store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
+    state = factor * state
+    v_tile = load_tile(x.v, at, values, variant.value_dim)
+    dq = dot(tl.where(behind > 0, dot(grad, tl.trans(v_tile), dtype), 0.0), leaving, dtype)
+    dq = (dq + dot(grad, tl.trans(state.to(dtype)), dtype)) * arrive
+    beyond = tl.sum(state * adjoint, 1)
+    dk = dot(v_tile, turned(adjoint.to(dtype)), dtype) * leave
+    beyond += tl.sum(load_tile(x.k, at, keys, variant.key_dim) * dk, 0)
+    dk += dot(tl.where(behind < 0, dot(v_tile, tl.trans(grad), dtype), 0.0), arriving, dtype) * leave
+    return dq, dk, beyond, factor * (adjoint + dot(arriving_turned, grad, dtype))
+
+
+@triton.jit
+def _exact(x, gate, state, adjoint, dv, at, keys, values, scale, variant: tl.constexpr, to_end: tl.constexpr):
+    """The same of a chunk with any decays, token by token: along the direction for q, against it for k and v."""
+    dq = zeros(variant.chunk, variant.key_block)
+    dk, dv_tile = dq, zeros(variant.chunk, variant.value_block)
+    for n in range(variant.chunk):
+        row = n if to_end else variant.chunk - 1 - n
+        state = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state
+        grad_row = load_row(x.grad, at, row, values, variant.value_dim)
+        dq = put_row(dq, at, row, tl.sum(state * grad_row[None, :], 1))
+        k_row, v_row = load_row(x.k, at, row, keys, variant.key_dim), load_row(x.v, at, row, values, variant.value_dim)
+        state += k_row[:, None] * v_row[None, :]
+    beyond = tl.sum(state * adjoint, 1)
+    for n in range(variant.chunk):
+        row = variant.chunk - 1 - n if to_end else n
+        v_row = load_row(x.v, at, row, values, variant.value_dim)
+        dk = put_row(dk, at, row, tl.sum(adjoint * v_row[None, :], 1))
+        q_row = load_row(x.q, at, row, keys, variant.key_dim)
+        adjoint += q_row[:, None] * load_row(x.grad, at, row, values, variant.value_dim)[None, :]
+        k_row = load_row(x.k, at, row, keys, variant.key_dim)
+        dv_tile = put_row(dv_tile, at, row, tl.sum(k_row[:, None] * adjoint, 0))
+        adjoint = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * adjoint
+    store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
+    return dq, dk, beyond, adjoint
+
+
+@triton.jit
+def _walk(
+    x, gate, states, ends, grads, length, segment_chunks, scale, batch, head, row, keys, values,
+    variant: tl.constexpr, to_end: tl.constexpr,
+):  # fmt: skip
+    """One segment against one direction; `row` numbers the sequence among all states."""
+    segment, count = tl.program_id(1), tl.num_programs(1)
+    dtype: tl.constexpr = x.v.data.dtype.element_ty
+    chunks = tl.cdiv(length, variant.chunk)
+    first = segment * segment_chunks
+    adjoint = zeros(variant.key_block, variant.value_block)
+    if variant.segmented:
+        pointers, mask = at_state(ends, row * count + segment, keys, values, variant)
+        adjoint += tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
+    steps = tl.minimum(segment_chunks, chunks - first)
+    for n in range(steps):
+        chunk = first + steps - 1 - n if to_end else first + n
+        at = place_of(batch, head, chunk, length, variant)
+        state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+        g = load_log2_decays(gate, at, keys, variant)
+        if tl.min(tl.sum(g, 0)) >= -variant.mild:
+            dq, dk, beyond, adjoint = _factored(
+                x, state, adjoint, grads.v, at, keys, values, g, scale, dtype, variant, to_end
+            )
+        else:
+            dq, dk, beyond, adjoint = _exact(x, gate, state, adjoint, grads.v, at, keys, values, scale, variant, to_end)
+        q_tile, k_tile = load_tile(x.q, at, keys, variant.key_dim), load_tile(x.k, at, keys, variant.key_dim)
+        d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
+        store_tile(grads.gate, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
+        own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
+        own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
+        store_tile(grads.q, at, keys, variant.key_dim, (dq + own * k_tile) * scale)
+        store_tile(grads.k, at, keys, variant.key_dim, (dk + own * q_tile) * scale)
+
+
+@triton.jit(do_not_specialize=["length", "segment_chunks"])
+def walk_gradients(
+    x, gate_fwd, gate_bwd, states, ends, grads, beside, length, segment_chunks, scale,
+    heads: tl.constexpr, variant: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the forward direction, or of the only one, to `grads`, of the backward one to `beside`.
+
+    `ends`: the gradients of the states that leave segments. Grid: (heads * directions, segments, batch).
+    """
+    directions: tl.constexpr = variant.forward + variant.backward
+    head, direction, batch = tl.program_id(0) // directions, tl.program_id(0) % directions, tl.program_id(2)
+    keys, values = tl.arange(0, variant.key_block), tl.arange(0, variant.value_block)
+    row = (direction * tl.num_programs(2) + batch) * heads + head
+    if variant.forward and direction == 0:
+        _walk(
+            x, gate_fwd, states, ends, grads, length, segment_chunks, scale, batch, head, row, keys, values,
+            variant, True,
+        )  # fmt: skip
+    else:
+        _walk(
+            x, gate_bwd, states, ends, beside, length, segment_chunks, scale, batch, head, row, keys, values,
+            variant, False,
+        )  # fmt: skip
