@@ -38,7 +38,7 @@ def operator_points(rows: Sequence[CostRow], most: int) -> list[RooflinePoint]:
 
 
 @dataclass(frozen=True)
-class OperatorTime:
+class OperatorFloor:
     """An operator of all modules together, in one iteration, forward and backward apart.
 
     Attributes:
@@ -53,13 +53,13 @@ class OperatorTime:
     bound: str
 
 
-def by_operator(rows: Sequence[CostRow]) -> list[OperatorTime]:
+def by_operator(rows: Sequence[CostRow]) -> list[OperatorFloor]:
     """Every operator, the one that takes most time first; what lies between operators is one, too, without a floor."""
     by_label: dict[str, list[CostRow]] = {}
     for row in rows:
         by_label.setdefault(_operator(row), []).append(row)
     found = [
-        OperatorTime(
+        OperatorFloor(
             label=label,
             share=sum(row.share for row in members),
             ms=sum(row.total_ms for row in members),
