@@ -4,7 +4,7 @@ Its rows are those of docs/kernels-block.md.
 """
 
 from tests.ops.calls import Call, gated_projection_call, mlp_call, norm_conv_call, stem_call
-from tests.ops.gla.compiling import SHARED_LIMIT, Resources, compiled
+from tests.ops.gla.compiling import AMD_LANES, SHARED_LIMIT, Resources, compiled, target_name
 
 
 def calls(capability: int | str, dtype: str = "bfloat16") -> dict[str, Call]:
@@ -25,12 +25,13 @@ def calls(capability: int | str, dtype: str = "bfloat16") -> dict[str, Call]:
 def main() -> None:
     """A line of Markdown a kernel: registers, spilled bytes and bytes of shared memory on each target."""
     rows: dict[tuple[str, str], list[Resources]] = {}
-    for capability in SHARED_LIMIT:
+    targets = (*SHARED_LIMIT, *AMD_LANES)
+    for capability in targets:
         for name, call in calls(capability).items():
             for kernel in compiled(capability, call):
                 rows.setdefault((name, kernel.kernel), []).append(kernel)
-    print("| call | kernel |", " | ".join(f"sm_{capability}" for capability in SHARED_LIMIT), "|")
-    print("|---|---|" + "---|" * len(SHARED_LIMIT))
+    print("| call | kernel |", " | ".join(map(target_name, targets)), "|")
+    print("|---|---|" + "---|" * len(targets))
     for (name, kernel), found in rows.items():
         print(f"| {name} | {kernel} |", " | ".join(f"{x.registers}, {x.stack}, {x.shared:,}" for x in found), "|")
 

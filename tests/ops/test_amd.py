@@ -8,7 +8,7 @@ pytest.importorskip("triton")
 
 from tests.ops.block_kernels import calls as block_calls
 from tests.ops.calls import Call, biwkv_call, conv_call, gated_norm_call, recurrent_call, scan_call
-from tests.ops.gla.compiling import AMD_LANES, PASSES, SHARED_LIMIT_AMD, Variant, call_of, compiled
+from tests.ops.gla.compiling import AMD_LANES, PASSES, Variant, call_of, compiled, shared_limit
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
 
 
@@ -29,7 +29,7 @@ def assert_compiles(architecture: str, name: str, call: Call) -> None:
     kernels = compiled(architecture, call)
     assert kernels
     for kernel in kernels:
-        assert kernel.shared <= SHARED_LIMIT_AMD, (name, kernel)
+        assert kernel.shared <= shared_limit(architecture), (name, kernel)
         assert kernel.stack == 0, f"{name}: {kernel} spills"
 
 

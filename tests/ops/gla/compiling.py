@@ -140,6 +140,16 @@ def capability_name(capability: int | str) -> str:
     return capability if isinstance(capability, str) else f"{capability // 10}.{capability % 10}"
 
 
+def target_name(capability: int | str) -> str:
+    """As tables have it: "sm_90" of 90, "gfx942" of that."""
+    return capability if isinstance(capability, str) else f"sm_{capability}"
+
+
+def shared_limit(capability: int | str) -> int:
+    """Bytes of shared memory that one block can be given."""
+    return SHARED_LIMIT_AMD if isinstance(capability, str) else SHARED_LIMIT[capability]
+
+
 def call_of(variant: Variant) -> None:
     """One call of the pass on tensors of the meta device, with the strides that ViG's projections produce."""
     batch, heads, key, value = 2, 3, variant.key_dim, variant.value_dim
@@ -169,12 +179,12 @@ def settings_of(variant: Variant, capability: str, dtype: torch.dtype) -> GlaSet
     return walk or default_settings(capability, dtype, variant.pass_, variant.key_dim)  # type: ignore[arg-type]
 
 
-def assert_fits(kernels: list[Resources], capability: int) -> None:
+def assert_fits(kernels: list[Resources], capability: int | str) -> None:
     """They would launch; and none spills, if this Triton is one that the project is tested with."""
     assert kernels
     for kernel in kernels:
-        assert kernel.shared <= SHARED_LIMIT[capability], f"{kernel} would not launch"
-        assert kernel.registers <= 255
+        assert kernel.shared <= shared_limit(capability), f"{kernel} would not launch"
+        assert kernel.registers <= (512 if isinstance(capability, str) else 255)
         assert kernel.stack == 0 or not is_tested_triton(), f"{kernel} spills registers"
 
 
@@ -215,7 +225,7 @@ def all_variants() -> list[Variant]:
     models = product((90,), DIMS[:2], ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK))
     walks = product((90,), DIMS[:2], ("bfloat16", "float16"), (LOG_DECAY, LOGITS, LOW_RANK))
     others = product((90,), DIMS[2:], ("bfloat16",), (LOW_RANK,))
-    elsewhere = product((80, 86, 89, 100, 120), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
+    elsewhere = product((80, 86, 89, 100, 120, *AMD_LANES), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
     return [
         Variant(pass_, *dims, dtype, gate, capability)
         for cases, passes in (([*models, *others, *elsewhere], PASSES), (walks, WALKS | WALKS_BACK))
@@ -228,7 +238,7 @@ def main() -> None:
     print("target,key_dim,value_dim,dtype,gates,pass,kernel,warps,registers,stack_bytes,shared_bytes")
     processes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     for variant, kernels in compile_all(all_variants(), processes).items():
-        case = (f"sm_{variant.capability}", *variant[1:5], variant.pass_)
+        case = (target_name(variant.capability), *variant[1:5], variant.pass_)
         for each in kernels:
             print(*case, *each[:-1], sep=",", flush=True)
 

@@ -140,7 +140,7 @@ def format_rows(rows: dict[Key, TunedRow]) -> str:
 def default_settings(capability: str, dtype: torch.dtype, pass_: Pass, key_dim: int = VIG_KEY_DIM) -> GlaSettings:
     """Settings for any shape that `forbidden` allows; on capability 8.0, 9.0 and 10.0 they compile without spills."""
     if dtype == torch.float32:  # products without tensor cores keep their operands in registers
-        return GlaSettings(16, 16, 32, 16, 8, 1, 8, 1)
+        return GlaSettings(16, 16, 16 if capability.startswith("gfx") else 32, 16, 8, 1, 8, 1)
     hopper = capability.startswith("9.")
     if pass_ == "backward":  # elsewhere, and in float16, chunks of 32 spill a few registers
         return GlaSettings(32 if hopper and dtype == torch.bfloat16 else 16, 16, 16, 16, 4, 2, 4, 1)
