@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.conftest import filled, small
+from vigbench.measure.cost import count_cost
 from vigbench.measure.path import record_path
 from vigbench.models.backbone import POS_GRID, resize_grid
 from vigbench.models.vim import without_class
+from vigbench.subjects.catalog import create_model
 
 
 def patches(name: str, features: Tensor) -> Tensor:
@@ -157,3 +159,21 @@ def test_position_embeddings_cost_no_operator_calls_beside_their_own() -> None:
     calls = [record_path(partial(resize_grid, pos_embed, side, side), pos_embed.device) for side in (POS_GRID, 7)]
     assert dict(calls[0].operators) == {"aten::view": 1}
     assert "aten::to" not in calls[1].operators
+
+
+@pytest.mark.parametrize("name", ["vig_tiny_patch16_224", "vig_h_tiny_patch4_224"])
+def test_a_fused_block_where_it_cannot_run_says_so(name: str) -> None:
+    model = create_model(name, implementation="triton_block")
+    with pytest.raises(ValueError, match="triton_block runs on cuda, not on cpu"):
+        model(torch.randn(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["vig_tiny_patch16_224", "vig_h_tiny_patch4_224"])
+def test_a_fused_block_costs_what_the_plain_one_does(name: str) -> None:
+    """On the meta device, where every implementation can be counted."""
+    model = create_model(name).to("meta")
+    expected = count_cost(model, (1, 3, 224, 224))
+    model.set_implementation("triton_block")
+    found = count_cost(model, (1, 3, 224, 224))
+    assert (found.macs, found.params) == (expected.macs, expected.params)
+    assert "norm_swiglu" in " ".join(found.by_operator)

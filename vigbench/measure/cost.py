@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from vigbench.measure.counting_rule import FORMULAS, is_zero_by_rule
 from vigbench.measure.skeleton import fake_like, forget, skeleton_of
 from vigbench.ops.cost import EXECUTED_FLOPS
-from vigbench.ops.registry import UnsupportedError
+from vigbench.ops.registry import UnsupportedError, list_operators
 
 Counts = tuple[Mapping[Any, int], Mapping[Any, int], Counter[OpOverload]]
 """FLOPs by operator, algorithmic and executed; and every operator's calls."""
@@ -189,7 +189,10 @@ def _count_real(model: nn.Module, arguments: Sequence[Tensor], options: Mapping[
 def _operator_name(packet: Any) -> str:
     """`aten.addmm` for torch's operators; for vigbench's, named vigbench::<operator>_<implementation>, the operator."""
     namespace, _, name = str(packet).partition(".")
-    return name.partition("_")[0] if namespace == "vigbench" else str(packet)
+    if namespace != "vigbench":
+        return str(packet)
+    declared = (one.name for one in list_operators() if f"{name}_".startswith(f"{one.name}_"))
+    return next(declared, name.partition("_")[0])
 
 
 @torch.no_grad()

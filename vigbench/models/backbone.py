@@ -177,8 +177,7 @@ class PlainBackbone(Backbone):
     pos_embed: nn.Parameter
     head_drop: nn.Dropout
     head: nn.Module
-    _kept_key: tuple[Any, ...] | None = None  # of the resized position embedding `_kept`
-    _kept: Tensor
+    _kept: tuple[nn.Parameter, tuple[Any, ...], Tensor] | None = None  # the resized position embedding, and of what
 
     def __init__(self, config: PlainConfig) -> None:
         super().__init__(config, config.embed_dim)
@@ -224,16 +223,19 @@ class PlainBackbone(Backbone):
         return resize_grid(self.pos_embed, rows, columns)
 
     def kept_pos_embed(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """The same in `dtype`, resized once for inference at one size, and kept until the parameter changes."""
+        """The same in `dtype`, resized once for inference at one size, and kept until the parameter changes.
+
+        What is written through `pos_embed.data` is not noticed: PyTorch counts no such change.
+        """
         embed = self.pos_embed
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and embed.requires_grad):
             return self.resized_pos_embed(rows, columns).to(dtype)
         if embed.is_inference() or (embed.is_cuda and torch.cuda.is_current_stream_capturing()):
             return self.resized_pos_embed(rows, columns).to(dtype)  # changes are not counted; memory is the graph's
-        key = (rows, columns, dtype, embed.device, embed.data_ptr(), embed._version)
-        if key != self._kept_key:
-            self._kept_key, self._kept = key, self.resized_pos_embed(rows, columns).to(dtype)
-        return self._kept
+        key = (rows, columns, dtype, embed.device, embed._version)
+        if self._kept is None or self._kept[0] is not embed or self._kept[1] != key:
+            self._kept = (embed, key, self.resized_pos_embed(rows, columns).to(dtype))
+        return self._kept[2]
 
     def no_weight_decay(self) -> set[str]:
         """Parameters an optimizer should not decay."""

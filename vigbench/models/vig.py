@@ -26,7 +26,7 @@ from vigbench.models.backbone import (
 from vigbench.ops.conv_norm import conv_norm
 from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
 from vigbench.ops.gated_projection import gated_projection
-from vigbench.ops.gla import WHOLE_BLOCKS, bidirectional_gla_low_rank, selected_implementation
+from vigbench.ops.gla import bidirectional_gla_low_rank, fuses_block, selected_implementation
 from vigbench.ops.norm_conv import norm_conv
 from vigbench.ops.norm_swiglu import norm_swiglu
 
@@ -194,7 +194,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(config.drop_path(layer))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.attn.implementation in WHOLE_BLOCKS:
+        if fuses_block(self.attn.implementation, x):
             mlp = self.mlp.gate_proj.weight, self.mlp.down_proj.weight
             return fused_block(x, self.attn, self.attn_norm, self.mlp_norm, *mlp, self.drop_path)
         x = x + self.drop_path(self.attn(self.attn_norm(x)))
@@ -254,7 +254,7 @@ class ViG(PlainBackbone):
 
     def embed(self, images: Tensor) -> Tensor:
         """Tokens on their grid, (batch, rows, columns, embed_dim)."""
-        if self.implementation in WHOLE_BLOCKS:
+        if fuses_block(self.implementation, self.pos_embed):
             x = self.patch_embed.forward_fused(images)
             return x + self.kept_pos_embed(x.shape[1], x.shape[2], x.dtype)
         x = self.patch_embed(images)

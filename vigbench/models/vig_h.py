@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vigbench.models.backbone import Backbone, Config, create, linear_head, timm_cfgs
 from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, fused_block, swiglu, swiglu_dim
-from vigbench.ops.gla import WHOLE_BLOCKS
+from vigbench.ops.gla import fuses_block
 
 HEAD_DIM = 32
 
@@ -48,7 +48,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.op.implementation in WHOLE_BLOCKS:
+        if fuses_block(self.op.implementation, x):
             mlp = self.mlp.fc1.weight, self.mlp.fc2.weight
             return fused_block(x, self.op, self.norm, self.norm2, *mlp, self.drop_path)
         x = x + self.drop_path(self.op(self.norm(x)))

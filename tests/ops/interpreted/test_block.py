@@ -96,9 +96,10 @@ def test_a_resized_position_embedding_is_kept_until_it_changes(monkeypatch: pyte
     resize = ViG.resized_pos_embed
     monkeypatch.setattr(ViG, "resized_pos_embed", lambda *given: calls.append(given) or resize(*given))
     model.set_implementation("triton_block")  # type: ignore[operator]
-    images = torch.randn(1, 3, 48, 32)
+    images, entries = torch.randn(1, 3, 48, 32), set(model.state_dict())
     with torch.no_grad():
         first = model(images)
+        assert set(model.state_dict()) == entries
         assert torch.equal(model(images), first)
         assert len(calls) == 1
         model.pos_embed.add_(1.0)  # type: ignore[operator]

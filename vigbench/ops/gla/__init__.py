@@ -19,10 +19,10 @@ from vigbench.ops.registry import register_operator
 
 if TYPE_CHECKING:
     from vigbench.ops.gla.interface import (
-        WHOLE_BLOCKS,
         bidirectional_gla,
         bidirectional_gla_from_logits,
         bidirectional_gla_low_rank,
+        fuses_block,
         gla,
         selected_implementation,
     )
@@ -144,10 +144,10 @@ register_operator(
 )
 
 __all__ = [
-    "WHOLE_BLOCKS",
     "bidirectional_gla",
     "bidirectional_gla_from_logits",
     "bidirectional_gla_low_rank",
+    "fuses_block",
     "gla",
     "selected_implementation",
 ]

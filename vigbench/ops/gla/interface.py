@@ -13,9 +13,7 @@ from vigbench.ops.precision import DTYPES
 from vigbench.ops.registry import list_implementations
 
 NATIVE_GATES = {one.name: one.variants for one in list_implementations("gla")}  # forms computed inside the kernels
-
 WHOLE_BLOCKS = tuple(one.name for one in list_implementations("gla") if one.whole_block)
-"""Implementations that are a model's whole block."""
 
 
 def bidirectional_gla(
@@ -132,6 +130,14 @@ def bidirectional_gla_low_rank(
     gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
     g_fwd, g_bwd = gates.div_(normalizer).unflatten(-1, (2, *q.shape[2:])).unbind(2)
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
+
+
+def fuses_block(implementation: str, x: Tensor) -> bool:
+    """Whether a model's block is computed by fused kernels around the operator, too.
+
+    ValueError where those cannot run on the device of x.
+    """
+    return implementation in WHOLE_BLOCKS and bool(selected_implementation(implementation, x))
 
 
 def _operator(implementation: str, *inputs: Tensor | None) -> GlaFunction:
