@@ -113,6 +113,8 @@ def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_
 def test_what_is_forbidden_on_hopper() -> None:
     assert "ptxas" in (forbidden(WALK, "9.0", torch.bfloat16, "backward") or "")
     assert forbidden(WALK_BACK, "9.0", torch.bfloat16, "backward") is None
+    for capability, dtype in (("10.0", torch.bfloat16), ("gfx942", torch.bfloat16), ("9.0", torch.float16)):
+        assert "spills" in (forbidden(WALK_BACK, capability, dtype, "backward") or "")
     assert forbidden(WALK, "9.0", torch.bfloat16, "forward") is None
     small, large = GlaSettings(32, 16, 16, 16, 4, 2, 4, 1), GlaSettings(64, 32, 64, 8, 4, 2, 4, 1)
     half = torch.bfloat16

@@ -25,7 +25,7 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
 from vigbench.ops.gla.kernels.launch import log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK, GlaSettings, default_settings
+from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK, GlaSettings, default_settings, forbidden
 
 SHARED_LIMIT = {  # bytes of shared memory that one block can be given
     80: 166_912,
@@ -176,6 +176,8 @@ def call_of(variant: Variant) -> None:
 def settings_of(variant: Variant, capability: str, dtype: torch.dtype) -> GlaSettings:
     """The default ones, or those of a walk."""
     walk = (WALKS | WALKS_BACK).get(variant.pass_)
+    if walk and variant.pass_ in WALKS and not capability.startswith("9."):
+        return walk._replace(chunk=32)  # larger tiles are for warp groups
     return walk or default_settings(capability, dtype, variant.pass_, variant.key_dim)  # type: ignore[arg-type]
 
 
@@ -224,13 +226,22 @@ def all_variants() -> list[Variant]:
     """For Hopper ViG's and ViG-H's shapes with all precisions and gates, the others in bfloat16; for the rest ViG's."""
     models = product((90,), DIMS[:2], ("bfloat16", "float16", "float32"), (LOG_DECAY, LOGITS, LOW_RANK))
     walks = product((90,), DIMS[:2], ("bfloat16", "float16"), (LOG_DECAY, LOGITS, LOW_RANK))
+    elsewhere_walks = product((80, 86, 89, 100, 120, "gfx942"), DIMS[:2], ("bfloat16",), (LOW_RANK,))
     others = product((90,), DIMS[2:], ("bfloat16",), (LOW_RANK,))
     elsewhere = product((80, 86, 89, 100, 120, *AMD_LANES), DIMS[:2], ("bfloat16", "float32"), (LOW_RANK,))
-    return [
+    every = (([*models, *others, *elsewhere], PASSES), ([*walks, *elsewhere_walks], WALKS | WALKS_BACK))
+    found = [
         Variant(pass_, *dims, dtype, gate, capability)
-        for cases, passes in (([*models, *others, *elsewhere], PASSES), (walks, WALKS | WALKS_BACK))
+        for cases, passes in every
         for (capability, dims, dtype, gate), pass_ in product(cases, passes)
     ]
+    return [one for one in found if one.pass_ not in WALKS_BACK or not is_forbidden_back(one)]
+
+
+def is_forbidden_back(variant: Variant) -> bool:
+    """Whether a walk for gradients is not to be taken there."""
+    dtype: torch.dtype = getattr(torch, variant.dtype)
+    return forbidden(WALK_BACK, capability_name(variant.capability), dtype, "backward") is not None
 
 
 def main() -> None:

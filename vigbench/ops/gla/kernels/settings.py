@@ -42,7 +42,7 @@ class GlaSettings(NamedTuple):
 
 
 # A walk for gradients compiles without spills in chunks of 16; no GPU has shown it faster than two passes.
-WALK_BACK = GlaSettings(16, VIG_KEY_DIM, VIG_VALUE_DIM, 256, WARP_GROUP, 2, WARP_GROUP, 1, walk=True)
+WALK_BACK = GlaSettings(16, VIG_KEY_DIM, VIG_VALUE_DIM, 256, WARP_GROUP, 2, 8, 1, walk=True)
 WALK = GlaSettings(64, VIG_KEY_DIM, VIG_VALUE_DIM, 0, WARP_GROUP, 2, WARP_GROUP, 2, walk=True)
 
 
@@ -156,6 +156,8 @@ def forbidden(settings: GlaSettings, capability: str, dtype: torch.dtype, pass_:
     Blackwell (10), and that is where all known faults of Triton 3.4 to 3.9 and of its assembler are. Smaller tiles are
     multiplied by single warps, synchronously, as on every GPU since Ampere. docs/kernels.md has the threads.
     """
+    if settings.walk and pass_ == "backward" and (capability.startswith(("10.", "gfx")) or dtype != torch.bfloat16):
+        return "a walk for gradients spills registers there"
     if dtype == torch.float32 or not capability.startswith(("9.", "10.")):
         return None  # no such products
     rows = max(settings.chunk, settings.key_block)

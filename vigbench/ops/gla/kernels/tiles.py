@@ -84,6 +84,15 @@ def load_row(x, at, row, channels, dim: tl.constexpr):
 
 
 @triton.jit
+def store_row(x, at, row, channels, dim: tl.constexpr, values):
+    """Write `values` where `load_row` would read."""
+    token = at.start + row
+    first = x.data + at.batch * x.batch + at.head * x.head + token * x.token
+    mask = channels < tl.where(token < at.length, dim, 0)
+    tl.store(first + channels, values.to(x.data.dtype.element_ty), mask=mask)
+
+
+@triton.jit
 def put_row(tile, at, row, values):
     """`tile` with `values` added to one of its rows."""
     return tile + tl.where(at.rows[:, None] == row, values[None, :], 0.0)

@@ -21,6 +21,7 @@ from vigbench.ops.gla.kernels.tiles import (
     load_tile,
     place_of,
     put_row,
+    store_row,
     store_tile,
     zeros,
 )
@@ -79,25 +80,25 @@ def _factored(
 def _exact(x, gate, state, adjoint, dv, at, keys, values, scale, variant: tl.constexpr, to_end: tl.constexpr):
     """The same of a chunk with any decays, token by token: along the direction for q, against it for k and v."""
     dq = zeros(variant.chunk, variant.key_block)
-    dk, dv_tile = dq, zeros(variant.chunk, variant.value_block)
-    for n in range(variant.chunk):
-        row = n if to_end else variant.chunk - 1 - n
+    dk = dq
+    count = tl.minimum(at.length - at.start, variant.chunk).to(tl.int32)  # known at run time only: nothing is unrolled
+    for n in range(count):
+        row = n if to_end else count - 1 - n
         state = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state
         grad_row = load_row(x.grad, at, row, values, variant.value_dim)
         dq = put_row(dq, at, row, tl.sum(state * grad_row[None, :], 1))
         k_row, v_row = load_row(x.k, at, row, keys, variant.key_dim), load_row(x.v, at, row, values, variant.value_dim)
         state += k_row[:, None] * v_row[None, :]
     beyond = tl.sum(state * adjoint, 1)
-    for n in range(variant.chunk):
-        row = variant.chunk - 1 - n if to_end else n
+    for n in range(count):
+        row = count - 1 - n if to_end else n
         v_row = load_row(x.v, at, row, values, variant.value_dim)
         dk = put_row(dk, at, row, tl.sum(adjoint * v_row[None, :], 1))
         q_row = load_row(x.q, at, row, keys, variant.key_dim)
         adjoint += q_row[:, None] * load_row(x.grad, at, row, values, variant.value_dim)[None, :]
         k_row = load_row(x.k, at, row, keys, variant.key_dim)
-        dv_tile = put_row(dv_tile, at, row, tl.sum(k_row[:, None] * adjoint, 0))
+        store_row(dv, at, row, values, variant.value_dim, tl.sum(k_row[:, None] * adjoint, 0) * scale)
         adjoint = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * adjoint
-    store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
     return dq, dk, beyond, adjoint
 
 
@@ -119,6 +120,8 @@ def _walk(
     for n in range(steps):
         chunk = first + steps - 1 - n if to_end else first + n
         at = place_of(batch, head, chunk, length, variant)
+        own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
+        own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
         state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
         g = load_log2_decays(gate, at, keys, variant)
         if tl.min(tl.sum(g, 0)) >= -variant.mild:
@@ -130,8 +133,6 @@ def _walk(
         q_tile, k_tile = load_tile(x.q, at, keys, variant.key_dim), load_tile(x.k, at, keys, variant.key_dim)
         d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
         store_tile(grads.gate, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
-        own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
-        own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
         store_tile(grads.q, at, keys, variant.key_dim, (dq + own * k_tile) * scale)
         store_tile(grads.k, at, keys, variant.key_dim, (dk + own * q_tile) * scale)
 
