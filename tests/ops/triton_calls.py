@@ -8,9 +8,13 @@ from torch import Tensor
 
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as causal_conv
+from vigbench.ops.conv_norm import triton_fused as conv_norm
 from vigbench.ops.gated_norm import triton_fused as gated_norm
+from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_fused as gla
 from vigbench.ops.gla import triton_recurrent, triton_unfused
+from vigbench.ops.norm_conv import triton_fused as norm_conv
+from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
 from vigbench.ops.scan import triton_fused as scan
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -42,13 +46,39 @@ def calls(length: int) -> dict[str, Call]:
     w, u = torch.randn(2, 96).unbind(0)
     deltas, B, D = torch.rand(2, 2, length, 96), torch.randn(2, 2, length, 16), torch.randn(2, 96)
     scanned = (deltas + 1, deltas, -torch.rand(2, 96, 16), B, B, D, x, D, 0.5, True, False)
-    return found | {
-        "conv": (causal_conv._forward, (x, weight, bias, True)),
-        "conv backward": (causal_conv._backward, (torch.randn(2, *x.shape), x, weight, bias, True)),
-        "gated norm": (gated_norm._forward, (o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
-        "gated norm backward": (gated_norm._backward, (o, o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
-        "biwkv": (biwkv._forward, (w, u, x, x)),
-        "biwkv backward": (biwkv._backward, (x, w, u, x, x.clone())),
-        "scan": (scan._forward, scanned),
-        "scan backward": (scan._backward, (torch.randn_like(x), *scanned)),
+    return (
+        found
+        | block_calls()
+        | {
+            "conv": (causal_conv._forward, (x, weight, bias, True)),
+            "conv backward": (causal_conv._backward, (torch.randn(2, *x.shape), x, weight, bias, True)),
+            "gated norm": (gated_norm._forward, (o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
+            "gated norm backward": (gated_norm._backward, (o, o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
+            "biwkv": (biwkv._forward, (w, u, x, x)),
+            "biwkv backward": (biwkv._backward, (x, w, u, x, x.clone())),
+            "scan": (scan._forward, scanned),
+            "scan backward": (scan._backward, (torch.randn_like(x), *scanned)),
+        }
+    )
+
+
+def block_calls() -> dict[str, Call]:
+    """What is fused around ViG's operator, on a few tokens, in bfloat16."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape).bfloat16()
+
+    images, stem = normal(1, 3, 24, 32), (normal(32, 3, 9, 9), *(normal(32) for _ in range(3)))
+    grid, conv = normal(1, 3, 5, 48), (normal(48), None, normal(48, 1, 3, 3), 1e-6, True)
+    o, local = normal(2, 1, 7, 2, 16).unbind(0)
+    gate = normal(1, 7, 48)[..., 16:].unflatten(-1, (2, 16))
+    end = (normal(32), normal(16), normal(16), normal(48, 32))
+    tokens, mlp = normal(1, 7, 48), (normal(48), normal(48), normal(128, 48), normal(48, 64), 1e-5, True)
+    return {
+        "stem": (conv_norm._forward, (images, *stem, 8, 1, 1e-6, False)),
+        "norm and conv": (norm_conv._forward, (grid, *conv)),
+        "norm and conv backward": (norm_conv._backward, (grid, grid, *conv)),
+        "end of a mixer": (gated_projection._forward, (o, local, gate, *end, tokens, 1e-6, True)),
+        "MLP": (norm_swiglu._forward, (tokens, *mlp)),
+        "MLP backward": (norm_swiglu._backward, (tokens, tokens, *mlp)),
     }

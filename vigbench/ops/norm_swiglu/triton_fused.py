@@ -145,6 +145,7 @@ def _normal(x: Tensor, weight: Tensor, bias: Tensor | None, like: Tensor, eps: f
     return out
 
 
+@planned
 def _through_swiglu(halves: Tensor, grad: Tensor) -> Tensor:
     """The hidden layer; `halves`, gate and up, become their gradients."""
     active = torch.empty_like(grad)
