@@ -73,7 +73,6 @@ class GatedLinearAttention2d(TokenMixer):
         self.g_proj = nn.Linear(dim, dim)
         self.g_norm = RMSNorm(dim // num_heads, eps=eps)
         self.l_norm = RMSNorm(dim // num_heads, eps=eps)
-        self.out_act = nn.SiLU() if act else nn.Identity()  # inside gated_norm
         self.o_proj = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -82,12 +82,12 @@ def _define_backward(
         return (*(None if x is None else next(grads) for x in tensors), *beside, *(None for _ in ctx.numbers))
 
     operator.register_autograd(differentiate, setup_context=setup_context)
-    packet = getattr(torch.ops.vigbench, f"{name}_backward")
+    packet, special = getattr(torch.ops.vigbench, f"{name}_backward"), cost.special
     register_cost(
         packet,
         macs=cost.algorithmic_backward,
         executed_macs=cost.executed_backward,
-        special=cost.special and (lambda grad, *arguments: cost.special(*arguments)),  # type: ignore[misc]  # noqa: ARG005
+        special=None if special is None else lambda _, *arguments: special(*arguments),
     )
 
 

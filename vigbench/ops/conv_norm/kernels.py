@@ -5,7 +5,7 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.product_tiles import none, replaced, span
+from vigbench.ops.product_tiles import load_factor, none, replaced, span
 from vigbench.ops.row_norm import load_channels
 
 
@@ -61,9 +61,7 @@ def conv_norm_forward(
         n = span(first, variant.inner_block)
         seen = _windows(x, strides, row // columns // rows, top, left, is_row, n, height, width, variant)
         for i in tl.static_range(parts):
-            at = weight + span(i * variant.part, variant.part)[None, :] * window + n[:, None]
-            mask = (n < window)[:, None] & (span(i * variant.part, variant.part) < variant.dim)[None, :]
-            w = tl.load(at, mask=mask, other=0.0)
+            w = load_factor(weight, span(i * variant.part, variant.part), variant.dim, n, n < window, window, False)
             total = replaced(total, i, tl.dot(seen, w, total[i], input_precision="ieee"))
     mean = tl.sum(zero, 1)
     for i in tl.static_range(parts):
