@@ -25,7 +25,8 @@ GRADIENTS = ("chunk_outputs (adjoint)", "chunk_key_gradients", "walk_gradients")
 def assert_safe(kernel: Binary) -> None:
     ptx, name = kernel.compiled.asm["ptx"], kernel.kernel
     products = warp_group_products(ptx)
-    assert not transposed_products(kernel.compiled.asm["ttgir"]), f"{name} turns a product around"
+    turned = transposed_products(kernel.compiled.asm["ttgir"])
+    assert not (products and turned), f"{name} turns a product around"
     assert not any("n8k" in shape for shape in products), f"{name} has a product with 8 columns"
     assert not unguarded_waits(ptx, kernel.warps), f"{name} does not wait for another warp group's products"
     assert not (products and name in GRADIENTS), f"{name} multiplies by warp groups"
@@ -36,7 +37,7 @@ def assert_safe(kernel: Binary) -> None:
 @pytest.mark.parametrize("walk", WALKS | WALKS_BACK)
 def test_a_walk(walk: str, gate: str) -> None:
     found = binaries(HOPPER, lambda: call_of(Variant(walk, *DIMS[0], "bfloat16", gate, HOPPER)))
-    assert {"walk_gradients" if walk in WALKS_BACK else "walk_outputs", "add_beside"} <= {one.kernel for one in found}
+    assert [one.kernel for one in found].count("walk_gradients" if walk in WALKS_BACK else "walk_outputs") == 2
     for kernel in found:
         assert_safe(kernel)
 
@@ -113,7 +114,7 @@ def test_default_settings_are_allowed(capability: str, dtype: torch.dtype, pass_
 def test_what_is_forbidden_on_hopper() -> None:
     assert "ptxas" in (forbidden(WALK, "9.0", torch.bfloat16, "backward") or "")
     assert forbidden(WALK_BACK, "9.0", torch.bfloat16, "backward") is None
-    for capability, dtype in (("10.0", torch.bfloat16), ("gfx942", torch.bfloat16), ("9.0", torch.float16)):
+    for capability, dtype in (("gfx942", torch.bfloat16), ("9.0", torch.float32)):
         assert "spills" in (forbidden(WALK_BACK, capability, dtype, "backward") or "")
     assert forbidden(WALK, "9.0", torch.bfloat16, "forward") is None
     small, large = GlaSettings(32, 16, 16, 16, 4, 2, 4, 1), GlaSettings(64, 32, 64, 8, 4, 2, 4, 1)

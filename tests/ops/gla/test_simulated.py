@@ -76,15 +76,34 @@ def test_the_shape_of_vig_h_in_bfloat16_on_hopper(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("dims", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("segment", [100, 2])
-def test_a_walk_for_gradients_on_hopper(segment: int, dims: Dims, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("capability", "dtype"), [(90, torch.bfloat16), (90, torch.float16), (80, torch.bfloat16)])
+def test_a_walk_for_gradients(
+    capability: int, dtype: torch.dtype, segment: int, dims: Dims, monkeypatch: pytest.MonkeyPatch
+) -> None:
     back = settings.WALK_BACK._replace(segment=segment)
-    assert_as_defined(monkeypatch, 90, dims, torch.bfloat16, 70, "as trained", back=back)
+    assert_as_defined(monkeypatch, capability, dims, dtype, 70, "as trained", back=back)
 
 
 @pytest.mark.parametrize("dims", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("walk", [False, settings.WALK._replace(segment=100), settings.WALK._replace(segment=1)])
 def test_two_passes_and_walks_on_hopper(walk: GlaSettings | bool, dims: Dims, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_as_defined(monkeypatch, 90, dims, torch.bfloat16, 130, "as trained", walk)
+
+
+@pytest.mark.parametrize("regime_", ["as trained", "hard mixture"])
+@pytest.mark.parametrize("segment", [100, 1])
+def test_a_walk_of_single_warps(segment: int, regime_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose states are not turned around."""
+    walk = settings.WALK._replace(chunk=32, segment=segment)
+    assert_as_defined(monkeypatch, 80, (32, 64), torch.bfloat16, 70, regime_, walk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("segment", [100, 1])
+def test_a_walk_with_strong_decays_on_hopper(segment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which are multiplied, too, before it is known that they are not to be."""
+    walk = settings.WALK._replace(segment=segment)
+    assert_as_defined(monkeypatch, 90, (32, 64), torch.bfloat16, 130, "hard mixture", walk)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels import key_gradients, launch, outputs, states, walk
+from vigbench.ops.gla.kernels import key_gradients, launch, outputs, state, walk
 from vigbench.ops.gla.kernels import settings as kernel_settings
 from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
@@ -30,7 +31,7 @@ IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
 ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
 SMALLEST_HALF = 6e-8  # below it float16 holds nothing
 SMALL = GlaSettings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
-WALKS = {"whole": SMALL._replace(walk=True, segment=100), "in segments": SMALL._replace(walk=True)}
+WALKS = {"whole": SMALL._replace(walk=True, segment=100), "in segments": SMALL._replace(walk=True, segment=1)}
 Operator = Callable[..., Tensor]
 MakeInputs = Callable[..., list[Tensor]]
 
@@ -82,31 +83,37 @@ def test_every_decay_regime(regime: str, dtype: torch.dtype, small_blocks: None,
 
 
 @pytest.fixture(params=list(WALKS))
-def walking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One walk instead of two passes."""
+def walking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """One walk instead of two passes. It multiplies strong decays, too, and then leaves out what has overflown."""
     monkeypatch.setattr(kernel_settings, "walk_settings", lambda *_: WALKS[request.param])
+    with np.errstate(over="ignore", invalid="ignore"):
+        yield request.param
 
 
 @pytest.mark.parametrize("dtype", ALLOWED)
-def test_one_walk_in_every_decay_regime(
-    regime: str, dtype: torch.dtype, walking: None, make_inputs: MakeInputs
-) -> None:
+def test_one_walk_in_every_decay_regime(regime: str, dtype: torch.dtype, walking: str, make_inputs: MakeInputs) -> None:
     *inputs, _ = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 32)]
     assert_output_as_defined(inputs)
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 70])
-def test_one_walk_of_any_length_in_one_direction(length: int, walking: None, make_inputs: MakeInputs) -> None:
+def test_one_walk_of_any_length_in_one_direction(length: int, walking: str, make_inputs: MakeInputs) -> None:
     *inputs, g_fwd, g_bwd, _ = make_inputs("as trained", (2, length, 2), 20, 16)
     assert_output_as_defined([*inputs, g_fwd, None])
     assert_output_as_defined([*inputs, None, g_bwd])
 
 
-@pytest.fixture(params=list(WALKS))
-def walking_back(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [1, 16, 33, 50, 81])
+def test_one_walk_of_any_length_in_two_phases(length: int, walking: str, make_inputs: MakeInputs) -> None:
+    """Halves of different lengths, and without a last segment, or without a second half."""
+    *inputs, _ = make_inputs("hard mixture", (2, length, 1), 16, 32)
+    assert_output_as_defined(inputs)
+
+
+@pytest.fixture
+def walking_back(walking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both passes by one walk."""
-    monkeypatch.setattr(kernel_settings, "walk_settings", lambda *_: WALKS[request.param])
-    monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: WALKS[request.param])
+    monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: WALKS[walking])
 
 
 @pytest.mark.parametrize("dtype", ALLOWED)
@@ -335,7 +342,7 @@ def multiply(x, y, out):  # type: ignore[no-untyped-def]
 )
 def test_products_of_bfloat16(regime_: str, make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the wide range of decays that bfloat16 computes by products, in the chunks that it uses on a GPU."""
-    for module in (states, outputs, key_gradients, walk):
+    for module in (state, outputs, key_gradients, walk):
         monkeypatch.setattr(module, "dot", dot_of_bfloat16)
     monkeypatch.setitem(launch.MILD, torch.float32, launch.MILD[torch.bfloat16])
     chosen = kernel_settings.default_settings

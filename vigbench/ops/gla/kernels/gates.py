@@ -50,26 +50,34 @@ def _log2_decay(logits, gate):
 
 
 @triton.jit
-def _load_weight(gate, at, keys, ranks, variant: tl.constexpr):
-    first = gate.weight.data + at.head * gate.weight.head
+def _load_weight(gate, head, keys, ranks, variant: tl.constexpr):
+    first = gate.weight.data + head * gate.weight.head
     pointers = first + keys[:, None] * gate.weight.token + ranks[None, :]
     return tl.load(pointers, mask=(keys < variant.key_dim)[:, None] & (ranks < variant.rank)[None, :], other=0.0)
 
 
 @triton.jit
-def _load_bias(gate, at, keys, variant: tl.constexpr):
-    first = gate.bias.data + at.head * gate.bias.head
+def _load_bias(gate, head, keys, variant: tl.constexpr):
+    first = gate.bias.data + head * gate.bias.head
     return tl.load(first + keys, mask=keys < variant.key_dim, other=0.0).to(tl.float32)
 
 
 @triton.jit
-def _load_x(gate, at, keys, variant: tl.constexpr):
-    """Log-decays or logits, (rows, keys) in float32."""
+def load_projection(gate, head, keys, variant: tl.constexpr):
+    """What makes logits of activations: weight, (keys, rank), and bias, (keys). Nothing where logits are given."""
+    projection = (0, 0)
     if variant.gate == "low_rank":
         ranks = tl.arange(0, variant.rank_block)
-        a = load_tile(gate.x, at, ranks, variant.rank)
-        x = dot(a, tl.trans(_load_weight(gate, at, keys, ranks, variant)), a.dtype)
-        x += _load_bias(gate, at, keys, variant)[None, :]
+        projection = (_load_weight(gate, head, keys, ranks, variant), _load_bias(gate, head, keys, variant))
+    return projection
+
+
+@triton.jit
+def _load_x(gate, projection, at, keys, variant: tl.constexpr):
+    """Log-decays or logits, (rows, keys) in float32."""
+    if variant.gate == "low_rank":
+        a = load_tile(gate.x, at, tl.arange(0, variant.rank_block), variant.rank)
+        x = dot(a, tl.trans(projection[0]), a.dtype) + projection[1][None, :]
     else:
         x = load_tile(gate.x, at, keys, variant.key_dim).to(tl.float32)
     return x
@@ -78,7 +86,13 @@ def _load_x(gate, at, keys, variant: tl.constexpr):
 @triton.jit
 def load_log2_decays(gate, at, keys, variant: tl.constexpr):
     """(rows, keys) in float32; 0 where a token is not valid."""
-    x = _load_x(gate, at, keys, variant)
+    return project_log2_decays(gate, load_projection(gate, at.head, keys, variant), at, keys, variant)
+
+
+@triton.jit
+def project_log2_decays(gate, projection, at, keys, variant: tl.constexpr):
+    """The same with what `load_projection` has loaded, once for all chunks."""
+    x = _load_x(gate, projection, at, keys, variant)
     if variant.gate == "log_decay":
         x *= LOG2_E
     else:
@@ -92,8 +106,8 @@ def load_log2_decay(gate, at, row, keys, variant: tl.constexpr):
     if variant.gate == "low_rank":
         ranks = tl.arange(0, variant.rank_block)
         a = load_row(gate.x, at, row, ranks, variant.rank)
-        x = tl.sum(_load_weight(gate, at, keys, ranks, variant).to(tl.float32) * a[None, :], 1)
-        x += _load_bias(gate, at, keys, variant)
+        x = tl.sum(_load_weight(gate, at.head, keys, ranks, variant).to(tl.float32) * a[None, :], 1)
+        x += _load_bias(gate, at.head, keys, variant)
     else:
         x = load_row(gate.x, at, row, keys, variant.key_dim)
     if variant.gate == "log_decay":
@@ -107,5 +121,6 @@ def load_log2_decay(gate, at, row, keys, variant: tl.constexpr):
 def gate_gradient(grad, gate, at, keys, variant: tl.constexpr):
     """Gradient of log-decays, (rows, keys), to that of what they were computed from: of log-decays or of logits."""
     if variant.gate != "log_decay":
-        grad = grad / ((1.0 + tl.exp2(_load_x(gate, at, keys, variant) * LOG2_E)) * gate.normalizer)
+        x = _load_x(gate, load_projection(gate, at.head, keys, variant), at, keys, variant)
+        grad = grad / ((1.0 + tl.exp2(x * LOG2_E)) * gate.normalizer)
     return grad

@@ -9,8 +9,9 @@ import triton
 import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
-from vigbench.ops.gla.kernels.outputs import is_mild_block, split_decay
-from vigbench.ops.gla.kernels.states import load_state, state_rows
+from vigbench.ops.gla.kernels.outputs import is_mild_block
+from vigbench.ops.gla.kernels.states import load_entering, state_rows
+from vigbench.ops.gla.kernels.sums import split_decay
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
@@ -78,9 +79,9 @@ def _factored(
         factor = tl.exp2(half)[:, None]
         for block in range(variant.value_blocks):
             values = value_block(block, variant)
-            state = factor * load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+            state = factor * load_entering(states, row, chunk, chunks, segment_chunks, keys, values, variant)
             dq_part += dot(load_tile(grad, at, values, variant.value_dim), tl.trans(state.to(dtype)), dtype)
-            state_grad = factor * load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
+            state_grad = factor * load_entering(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
             beyond += tl.sum(state * state_grad, 1)
             dk_part += dot(load_tile(v, at, values, variant.value_dim), tl.trans(state_grad.to(dtype)), dtype)
         dq_part *= arrive
@@ -139,8 +140,8 @@ def _exact_direction(
     beyond = zeros_row(variant.key_block)
     for block in range(variant.value_blocks):
         values = value_block(block, variant)
-        state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
-        state_grad = load_state(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
+        state = load_entering(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+        state_grad = load_entering(state_grads, row, chunk, chunks, segment_chunks, keys, values, variant)
         dq, state = _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant, to_end)
         beyond += tl.sum(state * state_grad, 1)
         dk = _walk_gradients(q, v, grad, gate, state_grad, dk, at, keys, values, variant, to_end)

@@ -12,18 +12,17 @@ from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
 from vigbench.ops.gla.kernels.key_gradients import chunk_key_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
-from vigbench.ops.gla.kernels.settings import GlaSettings, Pass
+from vigbench.ops.gla.kernels.settings import WARP_GROUP_ROWS, GlaSettings, Pass
 from vigbench.ops.gla.kernels.states import GlaStates, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
 from vigbench.ops.gla.kernels.variant import GlaVariant
-from vigbench.ops.gla.kernels.walk import add_beside, walk_outputs
+from vigbench.ops.gla.kernels.walk import walk_outputs
 from vigbench.ops.gla.kernels.walk_gradients import GlaGradients, GlaInputs, walk_gradients
 from vigbench.ops.precision import refuse_float64
 
 # Sum of log-decays of a chunk down to which factored exponentials are used. float32: rounding grows with it. float16:
 # a factor exp(half of it) has to fit. bfloat16 has the range of float32.
 MILD = {torch.float32: 16.0, torch.float16: 14.0, torch.bfloat16: 80.0}
-SUMMED = 2048  # elements of a program that sums the directions' outputs
 SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
 
 
@@ -114,16 +113,19 @@ class _Work:
         self.batch, self.length, self.heads, key_dim = q.shape
         self.settings = settings
         self.chunks = triton.cdiv(self.length, settings.chunk)
-        self.segment = min(settings.segment, self.chunks)
-        self.segments = triton.cdiv(self.chunks, self.segment)
+        self.directions = (gates.forward is not None) + (gates.backward is not None)
+        self.phases = self.directions if settings.walk else 1
+        self.segments = self.phases * triton.cdiv(self.chunks, self.phases * settings.segment)
+        self.segment = triton.cdiv(self.chunks, self.segments)
         either = gates.forward or gates.backward
         assert either is not None
         self.gates = (gates.forward or either, gates.backward or either)
         value_dim = v.shape[-1]
         key_block, value_block = min(settings.key_block, _block(key_dim)), min(settings.value_block, _block(value_dim))
-        if settings.walk:  # a state is in one program's registers, and gradients need all of it
+        whole = settings.walk and pass_ == "backward"  # gradients need all of a state
+        if settings.walk:  # which is in one program's registers
             key_block = _block(key_dim)
-            value_block = _block(value_dim) if pass_ == "backward" else value_block
+            value_block = _block(value_dim) if whole else value_block
         rank = either.x.data.shape[-1] if gates.kind == LOW_RANK else SMALLEST_BLOCK
         self.variant = GlaVariant(
             key_dim=key_dim,
@@ -138,92 +140,87 @@ class _Work:
             rank_block=_block(rank),
             forward=gates.forward is not None,
             backward=gates.backward is not None,
-            segmented=self.segments > 1,
+            turned=not whole and (value_block < WARP_GROUP_ROWS or settings.chunk >= WARP_GROUP_ROWS),
+            segmented=self.segments > self.phases,
             mild=MILD[v.dtype] * math.log2(math.e),
         )
         self.state_tiles = self.heads * self.variant.key_blocks * self.variant.value_blocks
         self.device, self.dtype = v.device, v.dtype
 
-    def states(self, k: Tensor, v: Tensor, adjoint: bool, ends_only: bool = False) -> GlaStates:
-        """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it.
+    def states(self, k: Tensor, v: Tensor, adjoint: bool) -> GlaStates:
+        """What enters each chunk; with `adjoint`, from q and the output's gradient, the gradient of what leaves it."""
+        chunks = self._state(self.chunks, self.dtype)
+        if not self.variant.segmented:
+            return self.fill(k, v, GlaStates(chunks, chunks, chunks), adjoint, "all")
+        decays = self._empty(tuple(chunks.shape[:-1]), torch.float32)
+        return self.fill(k, v, GlaStates(chunks, decays, self._state(self.segments, self.dtype)), adjoint, "all")
 
-        With `ends_only` what enters each segment, and of chunks nothing.
-        """
-        variant, settings = self.variant, self.settings
-        directions = variant.forward + variant.backward
-        lead = (directions, self.batch, self.heads)
-        tile = (variant.key_dim, variant.value_dim)
-        chunks = self._empty((*lead, 0 if ends_only else self.chunks, *tile), self.dtype)
-        states, ends, end_decays = GlaStates(chunks, chunks, chunks), chunks, chunks
-        if variant.segmented:
-            decays = self._empty((*lead, 0 if ends_only else self.chunks, variant.key_dim), torch.float32)
-            states = GlaStates(chunks, decays, self._empty((*lead, self.segments, *tile), self.dtype))
-            ends = self._empty((*lead, self.segments, *tile), torch.float32)
-            end_decays = self._empty((*lead, self.segments, variant.key_dim), torch.float32)
+    def entering(self, k: Tensor, v: Tensor, adjoint: bool) -> Tensor:
+        """For walks: what enters each segment, or, where each half is walked whole, room for what is handed over."""
+        if not self.variant.segmented:
+            return self._state(1, torch.float32)
+        segments = self._state(self.segments, self.dtype)
+        return self.fill(k, v, GlaStates(segments, segments, segments), adjoint, "ends").segments
+
+    def entered(self, k: Tensor, v: Tensor) -> Tensor:
+        """For walks: what enters each chunk, complete."""
+        chunks = self._state(self.chunks, self.dtype)
+        if not self.variant.segmented:
+            return self.fill(k, v, GlaStates(chunks, chunks, chunks), False, "all").chunks
+        return self.fill(k, v, GlaStates(chunks, chunks, self.entering(k, v, False)), False, "entered").chunks
+
+    def fill(self, k: Tensor, v: Tensor, states: GlaStates, adjoint: bool, part: str) -> GlaStates:
+        """Compute this part of `states`, see `chunk_states`."""
+        segments = self.segments if self.variant.segmented else 1  # a whole walk's halves need no states of their own
+        ends = end_decays = states.chunks
+        carried = self.variant.segmented and part != "entered"
+        if carried:
+            ends = self._state(segments, torch.float32)
+            end_decays = self._empty(tuple(ends.shape[:-1]), torch.float32)
         self.start(
             chunk_states,
-            (self.state_tiles * directions, self.segments, self.batch),
-            settings.states_warps,
-            settings.states_stages,
-            view(k), view(v), *self.gates, states, ends, end_decays, self.length, self.segment,
-            adjoint=adjoint, ends_only=ends_only,
+            (self.state_tiles * self.directions, segments, self.batch),
+            self.settings.states_warps,
+            self.settings.states_stages,
+            view(k), view(v), *self.gates, states, ends, end_decays, self.length, triton.cdiv(self.chunks, segments),
+            adjoint=adjoint, part=part,
         )  # fmt: skip
-        if variant.segmented:
+        if carried:
             self.start(
                 carry_states,
-                (self.state_tiles, directions, self.batch),
-                settings.states_warps,
-                settings.states_stages,
-                states, ends, end_decays, self.segments, adjoint=adjoint,
+                (self.state_tiles, self.directions, self.batch),
+                self.settings.states_warps,
+                self.settings.states_stages,
+                states, ends, end_decays, segments, adjoint=adjoint,
             )  # fmt: skip
         return states
 
     def walk(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float) -> None:
-        """Outputs by one walk, or by a first one for what enters each segment and this."""
-        segments = self.states(k, v, adjoint=False, ends_only=True).segments if self.variant.segmented else q
-        directions = self.variant.forward + self.variant.backward
-        beside = self._empty(tuple(out.shape), self.dtype) if directions == 2 else out
-        self.start(
+        """Outputs by one walk, of segments once it is known what enters them."""
+        self.phase_by_phase(
             walk_outputs,
-            (self.heads * self.variant.value_blocks * directions, self.segments, self.batch),
-            self.settings.warps,
-            self.settings.stages,
-            view(q), view(k), view(v), *self.gates, segments, view(out), view(beside), self.length, self.segment, scale,
+            self.heads * self.variant.value_blocks,
+            view(q), view(k), view(v), *self.gates, self.entering(k, v, False), view(out), self.length, self.segment,
+            scale,
         )  # fmt: skip
-        if directions == 2:
-            self.add(out, beside)
 
     def walk_back(
         self, grad: Tensor, q: Tensor, k: Tensor, v: Tensor, grads: list[Tensor], gates: Sequence[Tensor], scale: float
     ) -> None:
         """Gradients of q, k, v (`grads`) and of log-decays or logits of each direction (`gates`) by one walk each."""
-        states = self.states(k, v, adjoint=False)
-        segmented, directions = self.variant.segmented, self.variant.forward + self.variant.backward
-        ends = self.states(q, grad, adjoint=True, ends_only=True).segments if segmented else q
-        beside = [self._empty(tuple(x.shape), x.dtype) for x in grads] if directions == 2 else grads
-        self.start(
+        self.phase_by_phase(
             walk_gradients,
-            (self.heads * directions, self.segments, self.batch),
-            self.settings.warps,
-            self.settings.stages,
-            GlaInputs(view(q), view(k), view(v), view(grad)), *self.gates, states, ends,
-            self.gradients(grads, gates[0]), self.gradients(beside, gates[-1]),
+            self.heads,
+            GlaInputs(view(q), view(k), view(v), view(grad)), *self.gates, self.entered(k, v),
+            self.entering(q, grad, True), GlaGradients(*(view(x) for x in (*grads, gates[0]))), view(gates[-1]),
             self.length, self.segment, scale,
         )  # fmt: skip
-        if directions == 2:
-            for one, other in zip(grads, beside, strict=True):
-                self.add(one, other)
 
-    def gradients(self, grads: list[Tensor], gate: Tensor) -> GlaGradients:
-        """Of q, k, v and a direction's gate as kernels take them."""
-        q, k, v = grads
-        return GlaGradients(view(q), view(k), view(v), view(gate))
-
-    def add(self, out: Tensor, beside: Tensor) -> None:
-        """The backward direction's part to the forward one's."""
-        grid = (triton.cdiv(out.numel(), SUMMED), 1, 1)
-        args = (out, beside, out.numel())
-        kernel_launch.launch_kernel(add_beside, grid, self.device, args, {"block": SUMMED}, 4, 1)
+    def phase_by_phase(self, kernel: Any, programs: int, *args: Any) -> None:
+        """Launch a walk: each direction's first half, then its second."""
+        for phase in range(self.phases):
+            grid = (programs * self.directions, self.segments // self.phases, self.batch)
+            self.start(kernel, grid, self.settings.warps, self.settings.stages, *args, phase=phase)
 
     def outputs(
         self, q: Tensor, k: Tensor, v: Tensor, states: GlaStates, out: Tensor, scale: float, adjoint: bool
@@ -239,11 +236,16 @@ class _Work:
         )  # fmt: skip
 
     def start(
-        self, kernel: Any, grid: tuple[int, int, int], warps: int, stages: int, *args: Any, **switches: bool
+        self, kernel: Any, grid: tuple[int, int, int], warps: int, stages: int, *args: Any, **switches: Any
     ) -> None:
         """Launch on the tensors' device."""
         constants = {"heads": self.heads, "variant": self.variant, **switches}
         kernel_launch.launch_kernel(kernel, grid, self.device, args, constants, warps, stages)
+
+    def _state(self, count: int, dtype: torch.dtype) -> Tensor:
+        """Room for as many states of each sequence and direction."""
+        tile = (self.variant.key_dim, self.variant.value_dim)
+        return self._empty((self.directions, self.batch, self.heads, count, *tile), dtype)
 
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=self.device)

@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_log2_decays
-from vigbench.ops.gla.kernels.states import load_state, state_rows
-from vigbench.ops.gla.kernels.sums import sums_of, tokens_seen, turned
+from vigbench.ops.gla.kernels.states import load_entering, state_rows
+from vigbench.ops.gla.kernels.sums import split_decay
 from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 
@@ -48,20 +48,6 @@ def is_mild(gate_fwd, gate_bwd, at, g_fwd, g_bwd, variant: tl.constexpr):
 
 
 @triton.jit
-def split_decay(g, rows: tl.constexpr, dtype: tl.constexpr, to_end: tl.constexpr):
-    """Factors on queries and on keys whose product is the decay from key to query, and half the chunk's log-decay.
-
-    Both are anchored at half the decay of the chunk, which halves the range that they need.
-    """
-    half = 0.5 * tl.sum(g, 0)
-    if dtype == tl.float32:
-        arrival = tl.cumsum(g, 0, reverse=not to_end) - half[None, :]
-    else:
-        arrival = sums_of(g, tokens_seen(rows, not to_end, False), dtype) - half[None, :]
-    return tl.exp2(arrival), tl.exp2(-arrival), half
-
-
-@triton.jit
 def _weigh(
     q_tile, k_tile, g, at, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr,
     adjoint: tl.constexpr,
@@ -75,7 +61,7 @@ def _weigh(
         rows, columns = (q_tile * leave).to(dtype), (k_tile * arrive).to(dtype)
     else:
         rows, columns = (q_tile * arrive).to(dtype), (k_tile * leave).to(dtype)
-    scores = dot(rows, turned(columns), dtype)
+    scores = dot(rows, tl.trans(columns), dtype)
     if to_end != adjoint:
         scores = tl.where(at.rows[:, None] < at.rows[None, :], 0.0, scores)
     else:
@@ -129,14 +115,14 @@ def chunk_outputs(
                 if variant.key_blocks > 1:
                     g_fwd = load_log2_decays(gate_fwd, at, keys, variant)
                 part, rows, factor = _weigh(q_tile, k_tile, g_fwd, at, dtype, variant, True, adjoint)
-                state = load_state(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
+                state = load_entering(states, row_fwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
                 o += dot(rows, factor * state, dtype)
             if variant.backward:
                 if variant.key_blocks > 1:
                     g_bwd = load_log2_decays(gate_bwd, at, keys, variant)
                 part, rows, factor = _weigh(q_tile, k_tile, g_bwd, at, dtype, variant, False, adjoint)
-                state = load_state(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
+                state = load_entering(states, row_bwd, chunk, chunks, segment_chunks, keys, values, variant)
                 scores += part
                 o += dot(rows, factor * state, dtype)
         o += dot(scores, load_tile(v, at, values, variant.value_dim), dtype)
@@ -144,9 +130,9 @@ def chunk_outputs(
         for key in range(variant.key_blocks):
             columns = key_block(key, variant)
             if variant.forward:
-                entering = load_state(states, row_fwd, chunk, chunks, segment_chunks, columns, values, variant)
+                entering = load_entering(states, row_fwd, chunk, chunks, segment_chunks, columns, values, variant)
                 o = _exact(q, k, v, gate_fwd, entering, o, at, columns, values, variant, True, adjoint)
             if variant.backward:
-                entering = load_state(states, row_bwd, chunk, chunks, segment_chunks, columns, values, variant)
+                entering = load_entering(states, row_bwd, chunk, chunks, segment_chunks, columns, values, variant)
                 o = _exact(q, k, v, gate_bwd, entering, o, at, columns, values, variant, False, adjoint)
     store_tile(out, at, values, variant.value_dim, o * scale)

@@ -96,7 +96,8 @@ def walk_settings(
     """Settings of one walk, where a GPU has shown it faster than two passes, or where it fills one as well; else None.
 
     An H200 has been seen: 192 walks of 4,096 tokens took 0.6 of the two passes' time, 64 tokens of a head of ViG at
-    once. Fewer walks are cut into segments, and are two passes where those would be short.
+    once. Fewer walks are cut into segments, a program for each multiprocessor in either phase, and are two passes where
+    segments would be short.
     """
     if not capability.startswith("9.") or dtype == torch.float32 or key_dim > VIG_KEY_DIM or value_dim > VIG_VALUE_DIM:
         return None
@@ -156,7 +157,7 @@ def forbidden(settings: GlaSettings, capability: str, dtype: torch.dtype, pass_:
     Blackwell (10), and that is where all known faults of Triton 3.4 to 3.9 and of its assembler are. Smaller tiles are
     multiplied by single warps, synchronously, as on every GPU since Ampere. docs/kernels.md has the threads.
     """
-    if settings.walk and pass_ == "backward" and (capability.startswith(("10.", "gfx")) or dtype != torch.bfloat16):
+    if settings.walk and pass_ == "backward" and (capability.startswith("gfx") or dtype == torch.float32):
         return "a walk for gradients spills registers there"
     if dtype == torch.float32 or not capability.startswith(("9.", "10.")):
         return None  # no such products

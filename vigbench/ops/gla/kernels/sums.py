@@ -15,21 +15,28 @@ def tokens_seen(rows: tl.constexpr, after: tl.constexpr, strict: tl.constexpr):
 
 
 @triton.jit
-def sums_of(g, seen, dtype: tl.constexpr):
-    """Sums over the tokens seen, (rows, channels): a product, where `cumsum` goes through memory between warps.
+def sums_of(g, weights, dtype: tl.constexpr):
+    """Sums over tokens, (rows, channels): a product, where `cumsum` goes through memory between warps.
 
-    What rounding to half precision leaves is multiplied, too, so that log-decays keep twice its digits.
+    Log-decays are finite, and keep twice the digits of half precision: what rounding leaves is multiplied, too. Weights
+    are (rows, tokens).
     """
-    g = tl.maximum(g, SMALLEST)
-    high = g.to(dtype)
-    low = (g - high.to(tl.float32)).to(dtype)
-    return tl.dot(seen.to(dtype), low, tl.dot(seen.to(dtype), high))
+    half: tl.constexpr = 0x8000 if dtype == tl.bfloat16 else 0x1000  # of the last digit that is kept
+    bits = g.to(tl.int32, bitcast=True) + half  # by hand: the unit of exponentials is what converts single numbers
+    high = (bits & -2 * half).to(tl.float32, bitcast=True)
+    low = (g - high).to(dtype)
+    return tl.dot(weights.to(dtype), low, tl.dot(weights.to(dtype), high.to(dtype)))
 
 
 @triton.jit
-def turned(x):
-    """x transposed, for a product: a sum over a dimension of one ends the layout that a product has given x.
+def split_decay(g, rows: tl.constexpr, dtype: tl.constexpr, to_end: tl.constexpr):
+    """Factors on queries and on keys whose product is the decay from key to query, and half the chunk's log-decay.
 
-    Compilers get results of products wrong that are turned around as they lie in registers (`settings.py`).
+    Both are anchored at half the decay of the chunk, which halves the range that they need.
     """
-    return tl.trans(tl.reshape(tl.cumsum(x[:, :, None], 2), x.shape))
+    half = 0.5 * tl.sum(g, 0)
+    if dtype == tl.float32:
+        arrival = tl.cumsum(g, 0, reverse=not to_end) - half[None, :]
+    else:
+        arrival = sums_of(g, tokens_seen(rows, not to_end, False) - 0.5, dtype)  # less half of all in the same product
+    return tl.exp2(arrival), tl.exp2(-arrival), half

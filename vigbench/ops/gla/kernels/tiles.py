@@ -51,7 +51,7 @@ def zeros_row(columns: tl.constexpr):
 def place_of(batch, head, chunk, length, variant: tl.constexpr):
     """All tokens of a chunk; 64-bit where offsets may exceed 2^31 elements."""
     start, rows = chunk.to(tl.int64) * variant.chunk, tl.arange(0, variant.chunk)
-    return GlaPlace(batch.to(tl.int64), head, start, length, rows, start + rows < length)
+    return GlaPlace(batch.to(tl.int64), head, start, length, rows, rows < (length - start).to(tl.int32))
 
 
 @triton.jit
@@ -77,19 +77,33 @@ def store_tile(x, at, channels, dim: tl.constexpr, values):
 @triton.jit
 def load_row(x, at, row, channels, dim: tl.constexpr):
     """The channels of token `start + row` in float32, zero beyond the sequence."""
-    token = at.start + row
-    first = x.data + at.batch * x.batch + at.head * x.head + token * x.token
-    mask = channels < tl.where(token < at.length, dim, 0)
-    return tl.load(first + channels, mask=mask, other=0.0).to(tl.float32)
+    first = x.data + at.batch * x.batch + at.head * x.head + at.start * x.token
+    mask = channels < tl.where(row < (at.length - at.start).to(tl.int32), dim, 0)
+    return tl.load(first + (row * x.token + channels), mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def store_row(x, at, row, channels, dim: tl.constexpr, values):
     """Write `values` where `load_row` would read."""
-    token = at.start + row
-    first = x.data + at.batch * x.batch + at.head * x.head + token * x.token
-    mask = channels < tl.where(token < at.length, dim, 0)
-    tl.store(first + channels, values.to(x.data.dtype.element_ty), mask=mask)
+    first = x.data + at.batch * x.batch + at.head * x.head + at.start * x.token
+    mask = channels < tl.where(row < (at.length - at.start).to(tl.int32), dim, 0)
+    tl.store(first + (row * x.token + channels), values.to(x.data.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def add_tile(x, at, channels, dim: tl.constexpr, values, adds: tl.constexpr):
+    """`store_tile`, or add to what is there."""
+    if adds:
+        values += load_tile(x, at, channels, dim)
+    store_tile(x, at, channels, dim, values)
+
+
+@triton.jit
+def add_row(x, at, row, channels, dim: tl.constexpr, values, adds: tl.constexpr):
+    """`store_row`, or add to what is there."""
+    if adds:
+        values += load_row(x, at, row, channels, dim)
+    store_row(x, at, row, channels, dim, values)
 
 
 @triton.jit

@@ -2,7 +2,7 @@
 
 The states that enter chunks come from a walk along the direction (`states.py`); what their gradients would fill in
 memory, a second walk and its reading, is not there. A chunk's exponentials and tiles serve all of its gradients.
-Each direction writes its own, and those of q, k and v are summed afterwards.
+Two directions walk in two phases, as in `walk.py`: in the second one gradients of q, k and v are added.
 """
 
 from typing import NamedTuple
@@ -11,20 +11,21 @@ import triton
 import triton.language as tl
 
 from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
-from vigbench.ops.gla.kernels.outputs import split_decay
-from vigbench.ops.gla.kernels.states import at_state, load_state
-from vigbench.ops.gla.kernels.sums import turned
+from vigbench.ops.gla.kernels.state import empty_state, load_state, outer, read, store_state
+from vigbench.ops.gla.kernels.sums import split_decay
 from vigbench.ops.gla.kernels.tiles import (
     GlaView,
+    add_row,
+    add_tile,
     dot,
     load_row,
     load_tile,
     place_of,
     put_row,
-    store_row,
     store_tile,
     zeros,
 )
+from vigbench.ops.gla.kernels.variant import hands_over, segment_of
 
 
 class GlaInputs(NamedTuple):
@@ -37,7 +38,7 @@ class GlaInputs(NamedTuple):
 
 
 class GlaGradients(NamedTuple):
-    """Where one direction's go; those of a gate are of log-decays or of logits."""
+    """Where they go; those of a gate, of the forward direction or the only one, are of log-decays or of logits."""
 
     q: GlaView
     k: GlaView
@@ -47,37 +48,39 @@ class GlaGradients(NamedTuple):
 
 @triton.jit
 def _factored(
-    x, state, adjoint, dv, at, keys, values, g, scale, dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr
+    x, state, adjoint, dv, at, keys, values, g, scale,
+    dtype: tl.constexpr, variant: tl.constexpr, to_end: tl.constexpr, phase: tl.constexpr,
 ):  # fmt: skip
     """A chunk with mild decays: gradients of q and k without the tokens' own terms, of the state that leaves the chunk
     times that state, and of the state that enters it. Writes those of v, so that registers are free for the others.
 
-    Exponents are anchored as in `outputs.split_decay`.
     """
     arrive, leave, half = split_decay(g, variant.chunk, dtype, to_end)
     factor = tl.exp2(half)[:, None]
     leaving = (load_tile(x.k, at, keys, variant.key_dim) * leave).to(dtype)
     arriving = (load_tile(x.q, at, keys, variant.key_dim) * arrive).to(dtype)
-    arriving_turned = turned(arriving)
     behind = (at.rows[:, None] - at.rows[None, :]) if to_end else (at.rows[None, :] - at.rows[:, None])
     grad = load_tile(x.grad, at, values, variant.value_dim)
     adjoint = factor * adjoint
-    scores = tl.where(behind <= 0, dot(leaving, arriving_turned, dtype), 0.0)  # keys in the rows
-    dv_tile = dot(scores, grad, dtype) + dot(leaving, adjoint, dtype)
-    store_tile(dv, at, values, variant.value_dim, dv_tile * scale)
+    scores = tl.where(behind <= 0, dot(leaving, tl.trans(arriving), dtype), 0.0)  # keys in the rows
+    dv_tile = dot(scores, grad, dtype) + read(leaving, adjoint, dtype, variant)
+    add_tile(dv, at, values, variant.value_dim, dv_tile * scale, phase == 1)
     state = factor * state
     v_tile = load_tile(x.v, at, values, variant.value_dim)
     dq = dot(tl.where(behind > 0, dot(grad, tl.trans(v_tile), dtype), 0.0), leaving, dtype)
     dq = (dq + dot(grad, tl.trans(state.to(dtype)), dtype)) * arrive
     beyond = tl.sum(state * adjoint, 1)
-    dk = dot(v_tile, turned(adjoint.to(dtype)), dtype) * leave
+    dk = dot(v_tile, tl.trans(adjoint.to(dtype)), dtype) * leave
     beyond += tl.sum(load_tile(x.k, at, keys, variant.key_dim) * dk, 0)
     dk += dot(tl.where(behind < 0, dot(v_tile, tl.trans(grad), dtype), 0.0), arriving, dtype) * leave
-    return dq, dk, beyond, factor * (adjoint + dot(arriving_turned, grad, dtype))
+    return dq, dk, beyond, factor * (adjoint + outer(arriving, grad, dtype, variant))
 
 
 @triton.jit
-def _exact(x, gate, state, adjoint, dv, at, keys, values, scale, variant: tl.constexpr, to_end: tl.constexpr):
+def _exact(
+    x, gate, state, adjoint, dv, at, keys, values, scale,
+    variant: tl.constexpr, to_end: tl.constexpr, phase: tl.constexpr,
+):  # fmt: skip
     """The same of a chunk with any decays, token by token: along the direction for q, against it for k and v."""
     dq = zeros(variant.chunk, variant.key_block)
     dk = dq
@@ -97,7 +100,7 @@ def _exact(x, gate, state, adjoint, dv, at, keys, values, scale, variant: tl.con
         q_row = load_row(x.q, at, row, keys, variant.key_dim)
         adjoint += q_row[:, None] * load_row(x.grad, at, row, values, variant.value_dim)[None, :]
         k_row = load_row(x.k, at, row, keys, variant.key_dim)
-        store_row(dv, at, row, values, variant.value_dim, tl.sum(k_row[:, None] * adjoint, 0) * scale)
+        add_row(dv, at, row, values, variant.value_dim, tl.sum(k_row[:, None] * adjoint, 0) * scale, phase == 1)
         adjoint = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * adjoint
     return dq, dk, beyond, adjoint
 
@@ -105,46 +108,52 @@ def _exact(x, gate, state, adjoint, dv, at, keys, values, scale, variant: tl.con
 @triton.jit
 def _walk(
     x, gate, states, ends, grads, length, segment_chunks, scale, batch, head, row, keys, values,
-    variant: tl.constexpr, to_end: tl.constexpr,
+    variant: tl.constexpr, to_end: tl.constexpr, phase: tl.constexpr,
 ):  # fmt: skip
     """One segment against one direction; `row` numbers the sequence among all states."""
-    segment, count = tl.program_id(1), tl.num_programs(1)
+    segment, segments = segment_of(not to_end, variant, phase)
     dtype: tl.constexpr = x.v.data.dtype.element_ty
     chunks = tl.cdiv(length, variant.chunk)
     first = segment * segment_chunks
-    adjoint = zeros(variant.key_block, variant.value_block)
-    if variant.segmented:
-        pointers, mask = at_state(ends, row * count + segment, keys, values, variant)
-        adjoint += tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
+    number = row * segments + segment if variant.segmented else row
+    adjoint = empty_state(variant)
+    if variant.segmented or phase == 1:
+        adjoint += load_state(ends, number, keys, values, variant)
     steps = tl.minimum(segment_chunks, chunks - first)
     for n in range(steps):
         chunk = first + steps - 1 - n if to_end else first + n
         at = place_of(batch, head, chunk, length, variant)
-        own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
-        own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
-        state = load_state(states, row, chunk, chunks, segment_chunks, keys, values, variant)
+        state = load_state(states, row * chunks + chunk, keys, values, variant)
         g = load_log2_decays(gate, at, keys, variant)
         if tl.min(tl.sum(g, 0)) >= -variant.mild:
             dq, dk, beyond, adjoint = _factored(
-                x, state, adjoint, grads.v, at, keys, values, g, scale, dtype, variant, to_end
+                x, state, adjoint, grads.v, at, keys, values, g, scale, dtype, variant, to_end, phase
             )
         else:
-            dq, dk, beyond, adjoint = _exact(x, gate, state, adjoint, grads.v, at, keys, values, scale, variant, to_end)
+            dq, dk, beyond, adjoint = _exact(
+                x, gate, state, adjoint, grads.v, at, keys, values, scale, variant, to_end, phase
+            )
         q_tile, k_tile = load_tile(x.q, at, keys, variant.key_dim), load_tile(x.k, at, keys, variant.key_dim)
+        own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
+        own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
         d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
         store_tile(grads.gate, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
-        store_tile(grads.q, at, keys, variant.key_dim, (dq + own * k_tile) * scale)
-        store_tile(grads.k, at, keys, variant.key_dim, (dk + own * q_tile) * scale)
+        add_tile(grads.q, at, keys, variant.key_dim, (dq + own * k_tile) * scale, phase == 1)
+        add_tile(grads.k, at, keys, variant.key_dim, (dk + own * q_tile) * scale, phase == 1)
+    if hands_over(variant, phase):
+        store_state(ends, number, keys, values, adjoint, variant)
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks"])
 def walk_gradients(
-    x, gate_fwd, gate_bwd, states, ends, grads, beside, length, segment_chunks, scale,
-    heads: tl.constexpr, variant: tl.constexpr,
+    x, gate_fwd, gate_bwd, states, ends, grads, grad_bwd, length, segment_chunks, scale,
+    heads: tl.constexpr, variant: tl.constexpr, phase: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the forward direction, or of the only one, to `grads`, of the backward one to `beside`.
+    """Gradients of a phase, written or, in the second one, added; those of the backward gate go to `grad_bwd`.
 
-    `ends`: the gradients of the states that leave segments. Grid: (heads * directions, segments, batch).
+    `states`: what enters each chunk. `ends`: the gradients of the states that leave segments, or, of whole halves, of
+    the one that the first phase hands over.
+    Grid: (heads * directions, segments of a phase, batch).
     """
     directions: tl.constexpr = variant.forward + variant.backward
     head, direction, batch = tl.program_id(0) // directions, tl.program_id(0) % directions, tl.program_id(2)
@@ -153,10 +162,10 @@ def walk_gradients(
     if variant.forward and direction == 0:
         _walk(
             x, gate_fwd, states, ends, grads, length, segment_chunks, scale, batch, head, row, keys, values,
-            variant, True,
+            variant, True, phase,
         )  # fmt: skip
     else:
         _walk(
-            x, gate_bwd, states, ends, beside, length, segment_chunks, scale, batch, head, row, keys, values,
-            variant, False,
+            x, gate_bwd, states, ends, GlaGradients(grads.q, grads.k, grads.v, grad_bwd), length, segment_chunks, scale,
+            batch, head, row, keys, values, variant, False, phase,
         )  # fmt: skip
