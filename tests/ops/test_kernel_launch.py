@@ -11,7 +11,8 @@ import torch
 from triton.runtime.errors import OutOfResources
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.gla.kernels.settings import capability_of, default_settings, walk_settings
+from vigbench.ops.capability import capability_of
+from vigbench.ops.gla.kernels.settings import default_settings, walk_settings
 from vigbench.ops.registry import UnsupportedError
 
 

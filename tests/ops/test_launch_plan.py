@@ -23,6 +23,7 @@ from tests.ptx.memory import GlobalMemory
 from tests.ptx.simulate import parsed
 from vigbench.ops import kernel_launch, launch_plan
 from vigbench.ops.gla import triton_fused as gla
+from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK
 from vigbench.ops.launch_plan import planned
 from vigbench.ops.launch_trace import Trace, leaves
 
@@ -65,6 +66,20 @@ def test_a_plan_starts_what_the_code_starts(name: str) -> None:
         assert roles(found, call[1]) == roles(expected, call[1])
         for x, y in zip(_tensors(again), _tensors(result), strict=True):
             assert (x.shape, x.stride(), x.dtype) == (y.shape, y.stride(), y.dtype)
+
+
+@pytest.mark.parametrize("segment", [1000, 1])
+def test_walks_have_plans_too(segment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both phases of each, and, in segments, the walks before it."""
+    forward, backward = WALK._replace(segment=segment), WALK_BACK._replace(segment=segment)
+    monkeypatch.setattr(gla, "forward_settings_for", lambda *_: forward)
+    monkeypatch.setattr(gla, "settings_for", lambda *_: backward)
+    given = low_rank_inputs(300)
+    for call in ((gla._forward_low_rank, (*given, 0.1, 16.0)), (gla._backward_low_rank, (given[2], *given, 0.1, 16.0))):
+        expected, _ = starts_of(call, plans=False)
+        found, _ = starts_of(call, plans=True, times=2)
+        assert roles(found, call[1]) == roles(expected, call[1])
+        assert [one.kernel for one in found].count(found[-1].kernel) == 2
 
 
 @pytest.mark.parametrize("name", CALLS)

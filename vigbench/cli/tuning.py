@@ -40,6 +40,7 @@ def tune(
     import torch
 
     from vigbench.measure.environment import describe_environment
+    from vigbench.ops.capability import capability_of
     from vigbench.ops.gla.kernels import settings as kernel_settings
     from vigbench.records.files import read_text, write_atomically
     from vigbench.runner.check import unchecked_line
@@ -49,7 +50,7 @@ def tune(
     if not torch.cuda.is_available():
         raise ValueError("No CUDA device is visible: kernels are tuned on the GPU that will run them.")
     device = torch.device("cuda", torch.cuda.current_device())
-    capability = kernel_settings.capability_of(device)
+    capability = capability_of(device)
     path = out or kernel_settings.TABLE
     rows = kernel_settings.parse_rows(read_text(path)) if path.exists() else {}
     open_workloads = [workload for workload in workloads if again or workload.key(capability) not in rows]

@@ -8,12 +8,6 @@ SMALLEST_BLOCK = 16  # a side of the smallest tensor-core product
 
 
 @triton.jit
-def none(rows: tl.constexpr, columns: tl.constexpr):
-    """Zeros in float32. Triton up to 3.6 takes a shape of a constant tuple's fields only as parameters."""
-    return tl.zeros((rows, columns), dtype=tl.float32)
-
-
-@triton.jit
 def span(first, size: tl.constexpr):
     """Numbers from `first` on."""
     return first + tl.arange(0, size)

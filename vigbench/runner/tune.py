@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from vigbench.ops.gla.kernels.settings import GlaSettings, capability_of
+from vigbench.ops.capability import capability_of
+from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.runner.check import carrier
 from vigbench.runner.process import Worker, WorkerEndedError
 from vigbench.suites.axes import Device

@@ -136,7 +136,7 @@ def compiled(capability: int | str, call: Callable[[], object]) -> list[Resource
 
 
 def capability_name(capability: int | str) -> str:
-    """As `settings.capability_of` has it: "9.0" of 90, "gfx942" of that."""
+    """As `capability_of` has it: "9.0" of 90, "gfx942" of that."""
     return capability if isinstance(capability, str) else f"{capability // 10}.{capability % 10}"
 
 

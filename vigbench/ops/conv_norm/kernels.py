@@ -5,7 +5,8 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.product_tiles import load_factor, none, replaced, span
+from vigbench.ops.kernel_math import zeros
+from vigbench.ops.product_tiles import load_factor, replaced, span
 from vigbench.ops.row_norm import load_channels
 
 
@@ -55,7 +56,7 @@ def conv_norm_forward(
     is_row = row < positions
     top = row // columns % rows * variant.stride - variant.padding
     left = row % columns * variant.stride - variant.padding
-    zero = none(variant.row_block, variant.part)
+    zero = zeros(variant.row_block, variant.part)
     total = (zero, zero, zero, zero)
     for first in range(0, window, variant.inner_block):
         n = span(first, variant.inner_block)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.product_tiles import load_factor, none, replaced, span
+from vigbench.ops.kernel_math import zeros
+from vigbench.ops.product_tiles import load_factor, replaced, span
 from vigbench.ops.row_norm import load_channels, load_rows, normal_of
 
 
@@ -67,7 +68,7 @@ def gated_projection_forward(
     dtype: tl.constexpr = weight.dtype.element_ty
     row = span(tl.program_id(0).to(tl.int64) * variant.row_block, variant.row_block)
     is_row = row < rows
-    zero = none(variant.row_block, variant.part)
+    zero = zeros(variant.row_block, variant.part)
     total = (zero, zero, zero, zero)
     for head in range(variant.heads):
         mixed = _mixed(

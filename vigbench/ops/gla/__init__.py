@@ -43,7 +43,7 @@ register_operator(
                 requires=("triton",),
                 devices=("cuda",),
                 float64=False,
-                must_run=("*_outputs*",),  # walk_outputs or chunk_outputs
+                must_run=("*k_outputs*",),  # walk_outputs or chunk_outputs, and no other operator's
             ),
             Implementation(
                 name="torch_chunk",
@@ -61,7 +61,7 @@ register_operator(
                 requires=("triton",),
                 devices=("cuda",),
                 float64=False,
-                must_run=("*_outputs*",),  # walk_outputs or chunk_outputs
+                must_run=("*k_outputs*",),  # walk_outputs or chunk_outputs, and no other operator's
                 dash=DOTTED,
             ),
             Implementation(

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.product_tiles import load_factor, none, replaced, span
+from vigbench.ops.kernel_math import zeros
+from vigbench.ops.product_tiles import load_factor, replaced, span
 from vigbench.ops.row_norm import load_channels, load_rows, normal_gradient, normal_of
 
 
@@ -35,7 +36,7 @@ class MlpVariant(NamedTuple):
 @triton.jit
 def _statistics(x, row, is_row, eps, variant: tl.constexpr):
     """The mean, 0 of a norm that is not centred, and the inverse of the root mean square: (rows, 1)."""
-    total = tl.sum(none(variant.row_block, variant.part), 1)
+    total = tl.sum(zeros(variant.row_block, variant.part), 1)
     squares = total
     for n in range(variant.parts):
         channels = span(n * variant.part, variant.part)
@@ -72,7 +73,7 @@ def mlp_whole(x, norm_weight, norm_bias, gate_weight, down_weight, out, rows, ep
     row = span(tl.program_id(0).to(tl.int64) * variant.row_block, variant.row_block)
     is_row = row < rows
     mean, inverse = _statistics(x, row, is_row, eps, variant)
-    zero = none(variant.row_block, variant.part)
+    zero = zeros(variant.row_block, variant.part)
     total, normal = (zero, zero, zero, zero), (zero.to(dtype), zero.to(dtype), zero.to(dtype), zero.to(dtype))
     for n in tl.static_range(parts):
         channels = span(n * variant.part, variant.part)
@@ -80,7 +81,7 @@ def mlp_whole(x, norm_weight, norm_bias, gate_weight, down_weight, out, rows, ep
         normal = replaced(normal, n, tile.to(dtype))
     for first in range(0, variant.hidden, variant.hidden_block):
         units = span(first, variant.hidden_block)
-        gate = none(variant.row_block, variant.hidden_block)
+        gate = zeros(variant.row_block, variant.hidden_block)
         up = gate
         for n in tl.static_range(parts):
             channels = span(n * variant.part, variant.part)
@@ -126,7 +127,7 @@ def mlp_hidden(x, norm_weight, norm_bias, gate_weight, out, rows, eps, variant: 
     row = span(tl.program_id(1).to(tl.int64) * variant.row_block, variant.row_block)
     is_row = row < rows
     mean, inverse = _statistics(x, row, is_row, eps, variant)
-    gate = none(variant.row_block, variant.hidden_block)
+    gate = zeros(variant.row_block, variant.hidden_block)
     up = gate
     for n in range(variant.parts):
         channels = span(n * variant.part, variant.part)
@@ -185,7 +186,7 @@ def row_norm_gradient(
     channels = tl.arange(0, dim_block)
     is_channel = channels < dim
     w = load_channels(weight, channels, is_channel)
-    sums = tl.sum(none(row_block, dim_block), 0)
+    sums = tl.sum(zeros(row_block, dim_block), 0)
     bias_sums = sums
     for block in range(tl.program_id(0), tl.cdiv(rows, row_block), tl.num_programs(0)):
         row = block * row_block + tl.arange(0, row_block).to(tl.int64)

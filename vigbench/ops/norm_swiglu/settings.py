@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from vigbench.ops.gla.kernels.settings import capability_of
+from vigbench.ops.capability import capability_of
 from vigbench.ops.product_tiles import SMALLEST_BLOCK
 
 

@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 
 from vigbench.ops.gla.kernels.tiles import GlaView, dot, load_row, load_tile
+from vigbench.ops.kernel_math import LOG2_E
 
 LOG_DECAY, LOGITS, LOW_RANK = "log_decay", "logits", "low_rank"
-LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 class Gate(NamedTuple):

@@ -140,6 +140,7 @@ class _Work:
             rank_block=_block(rank),
             forward=gates.forward is not None,
             backward=gates.backward is not None,
+            # products of 64 rows are for warp groups, in chunks of as many tokens
             turned=not whole and (value_block < WARP_GROUP_ROWS or settings.chunk >= WARP_GROUP_ROWS),
             segmented=self.segments > self.phases,
             mild=MILD[v.dtype] * math.log2(math.e),

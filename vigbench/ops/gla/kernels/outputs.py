@@ -14,8 +14,9 @@ import triton.language as tl
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_log2_decays
 from vigbench.ops.gla.kernels.states import load_entering, state_rows
 from vigbench.ops.gla.kernels.sums import split_decay
-from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile, zeros, zeros_row
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
 from vigbench.ops.gla.kernels.variant import key_block, value_block
+from vigbench.ops.kernel_math import zeros, zeros_row
 
 
 @triton.jit

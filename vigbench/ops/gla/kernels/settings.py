@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from vigbench.ops.capability import capability_of
+
 Pass = Literal["forward", "backward"]
 TABLE = Path(__file__).with_name("tuned.json")
 VIG_KEY_DIM, VIG_VALUE_DIM = 32, 64  # of ViG's heads
@@ -171,17 +173,3 @@ def forbidden(settings: GlaSettings, capability: str, dtype: torch.dtype, pass_:
     if max(settings.warps, settings.states_warps) > WARP_GROUP:
         return "a warp group does not wait for the products of another one (triton#11047): use at most 4 warps"
     return None
-
-
-@lru_cache
-def capability_of(device: torch.device) -> str:
-    """Compute capability of an NVIDIA GPU, as in "9.0", or an AMD GPU's architecture, as in "gfx942".
-
-    Of any other device what the interpreter is given.
-    """
-    if device.type != "cuda":
-        return "interpreted"
-    if torch.version.hip:  # whose numbers look like capabilities: 9.4 of an MI300 is no Hopper
-        return str(torch.cuda.get_device_properties(device).gcnArchName).partition(":")[0]
-    major, minor = torch.cuda.get_device_capability(device)
-    return f"{major}.{minor}"

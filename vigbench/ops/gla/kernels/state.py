@@ -6,7 +6,8 @@ Products then give it as it lies, and take it so. Turned, what chunks of 64 toke
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.tiles import dot, zeros
+from vigbench.ops.gla.kernels.tiles import dot
+from vigbench.ops.kernel_math import zeros
 
 
 @triton.jit

@@ -14,8 +14,9 @@ from torch import Tensor
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_projection, project_log2_decays
 from vigbench.ops.gla.kernels.state import at_state, by_key, empty_state, load_state, outer, store_state
 from vigbench.ops.gla.kernels.sums import SMALLEST, sums_of, tokens_seen
-from vigbench.ops.gla.kernels.tiles import GlaPlace, load_tile, place_of, zeros, zeros_row
+from vigbench.ops.gla.kernels.tiles import GlaPlace, load_tile, place_of
 from vigbench.ops.gla.kernels.variant import key_block, value_block
+from vigbench.ops.kernel_math import zeros, zeros_row
 
 
 class GlaStates(NamedTuple):

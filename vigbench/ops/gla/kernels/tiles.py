@@ -36,18 +36,6 @@ def view(x: Tensor) -> GlaView:
 
 
 @triton.jit
-def zeros(rows: tl.constexpr, columns: tl.constexpr):
-    """A float32 tile. Triton up to 3.6 takes a shape of a constant tuple's fields only as parameters."""
-    return tl.zeros((rows, columns), dtype=tl.float32)
-
-
-@triton.jit
-def zeros_row(columns: tl.constexpr):
-    """A float32 row."""
-    return tl.zeros((columns,), dtype=tl.float32)
-
-
-@triton.jit
 def place_of(batch, head, chunk, length, variant: tl.constexpr):
     """All tokens of a chunk; 64-bit where offsets may exceed 2^31 elements."""
     start, rows = chunk.to(tl.int64) * variant.chunk, tl.arange(0, variant.chunk)

@@ -23,9 +23,9 @@ from vigbench.ops.gla.kernels.tiles import (
     place_of,
     put_row,
     store_tile,
-    zeros,
 )
 from vigbench.ops.gla.kernels.variant import hands_over, segment_of
+from vigbench.ops.kernel_math import zeros
 
 
 class GlaInputs(NamedTuple):

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vigbench.ops.kernel_math import zeros, zeros_block
 from vigbench.ops.scan.kernels.inputs import ScanView
 from vigbench.ops.scan.kernels.recurrence import decays, gated, scan, scan_back, step_of
 from vigbench.ops.scan.kernels.walk import (
@@ -25,8 +26,6 @@ from vigbench.ops.scan.kernels.walk import (
     store_state,
     store_states,
     way_of,
-    zero_rows,
-    zero_states,
 )
 
 
@@ -83,8 +82,8 @@ def _named(sums):
 def _first_sums(adjoints, way, variant: tl.constexpr, ahead: tl.constexpr):
     number = way.sequence * way.pieces + way.piece
     state = load_state(adjoints, number, way, way.piece + 1 < way.pieces, variant, ahead)
-    tile = zero_rows(variant.chunk, variant.dim_block)
-    return GradientSums(state, zero_states(1, variant.state_block, variant.dim_block), tile)
+    tile = zeros(variant.chunk, variant.dim_block)
+    return GradientSums(state, zeros_block(1, variant.state_block, variant.dim_block), tile)
 
 
 @triton.jit
@@ -136,8 +135,8 @@ def scan_gradients(x, grad, entering, adjoints, grads, length, segments, tokens,
         start = way.start + (chunks - 1 - m) * variant.chunk
         B = load_states(x.B, way, start, variant).to(tl.float32)[:, :, None]
         C = load_states(x.C, way, start, variant).to(tl.float32)[:, :, None]
-        d_B = zero_states(variant.chunk, variant.state_block, variant.dim_block)
-        d_C = zero_states(variant.chunk, variant.state_block, variant.dim_block)
+        d_B = zeros_block(variant.chunk, variant.state_block, variant.dim_block)
+        d_C = zeros_block(variant.chunk, variant.state_block, variant.dim_block)
         done = ()  # type: Any
         for n in tl.static_range(blocks):
             now = following

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from vigbench.ops.kernel_math import zeros
 from vigbench.ops.scan.kernels.recurrence import decays, gated, scan, step_of
 from vigbench.ops.scan.kernels.walk import (
     load_bias,
@@ -20,7 +21,6 @@ from vigbench.ops.scan.kernels.walk import (
     store_row,
     store_state,
     way_of,
-    zero_rows,
 )
 
 
@@ -69,7 +69,7 @@ def scan_outputs(
     number = way.sequence * way.pieces + piece
     slot = number * tl.cdiv(tokens, variant.chunk)
     state = load_state(states, number, way, piece > 0, variant)
-    d_skip_sum = zero_rows(variant.chunk, variant.dim_block)
+    d_skip_sum = zeros(variant.chunk, variant.dim_block)
     now = _load(x, grad, out, way, way.start, variant, phase, backward)
     for start in range(way.start, way.end, variant.chunk):
         # while this chunk is computed

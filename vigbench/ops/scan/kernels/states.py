@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from vigbench.ops.kernel_math import zeros_block, zeros_row
 from vigbench.ops.scan.kernels.recurrence import decays, gated, scan, scan_back, step_of
 from vigbench.ops.scan.kernels.walk import (
     at_states,
@@ -15,8 +16,6 @@ from vigbench.ops.scan.kernels.walk import (
     store_row,
     store_state,
     way_of,
-    zero_row,
-    zero_states,
 )
 
 
@@ -62,8 +61,8 @@ def scan_states(x, grad, ends, steps, length, segments, tokens, scale, variant: 
     way = way_of(piece, segments, tokens, length, variant)
     log2_decay, bias = load_log2_decay(x, way, variant), load_bias(x, way, variant)
     chunks = tl.cdiv(tl.maximum(way.end - way.start, 0), variant.chunk)
-    state = zero_states(1, variant.state_block, variant.dim_block)
-    passed = zero_row(variant.dim_block)
+    state = zeros_block(1, variant.state_block, variant.dim_block)
+    passed = zeros_row(variant.dim_block)
     first = tl.maximum(chunks - 1, 0) if adjoint else chunks * 0
     now = _load(x, grad, way, way.start + first * variant.chunk, variant, adjoint)
     for n in range(chunks):
@@ -84,7 +83,7 @@ def scan_carry(x, states, ends, steps, segments, variant: tl.constexpr, adjoint:
     """What enters each piece: pieces are to states what tokens are. Grid: (blocks * directions, 1, batch)."""
     way = way_of(tl.program_id(1), segments, 1, segments, variant)
     log2_decay = load_log2_decay(x, way, variant)
-    entering = zero_states(1, variant.state_block, variant.dim_block)
+    entering = zeros_block(1, variant.state_block, variant.dim_block)
     for start in range(0, way.pieces, variant.chunk):
         n = start + tl.arange(0, variant.chunk)
         valid = (n + 1 < way.pieces)[:, None]  # nothing enters a piece after the last one

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from vigbench.ops.kernel_math import LOG2_E, zeros
+
 
 class ScanWay(NamedTuple):
     """A piece of a direction of a sequence.
@@ -28,24 +30,6 @@ class ScanWay(NamedTuple):
     sign: Any
     channels: Any
     states: Any
-
-
-@triton.jit
-def zero_row(columns: tl.constexpr):
-    """(columns), float32; Triton up to 3.4 takes sizes as arguments only, not out of a tuple."""
-    return tl.zeros((columns,), dtype=tl.float32)
-
-
-@triton.jit
-def zero_rows(rows: tl.constexpr, columns: tl.constexpr):
-    """(rows, columns), float32."""
-    return tl.zeros((rows, columns), dtype=tl.float32)
-
-
-@triton.jit
-def zero_states(tokens: tl.constexpr, states: tl.constexpr, channels: tl.constexpr):
-    """(tokens, states, channels), float32."""
-    return tl.zeros((tokens, states, channels), dtype=tl.float32)
 
 
 @triton.jit
@@ -123,13 +107,13 @@ def _load_row(data, way, variant: tl.constexpr, ahead: tl.constexpr):
 @triton.jit
 def load_bias(x, way, variant: tl.constexpr, ahead: tl.constexpr = 0):
     """delta_bias, (1, dim_block)."""
-    return _load_row(x.bias, way, variant, ahead) if variant.has_bias else zero_rows(1, variant.dim_block)
+    return _load_row(x.bias, way, variant, ahead) if variant.has_bias else zeros(1, variant.dim_block)
 
 
 @triton.jit
 def load_skip(x, way, variant: tl.constexpr, ahead: tl.constexpr = 0):
     """D, (1, dim_block)."""
-    return _load_row(x.D, way, variant, ahead) if variant.has_skip else zero_rows(1, variant.dim_block)
+    return _load_row(x.D, way, variant, ahead) if variant.has_skip else zeros(1, variant.dim_block)
 
 
 @triton.jit
@@ -145,7 +129,7 @@ def load_log2_decay(x, way, variant: tl.constexpr, ahead: tl.constexpr = 0):
     channels, states = way.channels[None, :], way.states[:, None]
     at = x.A + (way.direction * variant.dim + ahead) * variant.state + (channels * variant.state + states)
     A = tl.load(at, mask=(channels < variant.dim - ahead) & (states < variant.state), other=0.0)
-    return (A.to(tl.float32) * 1.4426950408889634)[None, :, :]
+    return (A.to(tl.float32) * LOG2_E)[None, :, :]
 
 
 @triton.jit
