@@ -1,4 +1,4 @@
-"""ViG's fused block and the walk of its operator on a real GPU, in half precision."""
+"""ViG's fused block and the walks of its operator on a real GPU, in half precision."""
 
 import pytest
 import torch
@@ -10,9 +10,8 @@ from vigbench.subjects.catalog import fill_weights
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 if torch.cuda.is_available():
-    from vigbench.ops.gla import bidirectional_gla
-    from vigbench.ops.gla.kernels import settings
-    from vigbench.ops.gla.kernels.settings import WALK
+    from vigbench.ops.gla import bidirectional_gla, triton_fused
+    from vigbench.ops.gla.kernels.settings import WALK, WALK_BACK
 
 ALLOWED = 3e-2  # of a model in bfloat16, against float32
 MODELS = ["vig_tiny_patch16_224", "vig_small_patch16_224", "vig_h_tiny_patch4_224"]
@@ -83,28 +82,53 @@ def test_it_holds_less_memory_than_the_operator_alone() -> None:
     assert peaks[0] < 0.8 * peaks[1]
 
 
-@pytest.mark.parametrize("segment", [1, 3, 1000])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("dims", [(32, 64), (16, 32)])
-def test_walks_whole_and_in_segments(
-    dims: tuple[int, int], dtype: torch.dtype, segment: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings, "walk_settings", lambda *_: WALK._replace(segment=segment))
-    settings.forward_settings_for.cache_clear()
+HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+SHAPES = pytest.mark.parametrize("dims", [(32, 64), (16, 32)])
+
+
+def operands(length: int, dims: tuple[int, int], dtype: torch.dtype, strong: bool) -> list[Tensor]:
+    """q, k, v and log-decays of both directions, with `strong` one that is next to nothing in the middle."""
     generator = torch.Generator("cuda").manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, device="cuda", generator=generator).to(dtype)
 
+    q, k = normal(2, 4, length, 3, dims[0]).unbind(0)
+    gates = torch.nn.functional.logsigmoid(normal(2, 4, length, 3, dims[0])) / 16
+    if strong:
+        gates[:, :, length // 2] = -20.0
+    return [q, k, normal(4, length, 3, dims[1]), *gates.unbind(0)]
+
+
+@pytest.mark.parametrize("segment", [1, 3, 1000])
+@HALVES
+@SHAPES
+def test_walks_whole_and_in_segments(
+    dims: tuple[int, int], dtype: torch.dtype, segment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_fused, "forward_settings_for", lambda *_: WALK._replace(segment=segment))
     for length, strong in ((1, False), (63, False), (196, True), (509, False), (4096, True)):
-        q, k = normal(2, 4, length, 3, dims[0]).unbind(0)
-        v = normal(4, length, 3, dims[1])
-        gates = torch.nn.functional.logsigmoid(normal(2, 4, length, 3, dims[0])) / 16
-        if strong:
-            gates[:, :, length // 2] = -20.0
-        inputs = (q, k, v, *gates.unbind(0))
+        inputs = operands(length, dims, dtype, strong)
         expected = bidirectional_gla(*(x.double() for x in inputs), implementation="torch_chunk")
         found = bidirectional_gla(*inputs, implementation="triton_fused")
         allowed = 1e-2 if dtype == torch.bfloat16 else 2e-3
         assert (found - expected).abs().max() <= allowed * expected.abs().max()
-    settings.forward_settings_for.cache_clear()
+
+
+@pytest.mark.parametrize("segment", [2, 1000])
+@HALVES
+@SHAPES
+def test_gradients_by_walks(
+    dims: tuple[int, int], dtype: torch.dtype, segment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_fused, "settings_for", lambda *_: WALK_BACK._replace(segment=segment))
+    for length, strong in ((1, False), (63, False), (196, True), (509, False)):
+        grads = []
+        for implementation, wide in (("torch_chunk", True), ("triton_fused", False)):
+            inputs = [x.double() if wide else x for x in operands(length, dims, dtype, strong)]
+            leaves = [x.detach().requires_grad_() for x in inputs]
+            o = bidirectional_gla(*leaves, implementation=implementation)
+            grads.append(torch.autograd.grad(o, leaves, torch.linspace(-1, 1, o.numel()).view(o.shape).to(o)))
+        for expected, found in zip(*grads, strict=True):
+            allowed = 1e-2 if dtype == torch.bfloat16 else 2e-3
+            assert (found - expected).abs().max() <= allowed * expected.abs().max()

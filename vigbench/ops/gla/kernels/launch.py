@@ -13,7 +13,7 @@ from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK, Gate
 from vigbench.ops.gla.kernels.key_gradients import chunk_key_gradients
 from vigbench.ops.gla.kernels.outputs import chunk_outputs
 from vigbench.ops.gla.kernels.settings import WARP_GROUP_ROWS, GlaSettings, Pass
-from vigbench.ops.gla.kernels.states import GlaStates, carry_states, chunk_states
+from vigbench.ops.gla.kernels.states import GlaStates, Part, carry_states, chunk_states
 from vigbench.ops.gla.kernels.tiles import view
 from vigbench.ops.gla.kernels.variant import GlaVariant
 from vigbench.ops.gla.kernels.walk import walk_outputs
@@ -170,7 +170,7 @@ class _Work:
             return self.fill(k, v, GlaStates(chunks, chunks, chunks), False, "all").chunks
         return self.fill(k, v, GlaStates(chunks, chunks, self.entering(k, v, False)), False, "entered").chunks
 
-    def fill(self, k: Tensor, v: Tensor, states: GlaStates, adjoint: bool, part: str) -> GlaStates:
+    def fill(self, k: Tensor, v: Tensor, states: GlaStates, adjoint: bool, part: Part) -> GlaStates:
         """Compute this part of `states`, see `chunk_states`."""
         segments = self.segments if self.variant.segmented else 1  # a whole walk's halves need no states of their own
         ends = end_decays = states.chunks

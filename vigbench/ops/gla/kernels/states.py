@@ -5,7 +5,7 @@ state that leaves each chunk; it travels against the direction. Long sequences a
 computed side by side, each from an empty state; `carry_states` then hands states on from segment to segment.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import triton
 import triton.language as tl
@@ -17,6 +17,8 @@ from vigbench.ops.gla.kernels.sums import SMALLEST, sums_of, tokens_seen
 from vigbench.ops.gla.kernels.tiles import GlaPlace, load_tile, place_of
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 from vigbench.ops.kernel_math import zeros, zeros_row
+
+Part = Literal["all", "ends", "entered"]  # of what is stored, see `chunk_states`
 
 
 class GlaStates(NamedTuple):

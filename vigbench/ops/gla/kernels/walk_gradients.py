@@ -54,6 +54,7 @@ def _factored(
     """A chunk with mild decays: gradients of q and k without the tokens' own terms, of the state that leaves the chunk
     times that state, and of the state that enters it. Writes those of v, so that registers are free for the others.
 
+    States and their gradients are (keys, values): so no product has 64 rows, and single warps multiply.
     """
     arrive, leave, half = split_decay(g, variant.chunk, dtype, to_end)
     factor = tl.exp2(half)[:, None]
