@@ -106,7 +106,7 @@ def operands(length: int, dims: tuple[int, int], dtype: torch.dtype, strong: boo
 def test_walks_whole_and_in_segments(
     dims: tuple[int, int], dtype: torch.dtype, segment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_fused, "forward_settings_for", lambda *_: WALK._replace(segment=segment))
+    monkeypatch.setattr(triton_fused, "settings_for", lambda *_: WALK._replace(segment=segment))
     for length, strong in ((1, False), (63, False), (196, True), (509, False), (4096, True)):
         inputs = operands(length, dims, dtype, strong)
         expected = bidirectional_gla(*(x.double() for x in inputs), implementation="torch_chunk")
@@ -121,7 +121,8 @@ def test_walks_whole_and_in_segments(
 def test_gradients_by_walks(
     dims: tuple[int, int], dtype: torch.dtype, segment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_fused, "settings_for", lambda *_: WALK_BACK._replace(segment=segment))
+    forms = {"forward": WALK, "backward": WALK_BACK}
+    monkeypatch.setattr(triton_fused, "settings_for", lambda *of: forms[of[-1]]._replace(segment=segment))
     for length, strong in ((1, False), (63, False), (196, True), (509, False)):
         grads = []
         for implementation, wide in (("torch_chunk", True), ("triton_fused", False)):

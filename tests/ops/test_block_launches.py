@@ -42,7 +42,6 @@ def launches(monkeypatch: pytest.MonkeyPatch, implementation: str, batch: int, p
     for module in (gla_settings, mlp_settings):
         monkeypatch.setattr(module, "capability_of", lambda _: "9.0")
     gla_settings.settings_for.cache_clear()
-    gla_settings.forward_settings_for.cache_clear()
     model = create_model("vig_tiny_patch16_224").eval().bfloat16()
     model.set_implementation(implementation)  # type: ignore[operator]
     images = torch.randn(batch, 3, px, px).bfloat16()
@@ -54,7 +53,6 @@ def launches(monkeypatch: pytest.MonkeyPatch, implementation: str, batch: int, p
         counted.found.clear()
         model(images)
     gla_settings.settings_for.cache_clear()
-    gla_settings.forward_settings_for.cache_clear()
     return counted.found
 
 

@@ -71,9 +71,8 @@ def test_a_plan_starts_what_the_code_starts(name: str) -> None:
 @pytest.mark.parametrize("segment", [1000, 1])
 def test_walks_have_plans_too(segment: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both phases of each, and, in segments, the walks before it."""
-    forward, backward = WALK._replace(segment=segment), WALK_BACK._replace(segment=segment)
-    monkeypatch.setattr(gla, "forward_settings_for", lambda *_: forward)
-    monkeypatch.setattr(gla, "settings_for", lambda *_: backward)
+    forms = {"forward": WALK._replace(segment=segment), "backward": WALK_BACK._replace(segment=segment)}
+    monkeypatch.setattr(gla, "settings_for", lambda *of: forms[of[-1]])
     given = low_rank_inputs(300)
     for call in ((gla._forward_low_rank, (*given, 0.1, 16.0)), (gla._backward_low_rank, (given[2], *given, 0.1, 16.0))):
         expected, _ = starts_of(call, plans=False)

@@ -33,7 +33,7 @@ def distance_from(target: GlaSettings, broken: set[int]) -> Callable[[GlaSetting
 
 @given(st.builds(GlaSettings, **{name: st.sampled_from(values) for name, values in CHOICES.items()}))
 def test_separable_costs_are_minimised(target: GlaSettings) -> None:
-    found = descend(START, distance_from(target, set()))
+    found = descend([START], distance_from(target, set()))
     assert found is not None
     assert found.settings == target
     assert found.best_s == 1.0
@@ -41,24 +41,43 @@ def test_separable_costs_are_minimised(target: GlaSettings) -> None:
 
 
 def test_settings_that_do_not_run_are_never_chosen() -> None:
-    found = descend(START, distance_from(START._replace(chunk=128, warps=2), {128}))
+    found = descend([START], distance_from(START._replace(chunk=128, warps=2), {128}))
     assert found is not None
     assert (found.settings.chunk, found.settings.warps) == (64, 2)
 
 
 def test_noise_below_the_gain_changes_nothing() -> None:
-    found = descend(START, lambda settings: 1.0 if settings == START else 0.99)
+    found = descend([START], lambda settings: 1.0 if settings == START else 0.99)
     assert found is not None
     assert found.settings == START
 
 
 def test_nothing_is_found_where_the_start_does_not_run() -> None:
-    assert descend(START, lambda _: None) is None
+    assert descend([START], lambda _: None) is None
+
+
+def test_another_form_is_found_though_no_single_change_leads_to_it() -> None:
+    """A walk with a few chunks to a segment is slow, and so is a whole one with two passes' other settings."""
+    starts = TASK.starts("9.0")
+    walk = next(one for one in starts if one.walk and one.warps == 2)
+    found = descend(starts, lambda one: 0.5 if one == walk else 1.0)
+    assert found is not None
+    assert found.settings == walk
+
+
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+@pytest.mark.parametrize("capability", ["8.0", "9.0", "10.0", "gfx942"])
+def test_a_search_begins_with_what_nobody_has_tuned(capability: str, pass_: str) -> None:
+    workload = Workload("bfloat16", 3, 32, 64, 4096, 32, pass_)  # type: ignore[arg-type]
+    starts = workload.starts(capability)
+    assert starts[0] == workload.default(capability)
+    assert len(starts) == len(set(starts))
+    assert {one.walk for one in starts} == ({False} if (capability, pass_) == ("gfx942", "backward") else {False, True})
 
 
 def test_each_candidate_is_measured_once() -> None:
     asked: list[GlaSettings] = []
-    descend(START, lambda settings: asked.append(settings) or float(sum(settings)))  # type: ignore[func-returns-value]
+    descend([START], lambda settings: asked.append(settings) or float(sum(settings)))  # type: ignore[func-returns-value]
     assert len(asked) == len(set(asked))
 
 
@@ -83,7 +102,7 @@ def test_what_is_forbidden_is_never_tried() -> None:
     backward = Workload("bfloat16", 3, 32, 64, 4096, 32, "backward")
     asked: list[GlaSettings] = []
     descend(
-        backward.default("9.0"),
+        backward.starts("9.0"),
         lambda settings: asked.append(settings) or 1.0 / settings.chunk,  # type: ignore[func-returns-value]
         lambda settings: backward.allows("9.0", settings),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from time import monotonic
@@ -48,20 +48,23 @@ class Found(NamedTuple):
 
 
 def descend(
-    start: GlaSettings, seconds: Seconds, allowed: Callable[[GlaSettings], bool] = lambda _: True
+    starts: Sequence[GlaSettings], seconds: Seconds, allowed: Callable[[GlaSettings], bool] = lambda _: True
 ) -> Found | None:
-    """Change one setting at a time for as long as that helps; None where not even `start` runs.
+    """Change one setting at a time of the fastest start, as long as that helps; None where the first does not run.
 
     Args:
-        start: the settings to begin from.
+        starts: settings to begin from, the default ones first.
         seconds: what to minimise; asked once for each candidate.
         allowed: what may be tried at all.
     """
-    times: dict[GlaSettings, float | None] = {start: seconds(start)}
-    first = times[start]
+    times = {start: seconds(start) for start in starts}
+    first = times[starts[0]]
     if first is None:
         return None
-    best, best_s = start, first
+    best, best_s = starts[0], first
+    for start, taken in times.items():
+        if taken is not None and taken < GAIN * best_s:
+            best, best_s = start, taken
     improved = True
     while improved:
         improved = False
@@ -92,8 +95,8 @@ def tune(workloads: Iterable[Workload], device: torch.device) -> Iterator[tuple[
     capability = capability_of(device)
     for workload in workloads:
         with IsolatedTrial(workload, Device(device.type)) as trial:
-            default, allowed = workload.default(capability), partial(workload.allows, capability)
-            yield workload, descend(default, trial.seconds, allowed)
+            starts, allowed = workload.starts(capability), partial(workload.allows, capability)
+            yield workload, descend(starts, trial.seconds, allowed)
 
 
 class IsolatedTrial:

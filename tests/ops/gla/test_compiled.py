@@ -29,7 +29,14 @@ from tests.ops.gla.compiling import (
 )
 from vigbench.ops.gla.kernels import settings
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOGITS, LOW_RANK
-from vigbench.ops.gla.kernels.settings import LENGTH_BUCKETS, default_settings, key_of, settings_for, tuned_table
+from vigbench.ops.gla.kernels.settings import (
+    LENGTH_BUCKETS,
+    WALK_BUCKETS,
+    default_settings,
+    key_of,
+    settings_for,
+    tuned_table,
+)
 
 VIG, VIG_H = DIMS[:2]
 HOPPER = 90
@@ -114,7 +121,7 @@ def test_each_target_is_compiled_for_itself() -> None:
 @pytest.mark.parametrize("length", [1, 196, 4096, 10**6])
 @pytest.mark.parametrize("pass_", PASSES)
 def test_settings_come_from_the_table_or_the_defaults(length: int, pass_: str) -> None:
-    found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, pass_)  # type: ignore[arg-type]
+    found = settings_for(torch.device("cpu"), torch.bfloat16, 32, 64, length, 192, pass_)  # type: ignore[arg-type]
     assert found == default_settings("interpreted", torch.bfloat16, pass_)  # type: ignore[arg-type]
 
 
@@ -136,15 +143,32 @@ def test_one_walk_where_it_fills_the_device() -> None:
 
 def test_a_tuned_row_that_compilers_get_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = default_settings("9.0", torch.bfloat16, "forward")
-    key = key_of("9.0", torch.bfloat16, *VIG, 4096, "backward")
+    key = key_of("9.0", torch.bfloat16, *VIG, 4096, 6, "backward")
     monkeypatch.setattr(settings, "tuned_table", lambda: {key: wrong, key._replace(pass_="forward"): wrong})
     monkeypatch.setattr(settings, "capability_of", lambda _: "9.0")
     for pass_ in PASSES:
-        found = settings_for.__wrapped__(torch.device("cpu"), torch.bfloat16, *VIG, 4096, pass_)
+        found = settings_for.__wrapped__(torch.device("cpu"), torch.bfloat16, *VIG, 4096, 6, pass_)
         assert found == default_settings("9.0", torch.bfloat16, pass_)
+
+
+def test_what_was_tuned_for_many_walks_is_not_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole walk leaves most of a GPU idle where there is one image."""
+    tuned = settings.WALK._replace(segment=256, warps=2)
+    monkeypatch.setattr(
+        settings, "tuned_table", lambda: {key_of("9.0", torch.bfloat16, *VIG, 4096, 192, "forward"): tuned}
+    )
+    monkeypatch.setattr(settings, "capability_of", lambda _: "9.0")
+
+    def found(walks: int) -> settings.GlaSettings:
+        return settings_for.__wrapped__(torch.device("cpu"), torch.bfloat16, *VIG, 4096, walks, "forward")
+
+    assert found(192) == found(384) == tuned
+    assert found(6) == default_settings("9.0", torch.bfloat16, "forward")
+    assert found(96) == settings.walk_settings("9.0", torch.bfloat16, *VIG, 4096, 96)
 
 
 def test_the_shipped_table_is_one() -> None:
     for key, row in tuned_table().items():
         assert key.length in (*LENGTH_BUCKETS, 0)
+        assert key.walks in (*WALK_BUCKETS, 0)
         assert row.chunk in (16, 32, 64, 128)

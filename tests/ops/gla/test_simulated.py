@@ -51,9 +51,7 @@ def assert_as_defined(
 ) -> None:
     """`walk`: settings of one, False for two passes, None for what is chosen; `back`: of one for gradients."""
     monkeypatch.setattr(settings, "capability_of", lambda _: f"{capability // 10}.{capability % 10}")
-    for one in ("settings_for", "forward_settings_for"):  # which keep what they found
-        monkeypatch.setattr(triton_module, one, getattr(settings, one).__wrapped__)
-    monkeypatch.setattr(settings, "settings_for", settings.settings_for.__wrapped__)
+    monkeypatch.setattr(triton_module, "settings_for", settings.settings_for.__wrapped__)  # which keeps what it found
     if back is not None:
         default = settings.default_settings
         chosen = lambda c, d, pass_, *rest: back if pass_ == "backward" else default(c, d, pass_, *rest)  # noqa: E731

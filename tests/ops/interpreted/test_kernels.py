@@ -46,11 +46,9 @@ def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def settings_anew() -> Iterator[None]:
     """What was found for one test's settings is not another's."""
-    for kept in (kernel_settings.settings_for, kernel_settings.forward_settings_for):
-        kept.cache_clear()
+    kernel_settings.settings_for.cache_clear()
     yield
-    for kept in (kernel_settings.settings_for, kernel_settings.forward_settings_for):
-        kept.cache_clear()
+    kernel_settings.settings_for.cache_clear()
 
 
 @pytest.fixture

@@ -27,25 +27,27 @@ from vigbench.ops.gla.cost import (
 from vigbench.ops.gla.kernels import launch
 from vigbench.ops.gla.kernels.gates import LOGITS
 from vigbench.ops.gla.kernels.launch import Gates, log_decay_gates, low_rank_gates
-from vigbench.ops.gla.kernels.settings import GlaSettings, forward_settings_for, settings_for
+from vigbench.ops.gla.kernels.settings import GlaSettings, Pass, settings_for
 from vigbench.ops.gla.operator import SCHEMA, define_gla
 from vigbench.ops.launch_plan import planned
 
 
 def run_forward(q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any) -> Tensor:
     """The forward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
-    directions = 2 - sum(x is None for x in given[:2])
-    batch, length, heads, key_dim = q.shape
-    settings = forward_settings_for(v.device, v.dtype, key_dim, v.shape[-1], length, batch * heads * directions)
-    return _planned_forward(q, k, v, scale, settings, gates, *given)
+    return _planned_forward(q, k, v, scale, _settings(q, v, "forward", given), gates, *given)
 
 
 def run_backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any
 ) -> list[Tensor]:
     """The backward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
-    settings = settings_for(v.device, v.dtype, q.shape[-1], v.shape[-1], q.shape[1], "backward")
-    return _planned_backward(grad, q, k, v, scale, settings, gates, *given)
+    return _planned_backward(grad, q, k, v, scale, _settings(q, v, "backward", given), gates, *given)
+
+
+def _settings(q: Tensor, v: Tensor, pass_: Pass, given: tuple[Any, ...]) -> GlaSettings:
+    batch, length, heads, key_dim = q.shape
+    directions = 2 - sum(x is None for x in given[:2])
+    return settings_for(v.device, v.dtype, key_dim, v.shape[-1], length, batch * heads * directions, pass_)
 
 
 @planned

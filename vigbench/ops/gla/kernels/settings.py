@@ -17,6 +17,7 @@ SHORTEST_SEGMENT = 8  # chunks: each costs a state, and the first walk over it
 WARP_GROUP = 4  # warps; and a product of theirs has 64 rows
 WARP_GROUP_ROWS = 64
 LENGTH_BUCKETS = (256, 1024, 4096, 16384)  # upper ends; longer sequences share one more
+WALK_BUCKETS = (16, 48, MULTIPROCESSORS - 1, 1024)  # likewise: a few images, and too few to fill a Hopper GPU
 
 
 class GlaSettings(NamedTuple):
@@ -49,47 +50,49 @@ WALK = GlaSettings(64, VIG_KEY_DIM, VIG_VALUE_DIM, 0, WARP_GROUP, 2, WARP_GROUP,
 
 
 class Key(NamedTuple):
-    """What settings are tuned for. `length` is the upper end of a bucket; 0 for lengths beyond all of them."""
+    """What settings are tuned for. `length` and `walks` are upper ends of buckets; 0 for what is beyond all of them."""
 
     capability: str
     dtype: str
     key_dim: int
     value_dim: int
     length: int
+    walks: int
     pass_: Pass
 
 
-def key_of(capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass) -> Key:
-    """The table's key for a call; `capability` as in "9.0"."""
-    bucket = next((end for end in LENGTH_BUCKETS if length <= end), 0)
-    return Key(capability, str(dtype).removeprefix("torch."), key_dim, value_dim, bucket, pass_)
+def key_of(
+    capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, walks: int, pass_: Pass
+) -> Key:
+    """The table's key for a call; `capability` as in "9.0", `walks` in sequences times heads times directions."""
+    name = str(dtype).removeprefix("torch.")
+    return Key(
+        capability, name, key_dim, value_dim, _bucket(length, LENGTH_BUCKETS), _bucket(walks, WALK_BUCKETS), pass_
+    )
+
+
+def _bucket(n: int, ends: tuple[int, ...]) -> int:
+    return next((end for end in ends if n <= end), 0)
 
 
 @lru_cache(maxsize=1024)
 def settings_for(
-    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, pass_: Pass
+    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, walks: int, pass_: Pass
 ) -> GlaSettings:
-    """The tuned settings, or the default ones for a device or shape that nobody has tuned for, or tuned wrongly."""
+    """The tuned settings, or untuned ones for a device or shape that nobody has tuned for, or tuned wrongly."""
     capability = capability_of(device)
-    tuned = tuned_table().get(key_of(capability, dtype, key_dim, value_dim, length, pass_))
+    tuned = tuned_table().get(key_of(capability, dtype, key_dim, value_dim, length, walks, pass_))
     if tuned is None or forbidden(tuned, capability, dtype, pass_):
-        return default_settings(capability, dtype, pass_, key_dim)
+        return untuned_settings(capability, dtype, key_dim, value_dim, length, walks, pass_)
     return tuned
 
 
-@lru_cache(maxsize=1024)
-def forward_settings_for(
-    device: torch.device, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, walks: int
+def untuned_settings(
+    capability: str, dtype: torch.dtype, key_dim: int, value_dim: int, length: int, walks: int, pass_: Pass
 ) -> GlaSettings:
-    """`settings_for` a forward pass that goes along `walks` sequences, heads and directions: as one walk, where it may.
-
-    Tuned settings say themselves which it is.
-    """
-    capability = capability_of(device)
-    found = settings_for(device, dtype, key_dim, value_dim, length, "forward")
-    if key_of(capability, dtype, key_dim, value_dim, length, "forward") in tuned_table():
-        return found
-    return walk_settings(capability, dtype, key_dim, value_dim, length, walks) or found
+    """Of a forward pass those of one walk, where that may be; else the default ones, of two passes."""
+    walk = walk_settings(capability, dtype, key_dim, value_dim, length, walks) if pass_ == "forward" else None
+    return walk or default_settings(capability, dtype, pass_, key_dim)
 
 
 def walk_settings(
