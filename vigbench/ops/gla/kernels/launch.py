@@ -165,9 +165,9 @@ class _Work:
 
     def entered(self, k: Tensor, v: Tensor) -> Tensor:
         """For walks: what enters each chunk, complete."""
-        chunks = self._state(self.chunks, self.dtype)
         if not self.variant.segmented:
-            return self.fill(k, v, GlaStates(chunks, chunks, chunks), False, "all").chunks
+            return self.states(k, v, adjoint=False).chunks
+        chunks = self._state(self.chunks, self.dtype)
         return self.fill(k, v, GlaStates(chunks, chunks, self.entering(k, v, False)), False, "entered").chunks
 
     def fill(self, k: Tensor, v: Tensor, states: GlaStates, adjoint: bool, part: Part) -> GlaStates:
