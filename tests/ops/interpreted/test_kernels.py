@@ -1,9 +1,7 @@
 """Triton's kernels on the CPU, in Triton's interpreter: run by test_interpreted.py, in a process of its own."""
 
 import os
-from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,10 +14,20 @@ from torch import Tensor
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs TRITON_INTERPRET=1 before Triton is imported", allow_module_level=True)
 
+from tests.ops.interpreted.gla_comparison import (  # noqa: F401
+    ALLOWED,
+    SMALL,
+    SMALLEST_HALF,
+    MakeInputs,
+    Operator,
+    assert_as_defined,
+    differentiated,
+    poisoned_outputs,
+    settings_anew,
+)
 from vigbench.ops import kernel_launch
 from vigbench.ops.gla.kernels import key_gradients, launch, outputs, state, walk
 from vigbench.ops.gla.kernels import settings as kernel_settings
-from vigbench.ops.gla.kernels.settings import GlaSettings
 from vigbench.ops.gla.reference import reference
 from vigbench.ops.gla.triton_fused import triton_fused
 from vigbench.ops.gla.triton_recurrent import triton_recurrent
@@ -28,27 +36,6 @@ from vigbench.worker.trial import Trial
 from vigbench.worker.workload import Workload
 
 IMPLEMENTATIONS = {"fused": triton_fused, "unfused": triton_unfused}
-ALLOWED = {torch.float32: 2e-6, torch.float16: 2e-3}
-SMALLEST_HALF = 6e-8  # below it float16 holds nothing
-SMALL = GlaSettings(16, 16, 16, 2, 4, 1, 4, 1)  # several blocks and segments in the smallest tensors
-WALKS = {"whole": SMALL._replace(walk=True, segment=100), "in segments": SMALL._replace(walk=True, segment=1)}
-Operator = Callable[..., Tensor]
-MakeInputs = Callable[..., list[Tensor]]
-
-
-@pytest.fixture(autouse=True)
-def poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that a kernel leaves unwritten is NaN."""
-    empty = torch.empty
-    monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
-
-
-@pytest.fixture(autouse=True)
-def settings_anew() -> Iterator[None]:
-    """What was found for one test's settings is not another's."""
-    kernel_settings.settings_for.cache_clear()
-    yield
-    kernel_settings.settings_for.cache_clear()
 
 
 @pytest.fixture
@@ -56,83 +43,10 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: SMALL)
 
 
-def differentiated(operator: Operator, inputs: list[Tensor | None], grad: Tensor, *numbers: float) -> list[Tensor]:
-    """The output, and the gradients of all inputs."""
-    leaves = [None if x is None else x.detach().requires_grad_() for x in inputs]
-    o = operator(*leaves, *numbers)
-    return [o.detach(), *torch.autograd.grad(o, [x for x in leaves if x is not None], grad)]
-
-
-def assert_as_defined(operator: Operator, inputs: list[Tensor | None], grad: Tensor, scale: float = 0.5) -> None:
-    expected = differentiated(reference, [None if x is None else x.double() for x in inputs], grad.double(), scale)
-    found = differentiated(operator, inputs, grad, scale)
-    allowed = ALLOWED[grad.dtype]
-    for name, x, y in zip(("o", "dq", "dk", "dv", "dg", "dg"), found, expected, strict=False):
-        assert torch.isfinite(x).all(), name
-        floor = SMALLEST_HALF if grad.dtype == torch.float16 else 0.0
-        error = (x.double() - y).abs().max().item()
-        assert error <= max(allowed * y.abs().max().item(), floor), (name, error, y.abs().max())
-
-
 @pytest.mark.parametrize("dtype", ALLOWED)
 def test_every_decay_regime(regime: str, dtype: torch.dtype, small_blocks: None, make_inputs: MakeInputs) -> None:
     *inputs, grad = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 16)]
     assert_as_defined(triton_fused, inputs, grad)
-
-
-@pytest.fixture(params=list(WALKS))
-def walking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """One walk instead of two passes. It multiplies strong decays, too, and then leaves out what has overflown."""
-    monkeypatch.setattr(kernel_settings, "walk_settings", lambda *_: WALKS[request.param])
-    with np.errstate(over="ignore", invalid="ignore"):
-        yield request.param
-
-
-@pytest.mark.parametrize("dtype", ALLOWED)
-def test_one_walk_in_every_decay_regime(regime: str, dtype: torch.dtype, walking: str, make_inputs: MakeInputs) -> None:
-    *inputs, _ = [x.to(dtype) for x in make_inputs(regime, (1, 37, 1), 16, 32)]
-    assert_output_as_defined(inputs)
-
-
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 70])
-def test_one_walk_of_any_length_in_one_direction(length: int, walking: str, make_inputs: MakeInputs) -> None:
-    *inputs, g_fwd, g_bwd, _ = make_inputs("as trained", (2, length, 2), 20, 16)
-    assert_output_as_defined([*inputs, g_fwd, None])
-    assert_output_as_defined([*inputs, None, g_bwd])
-
-
-@pytest.mark.parametrize("length", [1, 16, 33, 50, 81])
-def test_one_walk_of_any_length_in_two_phases(length: int, walking: str, make_inputs: MakeInputs) -> None:
-    """Halves of different lengths, and without a last segment, or without a second half."""
-    *inputs, _ = make_inputs("hard mixture", (2, length, 1), 16, 32)
-    assert_output_as_defined(inputs)
-
-
-@pytest.fixture
-def walking_back(walking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both passes by one walk."""
-    monkeypatch.setattr(kernel_settings, "default_settings", lambda *_: WALKS[walking])
-
-
-@pytest.mark.parametrize("dtype", ALLOWED)
-@pytest.mark.parametrize("regime_", ["as trained", "hard mixture", "edge of mild"])
-def test_gradients_by_one_walk(regime_: str, dtype: torch.dtype, walking_back: None, make_inputs: MakeInputs) -> None:
-    *inputs, grad = [x.to(dtype) for x in make_inputs(regime_, (1, 37, 2), 20, 16)]
-    assert_as_defined(triton_fused, inputs, grad)
-
-
-@pytest.mark.parametrize("length", [1, 16, 17])
-def test_gradients_by_one_walk_in_one_direction(length: int, walking_back: None, make_inputs: MakeInputs) -> None:
-    *inputs, g_fwd, g_bwd, grad = make_inputs("strong", (2, length, 1), 16, 32)
-    assert_as_defined(triton_fused, [*inputs, g_fwd, None], grad)
-    assert_as_defined(triton_fused, [*inputs, None, g_bwd], grad)
-
-
-def assert_output_as_defined(inputs: list[Tensor | None]) -> None:
-    expected = reference(*(None if x is None else x.double() for x in inputs), 0.5)
-    found = triton_fused(*inputs, 0.5)
-    assert inputs[0] is not None
-    assert (found.double() - expected).abs().max() <= ALLOWED[inputs[0].dtype] * expected.abs().max()
 
 
 @pytest.mark.parametrize("dtype", ALLOWED)
