@@ -14,6 +14,7 @@ from vigbench.ops.gla import triton_recurrent
 from vigbench.ops.norm_conv import triton_fused as norm_conv
 from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
 from vigbench.ops.norm_swiglu.settings import default_settings
+from vigbench.ops.norm_swish_gate import triton_fused as norm_swish_gate
 from vigbench.ops.scan.kernels import launch
 from vigbench.ops.scan.operator import ScanArguments
 
@@ -39,6 +40,17 @@ def gated_norm_call(dtype: str, dim: int) -> Call:
     def call() -> None:
         gated_norm._forward(x, x, x, weight, weight, 1e-6, True)
         gated_norm._backward(x, x, x, x, weight, weight, 1e-6, True)
+
+    return call
+
+
+def norm_swish_gate_call(dtype: str, dim: int) -> Call:
+    """The norm and its gate, both ways."""
+    x, weight = _meta(2, 64, 3, dim, dtype=dtype), _meta(dim, dtype=dtype)
+
+    def call() -> None:
+        norm_swish_gate._forward(x, x, weight, 1e-6)
+        norm_swish_gate._backward(x, x, x, weight, 1e-6)
 
     return call
 

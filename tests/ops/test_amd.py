@@ -7,7 +7,15 @@ import pytest
 pytest.importorskip("triton")
 
 from tests.ops.block_kernels import calls as block_calls
-from tests.ops.calls import Call, biwkv_call, conv_call, gated_norm_call, recurrent_call, scan_call
+from tests.ops.calls import (
+    Call,
+    biwkv_call,
+    conv_call,
+    gated_norm_call,
+    norm_swish_gate_call,
+    recurrent_call,
+    scan_call,
+)
 from tests.ops.gla.compiling import AMD_LANES, PASSES, Variant, call_of, compiled, shared_limit
 from vigbench.ops.gla.kernels.gates import LOG_DECAY, LOW_RANK
 
@@ -21,6 +29,7 @@ def every_call(architecture: str) -> Iterator[tuple[str, Call]]:
         yield f"Bi-WKV {pass_}", biwkv_call(pass_, "bfloat16")
     yield "recurrence", recurrent_call("bfloat16", 32, 64)
     yield "gated norm", gated_norm_call("bfloat16", 64)
+    yield "norm and swish gate", norm_swish_gate_call("bfloat16", 64)
     yield "convolution", conv_call(384, "bfloat16", False)
     yield from block_calls(architecture).items()
 

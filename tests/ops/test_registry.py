@@ -21,6 +21,7 @@ from vigbench.ops.registry import (
 NEEDS_NOTHING = Implementation("plain", "does it", "math:sqrt")
 NEEDS_PACKAGE = Implementation("fancy", "does it fast", "no_such_pkg:f", requires=("no_such_pkg",))
 CUDA_ONLY = Implementation("kernel", "does it on GPUs", "math:sqrt", devices=("cuda",))
+SHOWN = ("gla", "scan", "biwkv", "attention", "causal_conv", "gated_norm", "norm_swish_gate")
 OWN = [one for one in list_implementations() if one.own]
 
 
@@ -97,7 +98,7 @@ def test_every_operator_is_known_without_torch_and_without_asking_for_it() -> No
         "print(*(one.name for one in list_operators())); assert not {'torch', 'timm', 'numpy'} & set(sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert set(told.split()) >= {"gla", "scan", "biwkv", "attention", "causal_conv", "gated_norm"}
+    assert set(told.split()) >= set(SHOWN)
 
 
 def test_asking_for_a_function_imports_no_implementation() -> None:
@@ -108,7 +109,7 @@ def test_asking_for_a_function_imports_no_implementation() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["gla", "scan", "biwkv", "attention", "causal_conv", "gated_norm"])
+@pytest.mark.parametrize("name", SHOWN)
 def test_what_an_operator_offers_is_there(name: str) -> None:
     package = __import__(f"vigbench.ops.{name}", fromlist=["__all__"])
     assert all(getattr(package, one) is not None for one in package.__all__)

@@ -15,6 +15,7 @@ from vigbench.ops.gla import triton_fused as gla
 from vigbench.ops.gla import triton_recurrent, triton_unfused
 from vigbench.ops.norm_conv import triton_fused as norm_conv
 from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
+from vigbench.ops.norm_swish_gate import triton_fused as norm_swish_gate
 from vigbench.ops.scan import triton_fused as scan
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -54,6 +55,8 @@ def calls(length: int) -> dict[str, Call]:
             "conv backward": (causal_conv._backward, (torch.randn(2, *x.shape), x, weight, bias, True)),
             "gated norm": (gated_norm._forward, (o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
             "gated norm backward": (gated_norm._backward, (o, o, local, gate, o[0, 0], o[0, 1], 1e-6, True)),
+            "norm and swish gate": (norm_swish_gate._forward, (o, gate, o[0, 0], 1e-6)),
+            "norm and swish gate backward": (norm_swish_gate._backward, (o, o, gate, o[0, 0], 1e-6)),
             "biwkv": (biwkv._forward, (w, u, x, x)),
             "biwkv backward": (biwkv._backward, (x, w, u, x, x.clone())),
             "scan": (scan._forward, scanned),

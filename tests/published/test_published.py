@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from vigbench.published import Published, all_published, is_rounded_from, published
+from vigbench.subjects.catalog import describe
 from vigbench.suites.loader import load_suite
 
 MACS = json.loads((Path(__file__).parents[1] / "golden" / "macs.json").read_text())
@@ -25,7 +26,7 @@ VALUES = [("params_m", "params_source"), ("gmacs", "gmacs_source"), ("top1", "to
 def test_every_row_is_read_and_no_name_stands_twice() -> None:
     with files("vigbench.published").joinpath("imagenet.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, strict=True))
-    assert len(rows) == len(all_published()) >= 44
+    assert len(rows) == len(all_published()) >= 52
     for row in rows:
         assert None not in row.values(), f"{row['subject']} has fewer cells than the head"
         assert None not in row, f"{row['subject']} has more cells than the head"
@@ -40,6 +41,7 @@ def test_every_value_has_its_source_and_is_one(values: Published) -> None:
         assert (getattr(values, name) is None) == (getattr(values, source) == ""), name
     assert (values.gmacs is None) == (values.counted == ""), "a count says what it counts"
     assert values.counted_share is None or Decimal("0.5") < values.counted_share < Decimal("1.5")
+    assert values.resolution in (224, 256)
     assert values.params_m is None or 1 < values.params_m < 1000
     assert values.gmacs is None or Decimal("0.05") < values.gmacs < 1000
     assert values.top1 is None or 50 < values.top1 < 100
@@ -92,16 +94,45 @@ def test_the_share_of_vim_is_what_its_way_of_counting_leaves(size: str) -> None:
     assert float(values.counted_share) == pytest.approx(counted / full, abs=1e-3)
 
 
-def test_the_suite_and_the_data_have_the_same_models() -> None:
-    assert {entry.name for entry in load_suite("backbones-224").subjects} == set(all_published())
+@pytest.mark.parametrize("size", ["small", "base", "large", "xlarge"])
+def test_the_share_of_dig_is_what_its_way_of_counting_leaves_out(size: str) -> None:
+    dim, depth, hidden = {
+        "small": (384, 12, 1024),
+        "base": (768, 12, 2048),
+        "large": (1024, 24, 2816),
+        "xlarge": (1152, 28, 3072),
+    }[size]
+    tokens, rank, patch = 256, 16, 4
+    projections = 3 * dim * dim + rank * (dim + dim // 2) + dim * dim  # q, k, v, g, the decay's two, and the output's
+    mixed = 3 * dim * 32  # K 32 and V 64 a head: 3 (dim / 64) 32 64
+    block = tokens * (projections + 9 * dim + 3 * dim * hidden + mixed) + 6 * dim * dim
+    ends = tokens * (patch * 4 * dim + dim * patch * 8) + 256 * dim + dim * dim + 2 * dim * dim
+    full, left_out = depth * block + ends, depth * tokens * (dim * hidden + mixed)
+    values = published(f"dig_{size}_patch2")
+    assert values is not None
+    assert values.counted_share is not None
+    assert values.gmacs is not None
+    assert float(values.counted_share) == pytest.approx(1 - left_out / full, abs=1e-3)
+    assert float(values.gmacs) == pytest.approx((full - left_out) / 1e9, rel=5e-3), "all but norms"
 
 
-def test_timm_knows_every_model() -> None:
+def test_the_suite_and_the_data_at_224_px_have_the_same_models() -> None:
+    at_224 = {subject for subject, values in all_published().items() if values.resolution == 224}
+    assert {entry.name for entry in load_suite("backbones-224").subjects} == at_224
+
+
+def test_every_model_can_be_built_by_its_name() -> None:
+    for subject in all_published():
+        assert describe(subject).name == subject
+
+
+def test_timm_knows_every_model_of_224_px() -> None:
     import timm
 
     import vigbench  # noqa: F401  registers its models
 
-    assert [subject for subject in all_published() if not timm.is_model(subject)] == []
+    at_224 = [subject for subject, values in all_published().items() if values.resolution == 224]
+    assert [subject for subject in at_224 if not timm.is_model(subject)] == []
 
 
 def test_the_data_need_neither_torch_nor_pandas() -> None:

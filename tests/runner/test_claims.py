@@ -10,6 +10,7 @@ import pytest
 
 from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.evidence import on_each_device
+from vigbench.analysis.claims.schema import Quantity
 from vigbench.measure.environment import device_name
 from vigbench.records.duel import Duel
 from vigbench.runner.claims import ClaimsProgress, count_claimed_models, measure_claims, missing
@@ -54,6 +55,14 @@ def test_a_comparison_of_memory_is_a_run_of_its_two_cases() -> None:
         planned = plan_suite(None, "cuda", one.overrides(60.0))
         assert {one.ours, one.theirs} <= set(planned.cases)
         assert planned.budget_s == 60.0
+
+
+def test_what_vigbench_lacks_is_neither_measured_nor_counted() -> None:
+    lacking = [one for one in CLAIMS.values() if one.lacks]
+    assert lacking
+    assert list(missing(lacking, [], Device.cpu)) == []
+    counted = [one.model_copy(update={"quantity": Quantity.gmacs}) for one in lacking]
+    assert count_claimed_models(counted) == {}
 
 
 @pytest.mark.parametrize("name", ["vig-t-flops-1024", "vig-s-parameters"])

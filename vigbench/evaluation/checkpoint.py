@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
-from vigbench.models.checkpoint_file import read_file
-from vigbench.models.strict_loading import State, left_out, load_strictly
-from vigbench.models.weights import find_weights
+from vigbench.models.checkpoints.checkpoint_file import read_file
+from vigbench.models.checkpoints.strict_loading import State, left_out, load_strictly
+from vigbench.models.checkpoints.weights import find_weights
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,12 +14,13 @@ from torch import Tensor
 SMALLEST_GRADIENT_SCALE = 1e-2
 
 
-def relative_error(output: Tensor, reference: Tensor) -> float:
-    """max|output - reference| / max|reference|; infinite where `output` is not finite.
+def relative_error(output: Tensor, reference: Tensor, measure: Literal["largest", "norm"] = "largest") -> float:
+    """max|output - reference| / max|reference|, or of norms; infinite where `output` is not finite.
 
     Args:
         output: any shape and float dtype.
         reference: the same shape.
+        measure: whether a tensor is as large as its largest entry or as its norm.
 
     Raises:
         ValueError: if the shapes differ.
@@ -29,10 +31,9 @@ def relative_error(output: Tensor, reference: Tensor) -> float:
         return math.inf
     if not reference.numel():
         return 0.0
-    wide = _wide(reference)
-    largest = float(wide.abs().max())
-    difference = float((_wide(output) - wide).abs().max())
-    return difference / largest if largest > 0 else difference
+    wide, size = _wide(reference), _rms if measure == "norm" else _largest
+    whole, difference = size(wide), size(_wide(output) - wide)
+    return difference / whole if whole > 0 else difference
 
 
 def gradient_error(gradients: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> tuple[float, str]:
@@ -69,5 +70,9 @@ def is_finite(output: Tensor) -> bool:
     return bool(output.isfinite().all())
 
 
+def _largest(tensor: Tensor) -> float:
+    return float(tensor.abs().max())
+
+
 def _rms(tensor: Tensor) -> float:
-    return float(tensor.detach().double().square().mean().sqrt()) if tensor.numel() else 0.0
+    return float(_wide(tensor.detach()).abs().square().mean().sqrt()) if tensor.numel() else 0.0

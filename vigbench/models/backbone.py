@@ -1,18 +1,18 @@
-"""What vigbench's own models have in common: their settings, timm's conventions, and how timm builds them."""
+"""What vigbench's own backbones have in common: their settings and timm's conventions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs
+from timm.models import generate_default_cfgs
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from vigbench.models.model import Model
 from vigbench.nearest import one_of
-from vigbench.ops.registry import get_implementation
 
 Pool = Literal["avg", "token", ""]
 PATCH_SIZE = 16
@@ -42,12 +42,6 @@ class PlainConfig(Config):
         return self.drop_path_rate * layer / max(1, self.depth - 1)
 
 
-class TokenMixer(nn.Module):
-    """A layer around an operator; `implementation` says which code computes that, "auto" leaves it to the device."""
-
-    implementation = "auto"
-
-
 class RMSNorm(nn.RMSNorm):
     """RMSNorm in the dtype of its input: autocast hands it half precision, and torch fuses equal dtypes only."""
 
@@ -55,11 +49,10 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(Model, ABC):
     """An image classifier: (batch, in_chans, height, width) to (batch, num_classes).
 
-    `operator` is what its token mixers compute, `implementation` says by which code; "auto" leaves the choice to the
-    device at every call. `first_conv` and `last_layer` are the paths of these layers.
+    `first_conv` and `last_layer` are the paths of these layers.
     """
 
     operator: ClassVar[str] = "gla"
@@ -75,8 +68,6 @@ class Backbone(nn.Module, ABC):
         self.num_classes = config.num_classes
         self.in_chans = config.in_chans
         self.global_pool = config.global_pool
-        self.grad_checkpointing = False
-        self.implementation = "auto"
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
@@ -120,24 +111,6 @@ class Backbone(nn.Module, ABC):
         maps = [self.feature_map(output, x, norm) for output in outputs]
         intermediates = [y.flatten(2).mT for y in maps] if output_fmt == "NLC" else maps
         return intermediates if intermediates_only else (self.final_features(final), intermediates)
-
-    def run_block(self, block: nn.Module, x: Tensor) -> Tensor:
-        """One block, recomputed in the backward if gradient checkpointing is on."""
-        out: Tensor = checkpoint(block, x) if self.grad_checkpointing and torch.is_grad_enabled() else block(x)
-        return out
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward instead of storing its activations."""
-        self.grad_checkpointing = enable
-
-    def set_implementation(self, name: str) -> None:
-        """Compute the operator with this code from now on, in training and eval. ValueError for an unknown name."""
-        if name != "auto":
-            get_implementation(self.operator, name)
-        self.implementation = name
-        for module in self.modules():
-            if isinstance(module, TokenMixer):
-                module.implementation = name
 
     def get_classifier(self) -> nn.Module:
         """The last layer."""
@@ -263,10 +236,6 @@ def linear_head(dim: int, num_classes: int) -> nn.Module:
     return nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
 
-C = TypeVar("C", bound=Config)
-M = TypeVar("M", bound=Backbone)
-
-
 def timm_cfgs(model: type[Backbone], names: Iterable[str], **more: Any) -> dict[str, Any]:
     """timm's `default_cfgs` of classifiers trained on ImageNet-1k at 224."""
     cfg = {
@@ -282,13 +251,3 @@ def timm_cfgs(model: type[Backbone], names: Iterable[str], **more: Any) -> dict[
         **more,
     }
     return generate_default_cfgs(dict.fromkeys(names, cfg))  # type: ignore[no-any-return]
-
-
-def create(model: Callable[[C], M], configs: Mapping[str, C], name: str, pretrained: bool, **kwargs: Any) -> M:
-    """A model as timm builds it; `kwargs` change its configuration, and TypeError names one that it does not have."""
-
-    def build(**changes: Any) -> M:
-        return model(replace(configs[name], **changes))
-
-    feature_cfg = {"out_indices": 4, "feature_cls": "getter"}
-    return build_model_with_cfg(build, name, pretrained, feature_cfg=feature_cfg, **kwargs)

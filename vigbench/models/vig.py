@@ -17,12 +17,11 @@ from vigbench.models.backbone import (
     PlainBackbone,
     PlainConfig,
     RMSNorm,
-    TokenMixer,
-    create,
     linear_head,
     resize_grid,
     timm_cfgs,
 )
+from vigbench.models.model import TokenMixer, create
 from vigbench.ops.conv_norm import conv_norm
 from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
 from vigbench.ops.gated_projection import gated_projection
@@ -229,6 +228,7 @@ class PatchEmbed(nn.Module):
 class ViG(PlainBackbone):
     """Any input size its stem accepts; position embeddings are resized to the grid of tokens."""
 
+    fuses_blocks = True
     first_conv = "patch_embed.proj.0"
     blocks_path = "blocks"
     init_matrix = staticmethod(nn.init.normal_)

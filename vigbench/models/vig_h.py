@@ -9,7 +9,8 @@ from timm.layers.drop import DropPath
 from timm.models import register_model
 from torch import Tensor, nn
 
-from vigbench.models.backbone import Backbone, Config, create, linear_head, timm_cfgs
+from vigbench.models.backbone import Backbone, Config, linear_head, timm_cfgs
+from vigbench.models.model import create
 from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, fused_block, swiglu, swiglu_dim
 from vigbench.ops.gla import fuses_block
 
@@ -77,6 +78,7 @@ class Classifier(nn.Module):
 class ViGH(Backbone):
     """Any input size. Between stages features are NCHW, channels-last in memory."""
 
+    fuses_blocks = True
     first_conv = "patch_embed.0"
     last_layer = "classifier.head"
     output_fmts = ("NCHW",)

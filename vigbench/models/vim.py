@@ -16,12 +16,11 @@ from vigbench.models.backbone import (
     PlainConfig,
     Pool,
     RMSNorm,
-    TokenMixer,
-    create,
     linear_head,
     resize_grid,
     timm_cfgs,
 )
+from vigbench.models.model import TokenMixer, create
 from vigbench.ops.causal_conv import FUSED_WITH, bidirectional_causal_conv
 from vigbench.ops.scan import bidirectional_selective_scan, selected_implementation
 

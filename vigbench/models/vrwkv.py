@@ -18,11 +18,10 @@ from vigbench.models.backbone import (
     POS_GRID,
     PlainBackbone,
     PlainConfig,
-    TokenMixer,
-    create,
     linear_head,
     timm_cfgs,
 )
+from vigbench.models.model import TokenMixer, create
 from vigbench.ops.biwkv import bi_wkv
 
 HIDDEN_RATE = 4

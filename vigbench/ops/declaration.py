@@ -52,7 +52,7 @@ class Implementation:
         target: what computes it; a name is imported on first use, so that listing needs no optional package.
         own: whether it runs as torch operator `vigbench::<operator>_<name>`, and in no other's place.
         variants: of an own one: forms of its inputs F that it computes as `vigbench::<operator>_<name>_<F>`.
-        fused_blocks: whether the blocks around the operator in a model (causal_conv, gated_norm) run in Triton, too.
+        fused_blocks: whether the blocks around the operator in a model (causal_conv, gated norms) run in Triton, too.
         whole_block: whether a model's block around the operator is fused, too, its norms, convolution, MLP and sums: it
             is a way to compute a model, and no other way to compute the operator.
         devices: torch device types; empty: any.

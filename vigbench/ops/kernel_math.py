@@ -1,4 +1,4 @@
-"""What Triton kernels share: zeros, and the step from powers of e to those of 2."""
+"""What Triton kernels share: zeros, loads in float32, and the step from powers of e to those of 2."""
 
 import triton
 import triton.language as tl
@@ -22,3 +22,9 @@ def zeros(rows: tl.constexpr, columns: tl.constexpr):
 def zeros_block(depth: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr):
     """(depth, rows, columns) in float32."""
     return tl.zeros((depth, rows, columns), dtype=tl.float32)
+
+
+@triton.jit
+def load_float32(data, at, mask):
+    """In the shape of `at`; zero outside the mask."""
+    return tl.load(data + at, mask=mask, other=0.0).to(tl.float32)

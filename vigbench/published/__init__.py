@@ -9,16 +9,16 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
-RESOLUTION = 224
-"""The published values are for images of this size in px, and for the classes that a model has by default."""
-
 
 @dataclass(frozen=True)
 class Published:
     """The published values of one model; decimals keep the digits that were printed, None is not published.
 
+    They are for the classes that a model has by default.
+
     Attributes:
-        subject: the model, by its timm name.
+        subject: the model, by its timm name, or vigbench's where timm has none.
+        resolution: of the images in px.
         params_m: parameters in millions.
         gmacs: 10^9 multiply-adds of one image; most sources call them FLOPs.
         top1: ImageNet-1K top-1 accuracy in percent.
@@ -29,6 +29,7 @@ class Published:
     """
 
     subject: str
+    resolution: int
     params_m: Decimal | None
     gmacs: Decimal | None
     top1: Decimal | None
@@ -41,7 +42,7 @@ class Published:
 
 
 def published(subject: str) -> Published | None:
-    """The published values of a model, by its plain timm name; None where there are none.
+    """The published values of a model, by its plain name; None where there are none.
 
     A name with a tag (`convnext_tiny.fb_in22k`) has none: other weights, and maybe other classes.
     """
@@ -67,6 +68,7 @@ def is_rounded_from(printed: Decimal, value: float) -> bool:
 def _parse(row: Mapping[str, str]) -> Published:
     return Published(
         subject=row["subject"],
+        resolution=int(row["resolution"]),
         params_m=_decimal(row["params_m"]),
         gmacs=_decimal(row["gmacs"]),
         top1=_decimal(row["top1"]),

@@ -11,7 +11,6 @@ from vigbench.records.metrics import Metrics
 from vigbench.suites.case import Case
 
 FROM_A_COLD_CACHE = (KernelTimeSource.events, KernelTimeSource.profile)
-TRAINING_PASSES = 3  # of multiply-adds: each product has two gradients
 
 
 def achieved_columns(
@@ -40,8 +39,7 @@ def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any], moved: int
     if time_ms is None or metrics.gmacs is None:
         return {}
     gb_per_s = moved / 1e6 / time_ms
-    passes = TRAINING_PASSES if case.phase.trains else 1
-    tflop_per_s = 2 * passes * metrics.gmacs * case.batch_size / time_ms
+    tflop_per_s = 2 * case.phase.passes * metrics.gmacs * case.batch_size / time_ms
     ceiling = ceilings.get(case.arithmetic)
     return {
         "achieved_gb_per_s": gb_per_s,

@@ -150,7 +150,7 @@ def count_claimed_models(claims: Sequence[Claim] | None = None) -> Counts:
     """
     found: dict[tuple[str, int], dict[str, float]] = {}
     for claim in load_claims() if claims is None else claims:
-        for point in claim.points if claim.quantity.is_counted else ():
+        for point in claim.points if claim.quantity.is_counted and not claim.lacks else ():
             for side in (claim.ours, claim.theirs):
                 if side is not None and point.resolution is not None:
                     key = (side.subject, point.resolution)
@@ -174,7 +174,7 @@ def missing(
     name = device_name(device, threads) if device is Device.cpu else None
     here = [known for known in evidence if known.device == device and name in (None, known.device_name)]
     for claim in claims:
-        if not claim.quantity.needs_gpu:
+        if claim.lacks or not claim.quantity.needs_gpu:
             continue
         for point in claim.points:
             for ours, theirs in _pairs(claim):

@@ -14,12 +14,14 @@ import timm
 import torch
 from torch import nn
 
-from vigbench.models.backbone import Backbone
-from vigbench.models.weights import load_weights
+from vigbench.models.checkpoints.weights import load_weights
+from vigbench.models.diffusion import dig, dit
+from vigbench.models.model import Model
 from vigbench.nearest import nearest, one_of
 from vigbench.ops.attention import attention_modules
 from vigbench.ops.registry import UnsupportedError, get_implementation, list_implementations, select_implementation
 from vigbench.subjects.building import build_on_meta
+from vigbench.subjects.diffusion import DiffusionTask
 from vigbench.subjects.factory import as_module, in_one_line, load_factory
 from vigbench.subjects.family import family_of
 from vigbench.subjects.image import ImageTask
@@ -35,6 +37,7 @@ from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, read_resolution, sides_of
 
 IMAGES = ImageTask()
+TASKS: Mapping[str, Task] = {**SEQUENCES, **dict.fromkeys((*dig.CONFIGS, *dit.CONFIGS), DiffusionTask())}
 DEFAULT = "default"  # the implementation of a subject that offers no choice
 OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")  # arguments of timm's
 BASELINES = (
@@ -49,11 +52,15 @@ BASELINES = (
 
 @dataclass(frozen=True)
 class Subject:
-    """A subject, and the operator whose implementations can be chosen (None: no choice)."""
+    """A subject, and the operator whose implementations can be chosen (None: no choice).
+
+    `fuses_blocks` says whether implementations that are a model's whole block are among them.
+    """
 
     name: str
     family: str
     operator: str | None
+    fuses_blocks: bool = False
 
 
 def create_model(
@@ -91,7 +98,7 @@ def create_model(
 
 def list_subjects(pattern: str = "*") -> list[str]:
     """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
-    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*"]), *BASELINES, *OPERATORS]
+    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*", "dig_*", "dit_*"]), *BASELINES, *OPERATORS]
     own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
@@ -113,8 +120,9 @@ def describe(name: str) -> Subject:
 @lru_cache(maxsize=256)
 def _describe_model(name: str) -> Subject:
     model = build_on_meta(lambda: create_model(name))
-    own = model.operator if isinstance(model, Backbone) else None
-    return Subject(name, family_of(name), own or ("attention" if attention_modules(model) else None))
+    if isinstance(model, Model):
+        return Subject(name, family_of(name), model.operator, model.fuses_blocks)
+    return Subject(name, family_of(name), "attention" if attention_modules(model) else None)
 
 
 def resolve_implementations(name: str, requested: Sequence[str], device: str) -> list[str]:
@@ -130,10 +138,10 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
             raise ValueError(f"{name} offers no choice of implementation; remove {', '.join(wanted)}.")
         return [DEFAULT]
     for choice in wanted:
-        if choice != "auto" and get_implementation(subject.operator, choice).whole_block and name in OPERATORS:
+        if choice != "auto" and get_implementation(subject.operator, choice).whole_block and not subject.fuses_blocks:
             raise ValueError(
-                f"{choice} is a model's whole block around {subject.operator}: measure a model with it, and the "
-                f"operator alone with {one_of(offered_by(name, subject.operator))}."
+                f"{choice} is a model's whole block around {subject.operator}, which {name} has no kernels for: "
+                f"measure it with {one_of(offered_by(subject))}."
             )
     auto = _auto(subject.operator, str(device))
     return list(dict.fromkeys(auto if choice == "auto" else choice for choice in wanted)) or [auto]
@@ -141,17 +149,17 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
 
 def matching_implementations(name: str, patterns: Sequence[str], device: str) -> list[str]:
     """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
-    operator = describe(name).operator
+    subject = describe(name)
     default = resolve_implementations(name, [], device)
-    offered = [DEFAULT] if operator is None else offered_by(name, operator)
+    offered = [DEFAULT] if subject.operator is None else offered_by(subject)
     matching = [choice for choice in offered if any(fnmatchcase(choice, pattern) for pattern in patterns)]
     return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
 
 
-def offered_by(name: str, operator: str) -> list[str]:
-    """The implementations that a subject can be computed by: the operator alone by none that is a whole block."""
-    alone = name in OPERATORS
-    return [choice.name for choice in list_implementations(operator) if not (alone and choice.whole_block)]
+def offered_by(subject: Subject) -> list[str]:
+    """The implementations that a subject with an operator can be computed by."""
+    every = list_implementations(subject.operator)
+    return [choice.name for choice in every if subject.fuses_blocks or not choice.whole_block]
 
 
 def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: str) -> None:
@@ -168,8 +176,8 @@ def task_of(name: str) -> Task:
     Raises:
         ValueError: if it is a factory that is not there, or names no task where it says so.
     """
-    if name in OPERATORS:
-        return SEQUENCES[name]
+    if name in TASKS:
+        return TASKS[name]
     target = own_target(name)
     return (own_task(name, target) if target is not None else None) or IMAGES
 
@@ -223,8 +231,6 @@ def build_subject(
     if target := own_target(name):
         return build_own(name, target, resolution, args)
     operator = describe(name).operator
-    if operator not in (None, "attention"):
-        return create_model(name, implementation=implementation, **(args or {}))
     model = _build_timm(name, resolution, args or {})
     if operator is not None:
         use_implementation(model, operator, implementation)
@@ -242,7 +248,7 @@ def _build_timm(name: str, resolution: Resolution, args: Mapping[str, Any]) -> n
         raise UnsupportedError(
             f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out."
         ) from error
-    model = create_model(name, **args)  # fully convolutional models take no img_size
+    model = create_model(name, **args)  # models of any size take no img_size
     config: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     size = read_resolution("x".join(map(str, config.get("input_size", (3, 224, 224))[1:])))
     if config.get("fixed_input_size") and size != resolution:
@@ -277,13 +283,15 @@ def require_buildable(name: str, resolutions: Sequence[Resolution], args: Mappin
 
 @torch.no_grad()
 def fill_weights(model: nn.Module, seed: int) -> None:
-    """Fill every parameter with seeded values that keep activations near 1, so that each branch takes part.
+    """Fill every trained parameter with seeded values that keep activations near 1, so that each branch takes part.
 
     At the released initialisation ViG's GLA branch is below its norm's epsilon: a wrong operator would go unnoticed.
     Matrices get uniform values of variance 1 / fan_in, norms 1 +- 0.25, other vectors +- 0.1.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # a table that is what it is
+            continue
         noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float32) * 2 - 1
         if parameter.ndim >= 2:
             noise *= sqrt(3 / max(1, parameter[0].numel()))

@@ -64,6 +64,7 @@ class SequenceTask(Task):
     unit = "sequence"
     axes = ("length", "shape")
     gradient_measure = "largest"
+    phases = (Phase.inference, Phase.training)  # there are no weights to update
 
     @property
     def declared(self) -> OperatorInfo:
@@ -89,8 +90,7 @@ class SequenceTask(Task):
     def require(self, case: Case) -> None:
         if case.memory_format is not MemoryFormat.contiguous:
             raise ValueError(f"{case.memory_format} is a layout of images: leave it out for an operator.")
-        if case.phase is Phase.training_step:
-            raise ValueError("An operator has no weights to update: measure its phase training instead.")
+        super().require(case)
 
     def build(self, case: Case) -> OperatorCall:
         """The operator with the scale of its heads."""

@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from vigbench.nearest import one_of
 from vigbench.ops.registry import UnsupportedError, get_operator
 from vigbench.subjects.implementations import use_implementation
-from vigbench.suites.axes import AXES, MemoryFormat
+from vigbench.suites.axes import AXES, MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import sides_of
 
@@ -24,6 +25,7 @@ MEMORY_FORMATS = {
     MemoryFormat.channels_last: torch.channels_last,
 }
 
+Measure = Literal["norm", "largest"]
 Inputs = Mapping[str, Tensor]
 Gradients = Mapping[str, Tensor]
 Result = tuple[Mapping[str, Tensor], Gradients]
@@ -60,7 +62,8 @@ class Task(ABC):
         dimensions: sides of a resolution.
         size_words: what they are, in order.
         tolerance, gradient_tolerance: largest error beside a reference, as a share of the largest value, by precision.
-        gradient_measure: whether a gradient's error is that of its norm or that of its largest entry.
+        output_measure, gradient_measure: whether an error is that of the norm or that of the largest entry.
+        phases: in which it can be measured.
     """
 
     name: ClassVar[str]
@@ -71,7 +74,9 @@ class Task(ABC):
     tolerance: ClassVar[Mapping[str, float]] = {"float32": 1e-3, "bfloat16": 1e-1, "float16": 2e-2}
     # gradients pass through every layer twice; over a whole image they sum, so that single entries are mostly rounding
     gradient_tolerance: ClassVar[Mapping[str, float]] = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 1e-1}
-    gradient_measure: ClassVar[Literal["norm", "largest"]] = "norm"
+    output_measure: ClassVar[Measure] = "largest"
+    gradient_measure: ClassVar[Measure] = "norm"
+    phases: ClassVar[tuple[Phase, ...]] = (Phase.inference, Phase.training, Phase.training_step)
 
     @abstractmethod
     def make_inputs(self, case: Case) -> Inputs:
@@ -85,6 +90,10 @@ class Task(ABC):
 
     def require(self, case: Case) -> None:
         """Raise ValueError, with advice, if a case makes no sense for the task."""
+        if case.phase not in self.phases:
+            raise ValueError(
+                f"{case.subject} has no phase {case.phase}: {self.unit}s are measured in {one_of(self.phases)}."
+            )
         if case.resolution is not None:
             try:
                 sides_of(case.resolution, self.dimensions)
@@ -99,6 +108,11 @@ class Task(ABC):
         """One forward pass; returns what the model does."""
         positional, named = self.arguments(inputs)
         return model(*positional, **named)
+
+    def iterate(self, model: Callable[..., Any], inputs: Inputs, phase: Phase) -> Any:
+        """One iteration of a phase without a backward pass: by default one forward pass."""
+        assert not phase.trains
+        return self.call(model, inputs)
 
     def outputs(self, returned: Any) -> Mapping[str, Tensor]:
         """What a model returned as tensors by name, however deep they lie; UnsupportedError where there is none."""

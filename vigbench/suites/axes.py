@@ -27,16 +27,24 @@ class Precision(StrEnum):
 
 
 class Phase(StrEnum):
-    """What one iteration runs: a forward pass, one and a backward pass, or both and an optimiser's step."""
+    """What one iteration runs: a forward pass, one and a backward pass, both and an optimiser's step, or sampling."""
 
     inference = "inference"
     training = "training"
     training_step = "training_step"
+    sampling = "sampling"
 
     @property
     def trains(self) -> bool:
         """Whether there is a backward pass."""
-        return self is not Phase.inference
+        return self in (Phase.training, Phase.training_step)
+
+    @property
+    def passes(self) -> int:
+        """Multiply-adds of an iteration, in forward passes of its batch: a product has two gradients."""
+        if self is Phase.sampling:
+            return 2 * SAMPLING_STEPS  # with and without label
+        return 3 if self.trains else 1
 
 
 class MemoryFormat(StrEnum):
@@ -53,8 +61,12 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+SAMPLING_STEPS = 50  # of a diffusion model, from noise to one sample
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
-PHASE_MEANING = "inference (forward), training (forward + backward) or training_step (both and AdamW's step)"
+PHASE_MEANING = (
+    "inference (forward), training (forward + backward), training_step (both and AdamW's step) or sampling (diffusion "
+    f"models: {SAMPLING_STEPS} steps with guidance, each a forward pass of twice the batch)"
+)
 
 
 @dataclass(frozen=True)
@@ -204,7 +216,7 @@ ALL = (
     Axis(
         "phase",
         member_of(Phase),
-        "inference, training, training_step.",
+        "inference, training, training_step, or of diffusion models sampling.",
         PHASE_MEANING,
         default=Phase.inference,
         label=lambda phase: "" if phase == Phase.inference else _phase_text(phase),

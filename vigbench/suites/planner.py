@@ -218,7 +218,7 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int, processes: int 
         threads: CPU threads that the case would use.
         processes: worker processes for the case.
     """
-    passes = 3 if case.phase.trains else 1
+    passes = case.phase.passes
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     if case.length is not None and case.implementation == "reference":

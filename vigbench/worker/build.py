@@ -90,7 +90,7 @@ def iteration(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> tuple
 
     def infer() -> Any:
         with torch.inference_mode():
-            return task.call(run, inputs)
+            return task.iterate(run, inputs, case.phase)
 
     def train() -> None:
         clear_gradients(model, inputs)

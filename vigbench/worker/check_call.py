@@ -41,8 +41,8 @@ def run_plain(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain
     """Run the plain model twice, before another form of it takes the memory; in training leaves no gradients."""
     if not case.phase.trains:
         with torch.inference_mode():
-            once, again = ({**task.outputs(task.call(model, inputs))} for _ in range(2))
-            return Plain(outputs=once, random=not _largest_error(again, once) <= task.tolerance[case.mantissa])
+            once, again = ({**task.outputs(task.iterate(model, inputs, case.phase))} for _ in range(2))
+            return Plain(outputs=once, random=not _largest_error(again, once, task) <= task.tolerance[case.mantissa])
     first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
     return Plain(gradients=first, random=not error <= task.gradient_tolerance[case.mantissa])
@@ -63,7 +63,7 @@ def check_call(
     if plain.outputs:
         with torch.inference_mode():
             found = task.outputs(result)
-            error = _largest_error(found, plain.outputs)
+            error = _largest_error(found, plain.outputs, task)
     else:
         error, _ = gradient_error(gradients_of(model, inputs), plain.gradients)
     if not error <= allowed:
@@ -74,11 +74,11 @@ def check_call(
         )
 
 
-def _largest_error(found: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> float:
+def _largest_error(found: Mapping[str, Tensor], outputs: Mapping[str, Tensor], task: Task) -> float:
     """Of all outputs; infinite where one is missing or has another shape."""
     if found.keys() != outputs.keys() or any(found[name].shape != output.shape for name, output in outputs.items()):
         return math.inf
-    return max(relative_error(found[name], output) for name, output in outputs.items())
+    return max(relative_error(found[name], output, task.output_measure) for name, output in outputs.items())
 
 
 def _plain_gradients(model: nn.Module, task: Task, inputs: Inputs) -> Gradients:

@@ -14,7 +14,7 @@ from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import ExecutedPath
 from vigbench.measure.settings import full_float32
 from vigbench.ops.registry import get_operator
-from vigbench.subjects.task import Inputs, Probe, Result, Task
+from vigbench.subjects.task import Inputs, Measure, Probe, Result, Task
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
 from vigbench.worker.first_call import first_result
@@ -133,14 +133,14 @@ def _errors(found: Result, expected: Result, case: Case, task: Task, where: str)
     """The largest errors of outputs and of gradients; WrongResultError if one is too large."""
     error = 0.0
     for name, output in expected[0].items():
-        deviation = relative_error(_named(found[0], name, name), output)
-        require_close(deviation, task.tolerance, f"The {name}", case, where)
+        deviation = relative_error(_named(found[0], name, name), output, task.output_measure)
+        require_close(deviation, task.tolerance, f"The {name}", case, where, task.output_measure)
         error = max(error, deviation)
     if not case.phase.trains:
         return error, None
     if task.gradient_measure == "norm":
         worst, name = gradient_error(found[1], expected[1])
-        require_close(worst, task.gradient_tolerance, f"The gradient of {name}", case, where)
+        require_close(worst, task.gradient_tolerance, f"The gradient of {name}", case, where, "norm")
         return error, worst
     worst = 0.0
     for name, gradient in expected[1].items():
@@ -164,11 +164,14 @@ def require_finite(result: Result) -> None:
             raise WrongResultError(f"The {name} holds NaN or infinite values; nothing was timed.")
 
 
-def require_close(error: float, allowed: Mapping[str, float], what: str, case: Case, where: str) -> None:
+def require_close(
+    error: float, allowed: Mapping[str, float], what: str, case: Case, where: str, measure: Measure = "largest"
+) -> None:
     """Raise WrongResultError if the error of `what`, found at the size `where`, is beyond what is allowed."""
     most = allowed[case.mantissa]
     if not error <= most:
+        size = "norm" if measure == "norm" else "largest value"
         raise WrongResultError(
-            f"{what} with {case.implementation} differs from the reference by {error:.1e} of its largest value at "
-            f"{where}; {most:.0e} is allowed in {case.mantissa}. Nothing was timed."
+            f"{what} with {case.implementation} differs from the reference by {error:.1e} of its {size} at {where}; "
+            f"{most:.0e} is allowed in {case.mantissa}. Nothing was timed."
         )

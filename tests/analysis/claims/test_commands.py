@@ -12,7 +12,7 @@ from vigbench.analysis.claims.commands import command
 from vigbench.runner.run import plan_suite
 from vigbench.suites.planner import Overrides
 
-POINTS = [(one, point) for one in load_claims() for point in one.points]
+POINTS = [(one, point) for one in load_claims() for point in one.points if not one.lacks]
 MEMORY = [pair for pair in POINTS if pair[0].quantity == "peak_memory_mib"]
 
 
@@ -34,6 +34,7 @@ def test_it_names_both_sides_the_size_and_the_setting(one: Any, point: Any) -> N
     if one.quantity.needs_gpu:
         assert (found["--batch-size"], found["--precision"]) == (str(one.batch_size), one.precision)
         assert found["--device"] == "cuda"
+        assert found.get("--phase", "inference") == one.phase
     if words[1] == "duel":
         assert words[2:4] == [one.ours.name, one.theirs.name]
 
@@ -52,6 +53,7 @@ def test_a_run_plans_both_sides_and_nothing_else(one: Any, point: Any) -> None:
             shape=[found["--shape"]] if point.length else None,
             batch_size=[int(found["--batch-size"])],
             precision=[found["--precision"]],
+            phase=[found.get("--phase", "inference")],
         ),
     )
     assert {case.subject for case in planned.cases} == {one.ours.subject, one.theirs.subject}
@@ -60,4 +62,9 @@ def test_a_run_plans_both_sides_and_nothing_else(one: Any, point: Any) -> None:
             assert any(
                 (case.subject, case.implementation) == (side.subject, side.implementation) for case in planned.cases
             )
-    assert {case.extent for case in planned.cases} == {point.extent}
+    assert {(case.extent, case.phase) for case in planned.cases} == {(point.extent, one.phase)}
+
+
+def test_what_vigbench_lacks_has_no_command() -> None:
+    lacking = [one for one in load_claims() if one.lacks]
+    assert {command(one, point) for one in lacking for point in one.points} == {""}

@@ -218,6 +218,15 @@ def test_without_any_evidence_everything_but_counts_is_open() -> None:
     assert {one.verdict for one in judged} == {ClaimVerdict.open}
 
 
+def test_a_claim_that_vigbench_cannot_measure_is_open_once_whatever_is_known() -> None:
+    here = {"batch_size": 1, "device": Device.cpu}
+    duels = [duel(VIG, DEIT, 2.5), duel(VIG.model_copy(update=here), DEIT.model_copy(update=here), 1.5)]
+    for quantity in ("latency_ms", "gmacs"):
+        judged = judge(claim(quantity=quantity, lacks="vigbench builds no such model"), duels=duels, counts=COUNTS)
+        assert (judged.verdict, judged.reason) == (ClaimVerdict.open, "vigbench builds no such model")
+        assert (judged.measured_text, judged.beside_text, judged.command) == ("", "", "")
+
+
 def test_an_interval_that_holds_the_spread_between_processes_is_not_widened_for_it_again() -> None:
     here = {"batch_size": 1, "device": Device.cpu}
     vig, deit = VIG.model_copy(update=here), DEIT.model_copy(update=here)

@@ -27,6 +27,10 @@ def test_the_headlines_are_there() -> None:
         "vig-s-speed": [2.0],
         "vim-t-speed-1248": [2.8],
         "vim-t-memory-1248": [86.8],
+        "dig-s-speed-1792": [2.5],
+        "dig-s-memory-1792": [75.7],
+        "dig-xl-speed-1024": [4.2],
+        "dig-xl-speed-2048": [1.8],
     }
     assert headlines.items() <= claims.items()
     assert {"vig-kernel-latency", "vig-kernel-memory", "gla-flash-attention-2"} <= claims.keys()
@@ -34,13 +38,25 @@ def test_the_headlines_are_there() -> None:
     assert layer.points[0].length == 1024
 
 
-@pytest.mark.parametrize("one", load_claims(), ids=lambda one: one.id)
+@pytest.mark.parametrize("one", [one for one in load_claims() if not one.lacks], ids=lambda one: one.id)
 def test_every_side_can_be_measured(one: Any) -> None:
     sides = [one.ours, one.theirs, *(side for other in one.beside for side in (other.ours, other.theirs))]
     for side in filter(None, sides):
         subject = describe(side.subject)
         if side.implementation:
-            assert side.implementation in {item.name for item in list_implementations(subject.operator)}
+            known = {item.name: item for item in list_implementations(subject.operator)}
+            assert side.implementation in known
+            half_only = "cuda" in known[side.implementation].half_only
+            assert one.precision in ("float16", "bfloat16") or not half_only, side.implementation
+
+
+def test_what_vigbench_lacks_is_a_model_that_it_does_not_build() -> None:
+    lacking = [one for one in load_claims() if one.lacks]
+    assert lacking
+    for one in lacking:
+        assert one.lacks == "vigbench builds no DiS"
+        with pytest.raises(ValueError, match="dis_"):
+            describe(one.theirs.subject)  # type: ignore[union-attr]
 
 
 def test_ways_of_counting_are_those_of_the_published_values() -> None:

@@ -70,6 +70,16 @@ def test_the_summary_says_which_refuted_claims_hold_as_their_paper_counts() -> N
     assert said(wrong) == "1 claims: 1 refuted."
 
 
+def test_what_cannot_be_measured_says_why_and_has_no_command() -> None:
+    (lacking,) = judge_claims(claims=[claim(lacks="vigbench builds no such model")], duels=[duel(VIG, DEIT, 2.5)])
+    lines = as_text([lacking]).splitlines()
+    assert "open: vigbench builds no such model" in [line.strip() for line in lines]
+    assert not any("vigbench duel" in line or "--measure" in line or line.isspace() for line in lines)
+    row = as_markdown([lacking]).splitlines()[-1]
+    assert row.endswith("| open: vigbench builds no such model |  |")
+    assert row.split(" | ")[2] == "any"
+
+
 def test_csv_has_a_row_for_each_number() -> None:
     found = pd.read_csv(io.StringIO(as_csv(JUDGED)))
     assert found["claim"].tolist() == ["speed", "speed", "counted"]

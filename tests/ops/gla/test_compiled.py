@@ -1,6 +1,7 @@
 """Compiled ahead of time for GPUs that need not be there: no more shared memory than a block can have."""
 
 import csv
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,7 @@ if find_spec("triton") is None:
 
 import torch
 
-from tests.ops.calls import gated_norm_call, recurrent_call
+from tests.ops.calls import Call, gated_norm_call, norm_swish_gate_call, recurrent_call
 from tests.ops.gla.compiling import (
     AMD_LANES,
     DIMS,
@@ -93,11 +94,18 @@ def test_recurrent_kernel_fits_hopper(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("dim", [32, 64])
-def test_gated_norm_fits_hopper(dtype: str, dim: int) -> None:
-    kernels = compiled(90, gated_norm_call(dtype, dim))
+@pytest.mark.parametrize(
+    ("call", "dim", "capability"),
+    [
+        *((gated_norm_call, dim, 90) for dim in (32, 64)),
+        *((norm_swish_gate_call, 64, capability) for capability in (80, 90, 100)),
+        (norm_swish_gate_call, 128, 90),
+    ],
+)
+def test_norms_with_gates_fit(call: Callable[[str, int], Call], dim: int, capability: int, dtype: str) -> None:
+    kernels = compiled(capability, call(dtype, dim))
     assert len(kernels) == 2
-    assert_fits(kernels, 90)
+    assert_fits(kernels, capability)
 
 
 def test_another_length_compiles_nothing_new() -> None:

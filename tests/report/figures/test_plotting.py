@@ -108,5 +108,7 @@ def test_published_values_are_those_of_the_table() -> None:
     frame = vigbench.published_values().set_index("subject")
     assert set(frame.index) == set(all_published())
     assert frame.loc["vig_tiny_patch16_224", "published_top1_percent"] == 77.2
+    assert frame.loc["vig_tiny_patch16_224", "published_resolution"] == 224
+    assert frame.loc["dit_xlarge_patch2", "published_resolution"] == 256
     assert pd.isna(frame.loc["vig_base_patch16_224", "published_gmacs"])
     assert frame.loc["vim_small_patch16_224", "name"] == "Vim-S"

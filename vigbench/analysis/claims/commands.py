@@ -9,7 +9,12 @@ from vigbench.suites.axes import Device, Phase
 
 
 def command(claim: Claim, point: ClaimPoint) -> str:
-    """One line for a shell: a count, or on a GPU a duel, a run, or an evaluation of both checkpoints."""
+    """One line for a shell: a count, or on a GPU a duel, a run, or an evaluation of both checkpoints.
+
+    Empty for a claim that vigbench cannot measure.
+    """
+    if claim.lacks:
+        return ""
     if claim.quantity.is_counted:
         return shlex.join(["vigbench", "claims", "--claim", claim.id])
     if claim.quantity is Quantity.top1_percent:

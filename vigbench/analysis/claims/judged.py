@@ -40,7 +40,7 @@ class JudgedPoint:
     Attributes:
         measured: in the claim's form; None where nothing decides.
         reason: why the verdict is open; empty otherwise.
-        command: measures it again.
+        command: measures it again; empty where vigbench cannot.
     """
 
     point: ClaimPoint

@@ -60,6 +60,9 @@ def judge_claims(
     anywhere, devices = on_any_machine(rows, accuracies, counts or {}), on_each_device(rows, duels)
     judged: list[Judged] = []
     for claim in load_claims() if claims is None else claims:
+        if claim.lacks:
+            judged.append(_judged(claim, anywhere, _left_open))
+            continue
         if not claim.quantity.needs_gpu:
             judge = _judge_count if claim.quantity.is_counted else _judge_accuracy
             judged.append(_judged(claim, anywhere, judge))
@@ -86,6 +89,10 @@ def verdict_on(claim: Claim, published: float, measured: Amount) -> ClaimVerdict
     if measured.low >= least and measured.high <= most and not (strict and published in (measured.low, measured.high)):
         return ClaimVerdict.supported
     return ClaimVerdict.refuted if measured.high < least or measured.low > most else ClaimVerdict.open
+
+
+def _left_open(claim: Claim, point: ClaimPoint, _: Evidence) -> JudgedPoint:
+    return JudgedPoint(point, ClaimVerdict.open, claim.lacks, None, (), command(claim, point))
 
 
 def _judge_count(claim: Claim, point: ClaimPoint, evidence: Evidence) -> JudgedPoint:

@@ -128,11 +128,12 @@ class Claim(_Frozen):
     Attributes:
         published in `points`: in the claim's form: times, percent, points, GMACs, millions of parameters, or top-1 in
             percent.
-        printed: what the paper says where it prints no number, as `less`; then the published number is 1.
+        printed: what the paper says where it prints no number, as `less`; then the published number is 1, or 100%.
         tolerance, tolerance_percent: rounding of what was printed and errors of reading, in the number's unit or as a
             share of it; for speed and memory also what another GPU may change. Exactly one is given.
         counted, counted_share: the paper's way of counting, where it is not the rule of docs/measurement.md.
         batch_size, precision: of the cases on a GPU; on a CPU one image in float32 is looked at.
+        lacks: why vigbench cannot measure it, as `vigbench builds no DiS`; such a claim stays open.
     """
 
     paper: Paper
@@ -155,6 +156,7 @@ class Claim(_Frozen):
     batch_size: int = Field(64, ge=1)
     precision: Precision = Precision.float32
     phase: Phase = Phase.inference
+    lacks: str = ""
     note: str = ""
 
     @model_validator(mode="after")
@@ -205,7 +207,7 @@ def choose_claims(patterns: Iterable[str]) -> list[Claim]:
 
 
 def _read() -> Iterator[Claim]:
-    for name in ("vig", "vim", "gla"):
+    for name in ("vig", "vim", "gla", "dig"):
         content = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
         paper = Paper.model_validate(content["paper"])
         for claim in content["claim"]:

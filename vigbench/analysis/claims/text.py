@@ -41,8 +41,10 @@ def as_text(judged: Sequence[Judged]) -> str:
             lines += textwrap.wrap(head, WIDTH, subsequent_indent=" " * INDENT)
             for text in (_numbers(result), result.beside_text, _counted(result), _why(result), result.claim.note):
                 lines += _wrapped(text, INDENT)
-            lines += [" " * INDENT + result.command, ""]  # never broken: it is there to be copied
-    waiting = any(result.verdict is ClaimVerdict.open and result.claim.quantity.needs_gpu for result in judged)
+            lines += [" " * INDENT + result.command] if result.command else []  # never broken: it is there to be copied
+            lines.append("")
+    open_ones = [result.claim for result in judged if result.verdict is ClaimVerdict.open]
+    waiting = any(claim.quantity.needs_gpu and not claim.lacks for claim in open_ones)
     advice = ["To decide those about speed and memory, on a machine with a GPU: vigbench claims --measure"] * waiting
     return "\n".join([*lines, summary(judged), *advice])
 
@@ -134,7 +136,7 @@ def _object(result: Judged) -> dict[str, Any]:
 def _markdown_cells(result: Judged) -> list[str]:
     head = (result.verdict, result.claim.statement, _device(result), result.published)
     cells = (*head, result.measured_text, result.beside_text, _why(result))
-    return [*map(escape_markdown, cells), f"`{result.command}`"]
+    return [*map(escape_markdown, cells), f"`{result.command}`" if result.command else ""]
 
 
 def _numbers(result: Judged) -> str:
@@ -145,7 +147,7 @@ def _numbers(result: Judged) -> str:
 
 
 def _device(result: Judged) -> str:
-    return result.device if result.claim.quantity.needs_gpu else "any"
+    return result.device if result.claim.quantity.needs_gpu and not result.claim.lacks else "any"
 
 
 def _counted(result: Judged) -> str:

@@ -4,13 +4,15 @@ Configurations are written down from papers and model code, products follow the 
 count and `count_cost` agree, neither has missed an operator: they share no code.
 """
 
-from vigbench.measure.closed_form import cnn, hierarchical, linear_complexity, transformers
+from vigbench.measure.closed_form import cnn, diffusion, hierarchical, linear_complexity, transformers
 
 __all__ = ["are_disputed", "closed_form_macs"]
 
 ALLOWED_DIFFERENCE = 0.005  # of the closed form
 
-_FORMULAS = transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS
+_FORMULAS = (
+    transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS | diffusion.FORMULAS
+)
 
 
 def closed_form_macs(subject: str, resolution: int | str | None) -> int | None:

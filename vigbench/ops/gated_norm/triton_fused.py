@@ -9,31 +9,20 @@ import triton.language as tl
 from torch import Tensor
 
 from vigbench.ops import kernel_launch
-from vigbench.ops.custom_operator import CostFormulas, define_operator
+from vigbench.ops.custom_operator import define_operator
+from vigbench.ops.kernel_math import load_float32
 from vigbench.ops.launch_plan import planned
+from vigbench.ops.row_norm import (
+    PROGRAMS,
+    WARPS,
+    blocks_of,
+    cost_without_macs,
+    load_channels,
+    normal_gradient,
+    normal_of,
+)
 
-ELEMENTS = 2048  # of one tensor in a program at once
-PROGRAMS = 1024  # at most, in the backward: each sums its own part of the weights' gradients
-WARPS = 4
 SCHEMA = "Tensor o, Tensor local, Tensor gate, Tensor o_weight, Tensor local_weight, float eps, bool act"
-
-
-@triton.jit
-def _load(data, at, mask):
-    return tl.load(data + at, mask=mask, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _normalise(x, eps, dim: tl.constexpr):
-    """x over its root mean square, and the inverse of that: (rows, dim), (rows, 1)."""
-    inverse = tl.rsqrt(tl.sum(x * x, 1) / dim + eps)[:, None]
-    return x * inverse, inverse
-
-
-@triton.jit
-def _norm_gradient(grad, weight, normal, inverse, dim: tl.constexpr):
-    weighted = grad * weight
-    return inverse * (weighted - normal * (tl.sum(weighted * normal, 1) / dim)[:, None])
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -45,11 +34,11 @@ def gated_norm_forward(
     row, channels = tl.program_id(0).to(tl.int64) * row_block + tl.arange(0, row_block), tl.arange(0, dim_block)
     at, is_channel = row[:, None] * dim + channels[None, :], channels < dim
     mask = (row < rows)[:, None] & is_channel[None, :]
-    o_normal, _ = _normalise(_load(o, at, mask), eps, dim)
-    l_normal, _ = _normalise(_load(local, at, mask), eps, dim)
-    first = l_normal * _load(local_weight, channels, is_channel)[None, :]
-    second = o_normal * _load(o_weight, channels, is_channel)[None, :]
-    mixed = first + tl.sigmoid(_load(gate, at, mask)) * (second - first)
+    o_normal, _ = normal_of(load_float32(o, at, mask), is_channel, eps, dim, False)
+    l_normal, _ = normal_of(load_float32(local, at, mask), is_channel, eps, dim, False)
+    first = l_normal * load_channels(local_weight, channels, is_channel)
+    second = o_normal * load_channels(o_weight, channels, is_channel)
+    mixed = first + tl.sigmoid(load_float32(gate, at, mask)) * (second - first)
     if act:
         mixed = mixed * tl.sigmoid(mixed)
     tl.store(out + at, mixed.to(out.dtype.element_ty), mask=mask)
@@ -63,17 +52,17 @@ def gated_norm_backward(
     """Grid: (programs), each taking every so many blocks of rows; gradients of weights are (programs, dim), float32."""
     channels = tl.arange(0, dim_block)
     is_channel = channels < dim
-    w_o = _load(o_weight, channels, is_channel)[None, :]
-    w_local = _load(local_weight, channels, is_channel)[None, :]
+    w_o = load_channels(o_weight, channels, is_channel)
+    w_local = load_channels(local_weight, channels, is_channel)
     sum_o = tl.zeros((dim_block,), dtype=tl.float32)
     sum_local = sum_o
     for block in range(tl.program_id(0), tl.cdiv(rows, row_block), tl.num_programs(0)):
         row = block * row_block + tl.arange(0, row_block).to(tl.int64)
         at = row[:, None] * dim + channels[None, :]
         mask = (row < rows)[:, None] & is_channel[None, :]
-        o_normal, o_inverse = _normalise(_load(o, at, mask), eps, dim)
-        l_normal, l_inverse = _normalise(_load(local, at, mask), eps, dim)
-        share, dy = tl.sigmoid(_load(gate, at, mask)), _load(grad, at, mask)
+        o_normal, o_inverse = normal_of(load_float32(o, at, mask), is_channel, eps, dim, False)
+        l_normal, l_inverse = normal_of(load_float32(local, at, mask), is_channel, eps, dim, False)
+        share, dy = tl.sigmoid(load_float32(gate, at, mask)), load_float32(grad, at, mask)
         difference = o_normal * w_o - l_normal * w_local
         if act:
             mixed = l_normal * w_local + share * difference
@@ -83,19 +72,12 @@ def gated_norm_backward(
         to_o, to_local = dy * share, dy * (1.0 - share)
         sum_o += tl.sum(to_o * o_normal, 0)
         sum_local += tl.sum(to_local * l_normal, 0)
-        tl.store(d_o + at, _norm_gradient(to_o, w_o, o_normal, o_inverse, dim).to(d_o.dtype.element_ty), mask=mask)
-        from_local = _norm_gradient(to_local, w_local, l_normal, l_inverse, dim)
+        from_o = normal_gradient(to_o * w_o, o_normal, o_inverse, is_channel, dim, False)
+        tl.store(d_o + at, from_o.to(d_o.dtype.element_ty), mask=mask)
+        from_local = normal_gradient(to_local * w_local, l_normal, l_inverse, is_channel, dim, False)
         tl.store(d_local + at, from_local.to(d_local.dtype.element_ty), mask=mask)
     tl.store(d_o_weight + tl.program_id(0) * dim + channels, sum_o, mask=is_channel)
     tl.store(d_local_weight + tl.program_id(0) * dim + channels, sum_local, mask=is_channel)
-
-
-def _constants(o: Tensor, act: bool) -> tuple[int, dict[str, Any]]:
-    """Rows, and what the kernels are compiled for."""
-    dim = o.shape[-1]
-    dim_block = int(triton.next_power_of_2(dim))
-    row_block = max(1, ELEMENTS // dim_block)
-    return o.numel() // dim, {"dim": dim, "dim_block": dim_block, "row_block": row_block, "act": act}
 
 
 def _forward(
@@ -110,7 +92,7 @@ def _planned_forward(
 ) -> Tensor:
     out = torch.empty_like(o)
     if o.numel():
-        rows, constants = _constants(o, act)
+        rows, constants = blocks_of(o, act=act)
         args = (o, local, gate, o_weight, local_weight, out, rows, eps)
         grid = (triton.cdiv(rows, constants["row_block"]), 1, 1)
         kernel_launch.launch_kernel(gated_norm_forward, grid, o.device, args, constants, WARPS, 1)
@@ -132,7 +114,7 @@ def _planned_backward(
 ) -> list[Tensor]:
     """Gradients of o, local and gate, and parts of the weights': (2, programs, dim) in float32."""
     grads = [torch.empty_like(x) for x in (o, local, gate)]
-    rows, constants = _constants(o, act)
+    rows, constants = blocks_of(o, act=act)
     programs = min(PROGRAMS, triton.cdiv(rows, constants["row_block"]))
     sums = torch.empty(2, programs, o.shape[-1], dtype=torch.float32, device=o.device)
     if o.numel():
@@ -141,15 +123,9 @@ def _planned_backward(
     return [*grads, sums]
 
 
-def _no_macs(*_: Any, **__: Any) -> int:
-    return 0  # norms and gates do not count
-
-
 def _special(o: Any, *rest: Any) -> int:
     """The gate's sigmoid, and SiLU's."""
     return int((2 if rest[-1] else 1) * math.prod(o))
 
 
-triton_fused = define_operator(
-    "gated_norm", _forward, _backward, CostFormulas(_no_macs, _no_macs, _no_macs, _no_macs, _special), SCHEMA
-)
+triton_fused = define_operator("gated_norm", _forward, _backward, cost_without_macs(_special), SCHEMA)

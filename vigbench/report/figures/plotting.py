@@ -98,11 +98,12 @@ def plot_scatter(
 
 
 def published_values() -> pd.DataFrame:
-    """What papers and repositories publish for the models of suite backbones-224, at 224 px.
+    """What papers and repositories publish for models of images: those of suite backbones-224, and DiG and DiT.
 
     Returns:
-        One row for each: `subject`, `name`, `published_params_m` (millions), `published_gmacs` (10^9 multiply-adds, by
-        the source's own way of counting) and `published_top1_percent` (ImageNet-1K).
+        One row for each: `subject`, `name`, `published_resolution` (px), `published_params_m` (millions),
+        `published_gmacs` (10^9 multiply-adds, by the source's own way of counting) and `published_top1_percent`
+        (ImageNet-1K).
     """
     from vigbench.published import all_published
 
@@ -110,6 +111,7 @@ def published_values() -> pd.DataFrame:
         {
             "subject": model.subject,
             "name": short_name(model.subject),
+            "published_resolution": model.resolution,
             "published_params_m": _number(model.params_m),
             "published_gmacs": _number(model.gmacs),
             "published_top1_percent": _number(model.top1),

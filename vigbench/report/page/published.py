@@ -1,4 +1,4 @@
-"""The table of what was measured at 224 px beside what is published for the same models."""
+"""The table of what was measured beside what is published for the same models, each at its published resolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from vigbench.published import RESOLUTION, Published, all_published, is_rounded_from, published
+from vigbench.published import Published, all_published, is_rounded_from, published
 from vigbench.report.metrics import ACTIVATIONS, GMACS, LATENCY, PEAK, THROUGHPUT, Metric, number
 from vigbench.report.page.cells import interval_text
 from vigbench.report.rows import Row
@@ -47,16 +47,18 @@ class _Notes:
 
 
 def published_table(rows: Sequence[Row]) -> PublishedTable | None:
-    """Every case of a model that has published values, at their resolution; None where there is no such case."""
+    """Every case of a model that has published values, at its own published resolution; None where there is none."""
     found = [
         (row, values, row["setting"])
         for row in rows
-        if row["resolution"] == RESOLUTION and (values := published(row["subject"]))
+        if (values := published(row["subject"])) and row["resolution"] == values.resolution
     ]
     if not found:
         return None
     settings = {setting for _, _, setting in found}
     several, failed = len(settings) > 1, any(row["status"] != "ok" for row, _, _ in found)
+    sizes = sorted({values.resolution for _, values, _ in found})
+    mixed = len(sizes) > 1
     measured = [metric for metric in MEASURED if any(row[metric.column] is not None for row, _, _ in found)]
     place = {subject: index for index, subject in enumerate(all_published())}
     found.sort(key=lambda case: (family_rank(case[0]["family"]), place[case[1].subject], case[0]["implementation"]))
@@ -64,6 +66,7 @@ def published_table(rows: Sequence[Row]) -> PublishedTable | None:
     body = []
     for row, values, setting in found:
         cells = [NotedCell(row["label"], tip=row["whole"], notes=notes(_sentence(values.note)))]
+        cells += [NotedCell(str(values.resolution), values.resolution)] * mixed
         cells += [NotedCell(setting.text())] * several
         cells += _parameters(row, values, notes) + _multiply_adds(row, values, notes)
         cells += [_printed(values.top1, notes(_sentence(values.top1_source, "Source: ")))]
@@ -71,8 +74,9 @@ def published_table(rows: Sequence[Row]) -> PublishedTable | None:
         cells += [NotedCell(row["status"].replace("_", " "), tip=row["reason"])] * failed
         body.append(cells)
     where = "one row for each setting" if several else settings.pop().text()
-    heads = _heads(measured, several=several, failed=failed)
-    return PublishedTable(f"At {RESOLUTION} px · {where}", heads, body, list(notes.numbers))
+    heads = _heads(measured, mixed=mixed, several=several, failed=failed)
+    at = " and ".join(map(str, sizes))
+    return PublishedTable(f"At {at} px · {where}", heads, body, list(notes.numbers))
 
 
 def difference(values: Published, gmacs: float) -> str:
@@ -86,8 +90,8 @@ def difference(values: Published, gmacs: float) -> str:
     return "way of counting" if abs(float(values.gmacs) / (share * gmacs) - 1) <= CLOSE else "unexplained"
 
 
-def _heads(measured: Iterable[Metric], *, several: bool, failed: bool) -> list[tuple[str, str, bool]]:
-    heads = [("Model", "", False)] + [("Setting", "", False)] * several
+def _heads(measured: Iterable[Metric], *, mixed: bool, several: bool, failed: bool) -> list[tuple[str, str, bool]]:
+    heads = [("Model", "", False)] + [("Resolution", "px", True)] * mixed + [("Setting", "", False)] * several
     heads += [("Parameters", "millions", True), ("published", "millions", True)]
     heads += [("Multiply-adds", "GMACs", True), ("published", "GMACs", True)]
     heads += [("Ratio", "published / here", True), ("Difference", "above 2%", False), ("Top-1", "%, published", True)]

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.serialization import get_safe_globals, safe_globals
 
-from vigbench.models.checkpoint_file import read_file
+from vigbench.models.checkpoints.checkpoint_file import read_file
 
 WEIGHT = torch.arange(6.0).reshape(2, 3)
 MAKE_ARRAY, MAKE_SCALAR = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]  # each NumPy keeps them elsewhere

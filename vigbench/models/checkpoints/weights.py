@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vigbench.models.checkpoint_file import read_file
-from vigbench.models.strict_loading import State, load_strictly, some, with_versions
+from vigbench.models.checkpoints.checkpoint_file import read_file
+from vigbench.models.checkpoints.strict_loading import State, load_strictly, some, with_versions
 
 # names of the entry with the weights, the likeliest first; the first two of each are timm's
 AVERAGED = ("state_dict_ema", "model_ema", "ema")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vigbench.models.weights import find_weights
+from vigbench.models.checkpoints.weights import find_weights
 
 FILE = Path("trained.pth")
 PLAIN, AVERAGE, OTHER = ({"weight": torch.full((2,), value)} for value in (0.0, 1.0, 2.0))

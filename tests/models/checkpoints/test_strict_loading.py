@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from vigbench.models.strict_loading import left_out, load_strictly
+from vigbench.models.checkpoints.strict_loading import left_out, load_strictly
 
 
 def net() -> nn.Sequential:

@@ -1,0 +1,1 @@
+"""Reading checkpoints: a file without pickled code, the weights in it, and their strict loading."""
