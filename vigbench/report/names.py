@@ -27,7 +27,7 @@ FAMILIES = {
     "hiera": "Hiera",
     "mambaout": "MambaOut",
 }
-SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H"}
+SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H", "xlarge": "XL"}
 OPERATORS = {subject.name: subject.title for operator in list_operators() for subject in operator.subjects}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
@@ -44,6 +44,9 @@ _OWN_SCHEME: dict[re.Pattern[str], Callable[[re.Match[str]], str]] = {
     ),
     re.compile(r"pvt_v2_b(\d)(\.[a-z0-9_]+)?", re.ASCII): lambda m: f"PVTv2-B{m[1]}",
     re.compile(r"efficientvit_([bl]\d)(\.[a-z0-9_]+)?", re.ASCII): lambda m: f"EfficientViT-{m[1].upper()}",
+    re.compile(rf"di([gt])_({'|'.join(SIZES)})_patch(\d)", re.ASCII): lambda m: (
+        f"Di{m[1].upper()}-{SIZES[m[2]]}/{m[3]}"
+    ),
     re.compile(r"vit_([a-z]+)_patch14_reg4_dinov2(\.[a-z0-9_]+)?", re.ASCII): lambda m: (
         f"DINOv2-{SIZES.get(m[1], m[1])}+reg"
     ),

@@ -30,7 +30,7 @@ FAMILY_COLOURS = {
 }
 FAMILY_ORDER = tuple(FAMILY_COLOURS)
 
-MARKERS = {"nano": "v", "tiny": "o", "small": "s", "base": "^", "large": "D", "huge": "p", "": "h"}
+MARKERS = {"nano": "v", "tiny": "o", "small": "s", "base": "^", "large": "D", "huge": "p", "xlarge": "P", "": "h"}
 DASHES = {implementation.name: implementation.dash for implementation in list_implementations() if implementation.dash}
 OTHER_END = ("D", "\N{WHITE DIAMOND}")
 # where a line ends: the marker, and the same sign as a character for the note below the picture

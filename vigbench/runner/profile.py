@@ -56,7 +56,7 @@ def profile_subject(
         ValueError: if it cannot be profiled or written, with the reason; nothing is left then.
     """
     out = Path(out)
-    if case.compile or case.cuda_graph or case.phase is Phase.training_step:
+    if case.compile or case.cuda_graph or case.phase not in (Phase.inference, Phase.training):
         raise ValueError(
             "A profile is of phase inference or training, neither compiled nor a graph, which hide the modules."
         )

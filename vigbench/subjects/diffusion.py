@@ -58,16 +58,16 @@ class DiffusionTask(ImageTask):
             return torch.randint(most, (case.batch_size,), generator=generator, device=device)
 
         clean, noise, t, y = normal(), normal(), below(STEPS), below(CLASSES)
-        if case.phase is Phase.sampling:
-            return {"x": noise, "y": y, "noise": normal(SAMPLING_STEPS)}
-        noisy = training_process().noisy(clean, noise, t)
+        sampling = case.phase is Phase.sampling
+        noisy = noise if sampling else training_process().noisy(clean, noise, t)
         x = noisy.to(dtype=DTYPES[case.precision], memory_format=MEMORY_FORMATS[case.memory_format])
+        if sampling:
+            return {"x": x, "t": t, "y": y, "noise": normal(SAMPLING_STEPS)}
         targets = {"clean": clean, "noise": noise, "noisy": noisy} if case.phase.trains else {}
         return {"x": x, "t": t, "y": y, **targets}
 
     def arguments(self, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        t = inputs.get("t", torch.zeros_like(inputs["y"]))
-        return (inputs["x"], t, inputs["y"]), {}
+        return (inputs["x"], inputs["t"], inputs["y"]), {}
 
     def iterate(self, model: Callable[..., Any], inputs: Inputs, phase: Phase) -> Any:
         """Of sampling all steps, as released: without clipping, with guidance from twice the batch."""

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from vigbench.subjects.operators import OPERATORS
 
 _PATTERNS = {
-    "vig": ("vig_*",),
+    "vig": ("vig_*", "dig_*"),
     "vim": ("vim_*",),
     "linear": (
         "vrwkv_*",
@@ -18,14 +18,14 @@ _PATTERNS = {
         "vmamba_*",
         "plainmamba_*",
     ),
-    "deit": ("deit_*", "deit3_*", "vit_*"),
+    "deit": ("deit_*", "deit3_*", "vit_*", "dit_*"),
     "windowed": ("swin*", "hiera_*", "pvt_*", "maxvit_*", "coatnet_*", "twins_*"),
     "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*"),
 }
 
 
 def family_of(subject: str) -> str:
-    """vig, vim, linear, deit (plain softmax-attention transformers), windowed, cnn, or other.
+    """vig (on gated linear attention), vim, linear, deit (on plain softmax attention), windowed, cnn, or other.
 
     An operator belongs to the family whose token mixer it is.
     """

@@ -97,7 +97,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     """
     overrides = overrides or Overrides()
     section = overrides.applied_to(suite.section(device))
-    entries = _select_subjects(suite, overrides.subject)
+    entries = _select_subjects(suite, overrides.subject or section.subject)
     subjects: list[tuple[str, str, str]] = []
     offered: list[str] = []
     for entry in entries:

@@ -137,9 +137,14 @@ class Exclusion(Axes):
 
 
 class DeviceSection(Axes):
-    """The axes for one kind of device, what to leave out of their product, and the time that all may take."""
+    """The axes for one kind of device, what to leave out of their product, and the time that all may take.
+
+    Attributes:
+        subject, implementation: names or globs: only these of the suite's; None: all.
+    """
 
     exclude: list[Exclusion] = Field(default=[])
+    subject: Names | None = None
     implementation: Names | None = None
     threads: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     processes: Whole = 1

@@ -24,6 +24,7 @@ const SYMBOLS = {
   "^": "triangle",
   D: "diamond2",
   p: polygon(5, -Math.PI / 2),
+  P: "cross",
   h: "hexagon",
 };
 const SIGNS = { out_of_memory: "×", timeout: "|", crashed: "+" };
