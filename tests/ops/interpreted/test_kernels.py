@@ -189,6 +189,47 @@ def test_gates_from_low_rank_activations(
         assert (x.double() - y).abs().max() <= max(2 * ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_gates_from_low_rank_activations_in_one_direction(
+    reverse: bool, dtype: torch.dtype, make_inputs: MakeInputs
+) -> None:
+    q, k, v, _, _, grad = make_inputs("moderate", (1, 37, 2), 16, 16)
+    torch.manual_seed(0)
+    a, weight, bias = torch.randn(1, 37, 12), torch.randn(1, 2, 16, 12) / 4, torch.randn(1, 2, 16)
+    inputs = [x.to(dtype) for x in (q, k, v, a, weight, bias)]
+
+    def by_definition(
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        a: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        scale: float,
+        normalizer: float,
+        reverse: bool,
+    ) -> Tensor:
+        g = F.logsigmoid(torch.einsum("blr,hkr->blhk", a, weight[0]) + bias[0]) / normalizer
+        return reference(q, k, v, None if reverse else g, g if reverse else None, scale)
+
+    numbers = (0.5, 16.0, reverse)
+    expected = differentiated(by_definition, [x.double() for x in inputs], grad.to(dtype).double(), *numbers)
+    found = differentiated(torch.ops.vigbench.gla_triton_fused_low_rank, inputs, grad.to(dtype), *numbers)
+    for x, y in zip(found, expected, strict=True):
+        assert (x.double() - y).abs().max() <= max(2 * ALLOWED[dtype] * y.abs().max(), SMALLEST_HALF)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck reads it itself
+@pytest.mark.parametrize("reverse", [False, True])
+def test_opcheck_of_low_rank_gates(reverse: bool, make_inputs: MakeInputs) -> None:
+    q, k, v = make_inputs("as trained", (1, 5, 1), 2, 3)[:3]
+    inputs = [
+        x.requires_grad_() for x in (q, k, v, torch.randn(1, 5, 4), torch.randn(1, 1, 2, 4), torch.randn(1, 1, 2))
+    ]
+    torch.library.opcheck(torch.ops.vigbench.gla_triton_fused_low_rank, (*inputs, 0.5, 16.0, reverse))
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck reads it itself
 @pytest.mark.parametrize("name", ["gla_triton_fused", "gla_triton_unfused"])
 def test_opcheck(name: str, make_inputs: MakeInputs) -> None:

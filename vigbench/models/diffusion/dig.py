@@ -1,7 +1,7 @@
 """DiG, diffusion on gated linear attention in one direction (arXiv 2405.18428), as released (hustvl/DiG)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, cast, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from vigbench.models.model import TokenMixer
 from vigbench.models.vig import GATE_LOGIT_NORMALIZER, GATE_RANK, RELEASED_GAIN, RMS_EPS, SwiGLU, swiglu_dim
 from vigbench.nearest import one_of
 from vigbench.ops.gated_norm import FUSED_WITH
-from vigbench.ops.gla import gla, selected_implementation
+from vigbench.ops.gla import gla_low_rank, selected_implementation
 from vigbench.ops.norm_swish_gate import norm_swish_gate
 
 ScanOrder = Literal["released", "raster"]
@@ -59,9 +59,11 @@ class GatedLinearAttention(TokenMixer):
 
     def forward(self, x: Tensor, reverse: bool = False) -> Tensor:
         q, k, v, gate = (self._heads(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj, self.g_proj))
-        decay = self._heads(F.logsigmoid(self.gk_proj(x)) / GATE_LOGIT_NORMALIZER)
-        implementation = selected_implementation(self.implementation, q, k, v, decay)
-        o: Tensor = gla(q, k, v, decay, reverse=reverse, implementation=implementation)
+        low_rank, logits = self.gk_proj[0](x), cast("nn.Linear", self.gk_proj[1])
+        weight, bias = (p.view(self.num_heads, -1, *p.shape[1:]) for p in (logits.weight, logits.bias))
+        implementation = selected_implementation(self.implementation, q, k, v, low_rank, weight, bias)
+        gates = low_rank, weight, bias, GATE_LOGIT_NORMALIZER
+        o: Tensor = gla_low_rank(q, k, v, *gates, reverse=reverse, implementation=implementation)
         o = norm_swish_gate(o, gate, self.g_norm_swish_gate.weight, RMS_EPS, fused=implementation in FUSED_WITH)
         return self.o_proj(o.flatten(-2))  # type: ignore[no-any-return]
 

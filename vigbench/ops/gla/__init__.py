@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         bidirectional_gla_low_rank,
         fuses_block,
         gla,
+        gla_low_rank,
         selected_implementation,
     )
 
@@ -149,6 +150,7 @@ __all__ = [
     "bidirectional_gla_low_rank",
     "fuses_block",
     "gla",
+    "gla_low_rank",
     "selected_implementation",
 ]
 __getattr__ = lazy_attributes(__name__, "interface", __all__)

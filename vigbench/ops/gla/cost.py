@@ -55,9 +55,9 @@ def logits_special(*shapes: Any) -> int:
     return 3 * gla_special(*shapes)
 
 
-def low_rank_special(q: Shape, k: Shape, v: Shape, *_: Any) -> int:
-    """The same, of both directions."""
-    return logits_special(q, k, v, q, q)
+def low_rank_special(q: Shape, k: Shape, v: Shape, *gate: Any) -> int:
+    """The same."""
+    return logits_special(q, k, v, *_directions(q, *gate))
 
 
 def recurrent_macs_backward(*shapes: Any, **_: Any) -> int:
@@ -130,25 +130,30 @@ def chunk_macs_backward(*shapes: Any, **_: Any) -> int:
 
 
 def low_rank_macs(q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
-    """The recurrence in both directions, and the product that gives the gates' logits."""
-    return gla_macs(q, k, v, q, q) + _logits_macs(*gate)
+    """The recurrence in each direction, and the product that gives the gates' logits."""
+    return gla_macs(q, k, v, *_directions(q, *gate)) + _logits_macs(*gate)
 
 
 def low_rank_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
     """Twice the forward."""
-    return gla_macs_backward(grad, q, k, v, q, q) + 2 * _logits_macs(*gate)
+    return gla_macs_backward(grad, q, k, v, *_directions(q, *gate)) + 2 * _logits_macs(*gate)
 
 
 def low_rank_chunk_macs(q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
     """The chunkwise forward, with logits computed for the states and again for the outputs."""
-    return chunk_macs(q, k, v, q, q) + 3 * _logits_macs(*gate)
+    return chunk_macs(q, k, v, *_directions(q, *gate)) + 3 * _logits_macs(*gate)
 
 
 def low_rank_chunk_macs_backward(grad: Shape, q: Shape, k: Shape, v: Shape, *gate: Any, **_: Any) -> int:
     """The fused backward, with logits computed wherever gates are used, and their gradient's two products."""
     value_blocks = -(-v[-1] // BACKWARD.value_block)
     times = 2 + 2 * value_blocks + 3  # for the states, for the gradients of v, for those of q, k and the gates
-    return fused_macs_backward(grad, q, k, v, q, q) + (times + 2) * _logits_macs(*gate)
+    return fused_macs_backward(grad, q, k, v, *_directions(q, *gate)) + (times + 2) * _logits_macs(*gate)
+
+
+def _directions(q: Shape, a: Shape, weight: Shape, *_: Any) -> tuple[Shape, Shape | None]:  # noqa: ARG001  in order
+    """What log-decays there would be of each direction."""
+    return q, q if weight[0] == 2 else None
 
 
 def _logits_macs(a: Shape, weight: Shape, *_: Any) -> int:

@@ -115,21 +115,39 @@ def bidirectional_gla_low_rank(
         normalizer: log-decays are logsigmoid(logits) / normalizer.
     """
     q, k, v = _check(q, k, v, {})
-    dtype = q.dtype
-    if not a.dtype == weight.dtype == bias.dtype == dtype:  # autocast's cast of a linear layer's parameters
-        a, weight, bias = a.to(dtype), weight.to(dtype), bias.to(dtype)
-    if a.shape[:2] != q.shape[:2] or weight.shape != (2, *q.shape[2:], a.shape[-1]) or bias.shape != weight.shape[:3]:
-        raise ValueError(
-            f"a is {tuple(a.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} but q is "
-            f"{tuple(q.shape)}: pass (batch, length, rank), (2, heads, key_dim, rank) and (2, heads, key_dim)"
-        )
+    a, weight, bias = _check_low_rank(q, a, weight, bias, (2, *q.shape[2:]))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     native = _native("low_rank", implementation, q, k, v, a, weight, bias)
     if native is not None:
-        return native(q, k, v, a, weight, bias, scale / 2, normalizer)
-    gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
-    g_fwd, g_bwd = gates.div_(normalizer).unflatten(-1, (2, *q.shape[2:])).unbind(2)
+        return native(q, k, v, a, weight, bias, scale / 2, normalizer, False)
+    g_fwd, g_bwd = _log_decays(a, weight, bias, normalizer).unbind(2)
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
+
+
+def gla_low_rank(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    normalizer: float,
+    scale: float | None = None,
+    reverse: bool = False,
+    implementation: str = "auto",
+) -> Tensor:
+    """`gla` with log-decays from low-rank activations, as DiG computes them: see `bidirectional_gla_low_rank`.
+
+    weight is (heads, key_dim, rank) and bias (heads, key_dim), of the one direction.
+    """
+    q, k, v = _check(q, k, v, {})
+    a, weight, bias = _check_low_rank(q, a, weight, bias, tuple(q.shape[2:]))
+    weight, bias = weight[None], bias[None]
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    native = _native("low_rank", implementation, q, k, v, a, weight, bias)
+    if native is not None:
+        return native(q, k, v, a, weight, bias, scale, normalizer, reverse)
+    return gla(q, k, v, _log_decays(a, weight, bias, normalizer)[:, :, 0], scale, reverse, implementation)
 
 
 def fuses_block(implementation: str, x: Tensor) -> bool:
@@ -157,6 +175,29 @@ def _native(form: str, implementation: str, *inputs: Tensor) -> Callable[..., Te
 def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
     """The name of the code that computes these inputs, see `dispatch.selected_implementation`."""
     return dispatch.selected_implementation("gla", implementation, *inputs)
+
+
+def _check_low_rank(
+    q: Tensor, a: Tensor, weight: Tensor, bias: Tensor, gates: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What logits of this shape are computed from, in the dtype of q."""
+    if a.shape[:2] != q.shape[:2] or weight.shape != (*gates, a.shape[-1]) or bias.shape != gates:
+        words = ", ".join(("2", "heads", "key_dim")[-len(gates) :])
+        raise ValueError(
+            f"a is {tuple(a.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} but q is "
+            f"{tuple(q.shape)}: pass (batch, length, rank), ({words}, rank) and ({words})"
+        )
+    dtype = q.dtype
+    if not a.dtype == weight.dtype == bias.dtype == dtype:  # autocast's cast of a linear layer's parameters
+        a, weight, bias = a.to(dtype), weight.to(dtype), bias.to(dtype)
+    return a, weight, bias
+
+
+def _log_decays(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -> Tensor:
+    """(batch, length, directions, heads, key_dim)."""
+    gates = F.logsigmoid(F.linear(a, weight.flatten(0, 2), bias.flatten()))  # logits without a name are freed here
+    gates = gates.div_(normalizer)
+    return gates.view(*gates.shape[:-1], *bias.shape)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

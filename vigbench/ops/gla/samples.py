@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_from_logits, bidirectional_gla_low_rank, gla
+from vigbench.ops.gla import (
+    bidirectional_gla,
+    bidirectional_gla_from_logits,
+    bidirectional_gla_low_rank,
+    gla,
+    gla_low_rank,
+)
 from vigbench.ops.sample import Draw, Sample
 
 VIG, VIG_H = (32, 64), (16, 32)
@@ -45,6 +51,8 @@ def samples(device: torch.device, dtype: torch.dtype) -> Iterator[Sample]:
     yield _from_logits(draw)
     yield _low_rank(draw, VIG)
     yield _low_rank(draw, VIG_H)
+    for reverse in (False, True):
+        yield _low_rank_of_one(draw, reverse)
 
 
 def _projected(draw: Draw, dims: tuple[int, int], length: int, heads: int, batch: int) -> list[Tensor]:
@@ -115,3 +123,18 @@ def _low_rank(draw: Draw, dims: tuple[int, int]) -> Sample:
 def _run_low_rank(implementation: str, *inputs: Any) -> Tensor:
     q, k, v, a, weight, bias = inputs
     return bidirectional_gla_low_rank(q, k, v, a, weight, bias, NORMALIZER, implementation=implementation)
+
+
+def _low_rank_of_one(draw: Draw, reverse: bool) -> Sample:
+    heads, rank, key = 2, 16, VIG[0]
+    q, k, v = _projected(draw, VIG, 100, heads, 1)
+    a, weight = draw.rounded(1, 100, rank), (draw.normal(heads, key, rank) / 4).to(draw.dtype)
+    bias = draw.rounded(heads, key)
+
+    def run(implementation: str, *inputs: Any) -> Tensor:
+        q, k, v, a, weight, bias = inputs
+        return gla_low_rank(q, k, v, a, weight, bias, NORMALIZER, reverse=reverse, implementation=implementation)
+
+    name = f"{'backward' if reverse else 'forward'} direction alone, gates from low-rank activations"
+    names = ("q", "k", "v", "a", "weight", "bias")
+    return Sample(name, (q, k, v, a, weight, bias), names, draw.rounded(*v.shape), run, GATE_SLACK)

@@ -34,19 +34,20 @@ from vigbench.ops.launch_plan import planned
 
 def run_forward(q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any) -> Tensor:
     """The forward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
-    return _planned_forward(q, k, v, scale, _settings(q, v, "forward", given), gates, *given)
+    return _planned_forward(q, k, v, scale, _settings(q, v, "forward", gates, given), gates, *given)
 
 
 def run_backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, gates: Callable[..., Gates], *given: Any
 ) -> list[Tensor]:
     """The backward pass with the settings tuned for these tensors; the gates are `gates(*given)`."""
-    return _planned_backward(grad, q, k, v, scale, _settings(q, v, "backward", given), gates, *given)
+    return _planned_backward(grad, q, k, v, scale, _settings(q, v, "backward", gates, given), gates, *given)
 
 
-def _settings(q: Tensor, v: Tensor, pass_: Pass, given: tuple[Any, ...]) -> GlaSettings:
+def _settings(q: Tensor, v: Tensor, pass_: Pass, gates: Callable[..., Gates], given: tuple[Any, ...]) -> GlaSettings:
     batch, length, heads, key_dim = q.shape
-    directions = 2 - sum(x is None for x in given[:2])
+    # those of the weights, or of the log-decays that are there
+    directions = given[1].shape[0] if gates is low_rank_gates else 2 - sum(x is None for x in given[:2])
     return settings_for(v.device, v.dtype, key_dim, v.shape[-1], length, batch * heads * directions, pass_)
 
 
@@ -101,9 +102,17 @@ def _backward_logits(
 
 
 def _forward_low_rank(
-    q: Tensor, k: Tensor, v: Tensor, a: Tensor, weight: Tensor, bias: Tensor, scale: float, normalizer: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: float,
+    normalizer: float,
+    reverse: bool = False,
 ) -> Tensor:
-    return run_forward(q, k, v, scale, low_rank_gates, a, weight, bias, normalizer)
+    return run_forward(q, k, v, scale, low_rank_gates, a, weight, bias, normalizer, reverse)
 
 
 def _backward_low_rank(
@@ -116,16 +125,18 @@ def _backward_low_rank(
     bias: Tensor,
     scale: float,
     normalizer: float,
+    reverse: bool = False,
 ) -> list[Tensor]:
-    dq, dk, dv, dx = run_backward(grad, q, k, v, scale, low_rank_gates, a, weight, bias, normalizer)
-    flat = dx.flatten(2)  # logits of both directions, (batch, length, 2 * heads * key_dim)
+    dq, dk, dv, dx = run_backward(grad, q, k, v, scale, low_rank_gates, a, weight, bias, normalizer, reverse)
+    flat = dx.flatten(2)  # logits of all directions, (batch, length, directions * heads * key_dim)
     d_weight = (flat.flatten(0, 1).mT @ a.flatten(0, 1)).view(weight.shape)
     d_bias = flat.sum((0, 1), dtype=torch.float32).to(bias.dtype).view(bias.shape)
     return [dq, dk, dv, flat @ weight.flatten(0, 2), d_weight, d_bias]
 
 
 def define_low_rank(name: str) -> None:
-    """torch.ops.vigbench.gla_<name>_low_rank: what `bidirectional_gla_low_rank` computes, in these kernels."""
+    """torch.ops.vigbench.gla_<name>_low_rank: what `bidirectional_gla_low_rank` and `gla_low_rank` compute, in these
+    kernels; `reverse` counts where there is one direction."""
     define_operator(
         f"gla_{name}_low_rank",
         _forward_low_rank,
@@ -133,7 +144,8 @@ def define_low_rank(name: str) -> None:
         CostFormulas(
             low_rank_macs, low_rank_chunk_macs, low_rank_macs_backward, low_rank_chunk_macs_backward, low_rank_special
         ),
-        "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer",
+        "Tensor q, Tensor k, Tensor v, Tensor a, Tensor weight, Tensor bias, float scale, float normalizer, "
+        "bool reverse=False",
     )
 
 

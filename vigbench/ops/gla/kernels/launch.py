@@ -42,17 +42,20 @@ def log_decay_gates(
     return Gates(kind, forward, backward)
 
 
-def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -> Gates:
-    """Logits a @ weight^T + bias of both directions.
+def low_rank_gates(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float, reverse: bool = False) -> Gates:
+    """Logits a @ weight^T + bias of both directions, or of one: from the last token to the first if `reverse`.
 
-    a is (batch, length, rank), weight (2, heads, key_dim, rank), bias (2, heads, key_dim): forward first.
+    a is (batch, length, rank), weight (directions, heads, key_dim, rank), bias (directions, heads, key_dim): forward
+    first.
     """
     activations = view(a.unsqueeze(2))._replace(head=0)
-    forward, backward = (
+    gates = [
         Gate(activations, view(w.transpose(0, 1)[None]), view(b[None, None]), normalizer)
         for w, b in zip(weight, bias, strict=True)
-    )
-    return Gates(LOW_RANK, forward, backward)
+    ]
+    if len(gates) == 2:
+        return Gates(LOW_RANK, *gates)
+    return Gates(LOW_RANK, None, gates[0]) if reverse else Gates(LOW_RANK, gates[0], None)
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, gates: Gates, scale: float, settings: GlaSettings) -> Tensor:
@@ -74,7 +77,7 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of q, k, v and of the log-decays or logits of each direction there is, in the dtypes of the inputs.
 
-    With low-rank gates the last one is that of the logits, (batch, length, 2, heads, key_dim).
+    With low-rank gates the last one is that of the logits, (batch, length, directions, heads, key_dim).
     """
     shape = q.shape
     present = [gate for gate in (gates.forward, gates.backward) if gate is not None]
