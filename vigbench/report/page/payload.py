@@ -22,7 +22,11 @@ from vigbench.report.style import FAMILY_ORDER, MARKERS, dashes, family_rank
 
 FAMILIES = {"vig": "ViG", "deit": "DeiT", "vim": "Vim", "linear": "Other linear", "windowed": "Windowed",
             "cnn": "Convolutional", "other": "Other"}  # fmt: skip
-OF_OPERATORS = {operator.subjects[0].family: operator.title for operator in list_operators() if operator.subjects}
+# by the unit of a page's items: what its subjects of a family are called
+OF_UNIT = {
+    "latent": {"vig": "DiG", "deit": "DiT"},
+    "sequence": {operator.subjects[0].family: operator.title for operator in list_operators() if operator.subjects},
+}
 ITEM = "{item}"  # the script fills in what it is in a setting
 DIGITS = 6  # significant ones of a value on the page; records.csv has all
 
@@ -54,7 +58,7 @@ def payload(findings: Findings, words: Words, columns: TableLayout) -> dict[str,
             for setting, group in groups.items()
         ],
         "metrics": [_metric(metric, metric in columns.metrics) | _left_out(metric, rows) for metric in metrics],
-        "families": FAMILIES | (OF_OPERATORS if all(setting.shape for setting in groups) else {}),
+        "families": _families({setting.unit for setting in groups}),
         "titles": {
             name: [words.captions[name].title, *(of_setting.get(setting, "") for setting in groups)]
             for name, of_setting in words.setting_titles.items()
@@ -95,6 +99,12 @@ class _Numbered:
 
     def __call__(self, text: str) -> int:
         return self.found.setdefault(text, len(self.found))
+
+
+def _families(units: set[str]) -> dict[str, str]:
+    """Titles of families on a page of items of these units."""
+    alone = next(iter(units)) if len(units) == 1 else ""
+    return FAMILIES | OF_UNIT.get(alone, {})
 
 
 def _order(row: Row) -> tuple[int, int, str, str]:
