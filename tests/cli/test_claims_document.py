@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMAND = ["claims", "--suite-run", "results/*-cpu-20261121*", "--format", "markdown"]
+COMMAND = ["claims", "--suite-run", "results/*-cpu-202611*", "--format", "markdown"]
 
 
 @pytest.mark.slow
@@ -20,5 +20,5 @@ def test_the_page_of_claims_is_what_the_committed_runs_say() -> None:
     page = (ROOT / "docs" / "claims.md").read_text("utf-8")
     head, marker, body = page.partition("-->\n\n")
     assert marker
-    assert "vigbench claims --suite-run 'results/*-cpu-20261121*' --format markdown" in head
+    assert "vigbench claims --suite-run 'results/*-cpu-202611*' --format markdown" in head
     assert body == result.stdout, "make the part after the comment anew with the command in it"
