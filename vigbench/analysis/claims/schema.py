@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from vigbench.nearest import did_you_mean
+from vigbench.nearest import did_you_mean, one_of
 from vigbench.suites.axes import Phase, Precision
 from vigbench.suites.shape import Shape, parse_shape
 
@@ -198,10 +198,12 @@ def choose_claims(patterns: Iterable[str]) -> list[Claim]:
     """The claims with these ids, or ids that these globs match. ValueError for one that matches none."""
     claims, wanted = load_claims(), list(patterns)
     ids = [claim.id for claim in claims]
+    papers = one_of(dict.fromkeys(f"{name.partition('-')[0]}-*" for name in ids))
     for pattern in wanted:
         if not any(fnmatchcase(claim_id, pattern) for claim_id in ids):
             raise ValueError(
-                f"--claim: no claim is called {pattern!r}{did_you_mean(pattern, ids)} Ids: {', '.join(ids)}."
+                f"--claim: no claim is called {pattern!r}{did_you_mean(pattern, ids)} Ids begin as {papers}; "
+                "vigbench claims --format csv has them all."
             )
     return [claim for claim in claims if any(fnmatchcase(claim.id, pattern) for pattern in wanted)]
 
