@@ -41,6 +41,23 @@ def test_a_model_that_is_random_in_training_is_not_called_wrong() -> None:
     assert not run_plain(model, case, IMAGES, inputs).random
 
 
+class RarelyRandom(nn.Module):
+    """Draws on each call, and lets it show once in a million."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 32 * 32, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1)) + (torch.rand(1) < 1e-6)
+
+
+@pytest.mark.parametrize("phase", ["inference", "training"])
+def test_what_draws_is_random_even_where_two_runs_agree(phase: str) -> None:
+    case = compiled(phase)
+    assert run_plain(RarelyRandom(), case, IMAGES, IMAGES.make_inputs(case)).random
+
+
 def test_what_a_graph_overwrites_is_not_what_it_is_compared_with() -> None:
     case = compiled("inference")
     model, inputs = build_on_device(case), IMAGES.make_inputs(case)

@@ -49,6 +49,9 @@ class Model(nn.Module):
             if isinstance(module, TokenMixer):
                 module.implementation = name
 
+    def settle_weights(self) -> None:
+        """Make seeded random weights compute what rounding leaves as it is, where they do not by themselves."""
+
     def run_block(self, block: nn.Module, *inputs: Tensor) -> Tensor:
         """One block, recomputed in the backward if gradient checkpointing is on."""
         recomputed = self.grad_checkpointing and torch.is_grad_enabled()

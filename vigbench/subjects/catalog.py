@@ -300,3 +300,5 @@ def fill_weights(model: nn.Module, seed: int) -> None:
         else:
             noise *= 0.1
         parameter.copy_(noise)
+    if isinstance(model, Model):
+        model.settle_weights()

@@ -29,7 +29,8 @@ class Plain:
     Attributes:
         outputs: by name, in inference.
         gradients: of parameters and inputs, in training.
-        random: whether a second run gave something else (noise, dropout): then nothing can be compared.
+        random: whether a run draws random numbers (noise, dropout) or a second one gave something else: then nothing
+            can be compared. Dropped labels change a run in ten.
     """
 
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
@@ -41,11 +42,15 @@ def run_plain(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain
     """Run the plain model twice, before another form of it takes the memory; in training leaves no gradients."""
     if not case.phase.trains:
         with torch.inference_mode():
+            before = _generators(case)
             once, again = ({**task.outputs(task.iterate(model, inputs, case.phase))} for _ in range(2))
-            return Plain(outputs=once, random=not _largest_error(again, once, task) <= task.tolerance[case.mantissa])
+            differs = not _largest_error(again, once, task) <= task.tolerance[case.mantissa]
+            return Plain(outputs=once, random=differs or _have_moved(before, case))
+    before = _generators(case)
     first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
-    return Plain(gradients=first, random=not error <= task.gradient_tolerance[case.mantissa])
+    differs = not error <= task.gradient_tolerance[case.mantissa]
+    return Plain(gradients=first, random=differs or _have_moved(before, case))
 
 
 def check_call(
@@ -72,6 +77,15 @@ def check_call(
             f"The {what} model differs from the plain one by {error:.1e}; {allowed:.0e} is allowed in "
             f"{case.precision}. Nothing was timed."
         )
+
+
+def _generators(case: Case) -> list[Tensor]:
+    """The states of torch's generators that a model may draw from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if case.device == "cuda" else [])]
+
+
+def _have_moved(before: list[Tensor], case: Case) -> bool:
+    return any(not torch.equal(one, other) for one, other in zip(before, _generators(case), strict=True))
 
 
 def _largest_error(found: Mapping[str, Tensor], outputs: Mapping[str, Tensor], task: Task) -> float:
