@@ -13,7 +13,14 @@ from tests.gpu.session.summary import faults_of_check
 from vigbench.records.files import write_atomically
 
 GROUPS = ("check", "tests", "tune", "suites")
-SUITES = {"smoke": 3.0, "at-its-best": 8.0, "resolution-scaling": 12.0, "kernels-gla": 7.0, "training-step": 5.0}
+SUITES = {
+    "smoke": 3.0,
+    "at-its-best": 7.0,
+    "resolution-scaling": 11.0,
+    "kernels-gla": 6.0,
+    "training-step": 4.0,
+    "diffusion-scaling": 4.0,
+}
 RUN_SHARE = 0.85  # of a suite's limit is its run's budget: the last case and the report come after that
 TEST_TIMEOUT_S = 300  # of one test
 VIGBENCH = (sys.executable, "-m", "vigbench")
