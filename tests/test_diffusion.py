@@ -105,7 +105,8 @@ def test_its_largest_batch_is_found() -> None:
 
 def test_what_makes_no_sense_ends_before_anything_is_written(tmp_path: Path) -> None:
     for settings, said in (
-        ({"resolution": [100]}, "8 does not divide 100 px"),
+        ({"resolution": [100]}, "100 px cannot be cut"),
+        ({"resolution": [256, 264]}, "264 px cannot be cut"),
         ({"phase": ["sampling"], "subject": ["resnet50"]}, "has no phase sampling"),
         ({"subject": ["dig_small_patch2"], "implementation": ["triton_block"]}, "triton_block"),
     ):

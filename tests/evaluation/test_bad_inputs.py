@@ -106,6 +106,10 @@ CHECKPOINTS: dict[str, tuple[Callable[[Weights], object], str]] = {
 }
 
 
+def test_a_model_that_gives_no_class(invoke: Invoke) -> None:
+    refused(invoke(subject="dit_small_patch2"), "dit_small_patch2 takes latents: only classifiers of images")
+
+
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_a_checkpoint_of_another_kind(invoke: Invoke, kind: str) -> None:
     make, expected = CHECKPOINTS[kind]

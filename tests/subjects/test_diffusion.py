@@ -101,8 +101,10 @@ def test_sampling_runs_every_step_with_and_without_label() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"resolution": 250}, "8 does not divide 250 px"),
-        ({"resolution": "256x100"}, "8 does not divide 256x100 px"),
+        ({"resolution": 250}, "250 px cannot be cut into them. Choose multiples of 16, such as 256"),
+        ({"resolution": 264}, "264 px cannot be cut into them"),
+        ({"resolution": "256x100"}, "256x100 px cannot be cut into them"),
+        ({"resolution": 256, "args": {"patch_size": 3}}, "Choose multiples of 24"),
         ({"resolution": "8x16x16"}, "takes latents, height x width: 8x16x16 has 3 sides"),
     ],
 )
@@ -116,9 +118,10 @@ def test_only_diffusion_models_are_sampled() -> None:
         task_of("resnet50").require(Case(subject="resnet50", resolution=64, phase="sampling"))
 
 
-def test_a_size_that_the_patch_does_not_divide_is_unsupported() -> None:
+def test_a_size_that_the_patch_does_not_divide_is_refused() -> None:
     case = case_of("dit_small_patch8", resolution=72)
-    TASK.require(case)
+    with pytest.raises(ValueError, match="72 px cannot be cut into them"):
+        task_of(case.subject).require(case)
     with pytest.raises(ValueError, match=r"dit_small_patch8 cannot be built for 72 px: .* multiples of 64"):
         build_case(case)
 

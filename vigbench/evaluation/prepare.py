@@ -14,7 +14,7 @@ from vigbench.evaluation.model import build_for_evaluation, crop_note, note_on_g
 from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.measure.settings import apply_settings
 from vigbench.subjects.catalog import describe as describe_subject
-from vigbench.subjects.catalog import require_supported, resolve_implementations, task_of
+from vigbench.subjects.catalog import IMAGES, require_supported, resolve_implementations, task_of
 from vigbench.subjects.own import require_buildable
 from vigbench.subjects.task import DTYPES
 from vigbench.suites.axes import Device, Precision
@@ -159,7 +159,10 @@ def prepare_evaluation(
 
 def _checked(settings: EvaluationSettings) -> EvaluationSettings:
     """The settings with the implementation resolved; ValueError for what is unknown or cannot run here."""
-    task_of(settings.subject).require_axes(settings.subject, ("resolution",))
+    task = task_of(settings.subject)
+    task.require_axes(settings.subject, ("resolution",))
+    if task.unit != IMAGES.unit:
+        raise ValueError(f"{settings.subject} takes {task.unit}s: only classifiers of images have an accuracy.")
     require_buildable(settings.subject, settings.resolutions)
     requested = [settings.implementation] if settings.implementation else []
     (implementation,) = resolve_implementations(settings.subject, requested, settings.device)

@@ -37,7 +37,10 @@ from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, read_resolution, sides_of
 
 IMAGES = ImageTask()
-TASKS: Mapping[str, Task] = {**SEQUENCES, **dict.fromkeys((*dig.CONFIGS, *dit.CONFIGS), DiffusionTask())}
+TASKS: Mapping[str, Task] = {
+    **SEQUENCES,
+    **{name: DiffusionTask(config.patch_size) for name, config in {**dig.CONFIGS, **dit.CONFIGS}.items()},
+}
 DEFAULT = "default"  # the implementation of a subject that offers no choice
 OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")  # arguments of timm's
 BASELINES = (

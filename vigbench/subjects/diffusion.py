@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,12 +23,18 @@ CLASSES = 1000  # labels are drawn from them; this one stands for none
 GUIDANCE = 4.0  # of DiT's sampling script
 
 
+@dataclass(frozen=True)
 class DiffusionTask(ImageTask):
     """Noisy latents x (batch, 4, height / 8, width / 8), timesteps t and labels y (batch,) of a resolution in px.
 
     Training has what the loss compares with, too: clean latents and noise. Sampling starts from noise and draws more
     for each of its steps. An item is a latent, of which an image is decoded elsewhere.
+
+    Attributes:
+        patch_size: side of the model's patches, in latents.
     """
+
+    patch_size: int = 2
 
     name = "diffusion"
     unit = "latent"
@@ -37,10 +44,11 @@ class DiffusionTask(ImageTask):
     def require(self, case: Case) -> None:
         super().require(case)
         assert case.resolution is not None
-        if any(side % LATENT_STRIDE for side in sides_of(case.resolution, self.dimensions)):
+        pixels = LATENT_STRIDE * args_of(case.args).get("patch_size", self.patch_size)
+        if any(side % pixels for side in sides_of(case.resolution, self.dimensions)):
             raise ValueError(
-                f"{case.subject} takes latents, which are an eighth of an image's sides: {LATENT_STRIDE} does not "
-                f"divide {case.resolution} px. Choose multiples of the patch, such as 256."
+                f"{case.subject} takes latents, an eighth of an image's sides, in patches that are {pixels} px of the "
+                f"image: {case.resolution} px cannot be cut into them. Choose multiples of {pixels}, such as 256."
             )
 
     def make_inputs(self, case: Case) -> Inputs:
