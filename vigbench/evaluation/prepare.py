@@ -13,8 +13,8 @@ from vigbench.evaluation.data import ImageFolder, read_image_folder
 from vigbench.evaluation.model import build_for_evaluation, crop_note, note_on_greys, preprocessing, require_runnable
 from vigbench.evaluation.progress import EvaluationProgress
 from vigbench.measure.settings import apply_settings
-from vigbench.subjects.catalog import describe as describe_subject
 from vigbench.subjects.catalog import IMAGES, require_supported, resolve_implementations, task_of
+from vigbench.subjects.catalog import describe as describe_subject
 from vigbench.subjects.own import require_buildable
 from vigbench.subjects.task import DTYPES
 from vigbench.suites.axes import Device, Precision

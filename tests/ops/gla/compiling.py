@@ -58,6 +58,7 @@ class Variant(NamedTuple):
     gate: str
     capability: int | str
     length: int = 4096
+    directions: int = 2
 
 
 class Resources(NamedTuple):
@@ -151,7 +152,10 @@ def shared_limit(capability: int | str) -> int:
 
 
 def call_of(variant: Variant) -> None:
-    """One call of the pass on tensors of the meta device, with the strides that ViG's projections produce."""
+    """One call of the pass on tensors of the meta device, with the strides that ViG's projections produce.
+
+    With one direction the gates are low-rank, as DiG's.
+    """
     batch, heads, key, value = 2, 3, variant.key_dim, variant.value_dim
     dtype: torch.dtype = getattr(torch, variant.dtype)
     with torch.device("meta"):
@@ -159,7 +163,8 @@ def call_of(variant: Variant) -> None:
         q, k, v = (x.unflatten(-1, (heads, -1)) for x in qkv.split((heads * key, heads * key, heads * value), -1))
         x = torch.empty(batch, variant.length, 2, heads, key, dtype=dtype)
         a = torch.empty(batch, variant.length, RANK, dtype=dtype)
-        weight, bias = torch.empty(2, heads, key, RANK, dtype=dtype), torch.empty(2, heads, key, dtype=dtype)
+        bias = torch.empty(variant.directions, heads, key, dtype=dtype)
+        weight = torch.empty(*bias.shape, RANK, dtype=dtype)
         grad = torch.empty(v.shape, dtype=dtype)
     if variant.gate == LOW_RANK:
         gates = low_rank_gates(a, weight, bias, 16.0)

@@ -19,6 +19,8 @@ from tests.ops.gla.compiling import (
     DIMS,
     PASSES,
     SHARED_LIMIT,
+    WALKS,
+    WALKS_BACK,
     Variant,
     all_variants,
     assert_fits,
@@ -51,6 +53,18 @@ def test_the_shape_of_vig_fits_hopper(pass_: str, record_property: pytest.Fixtur
     record_property("registers", {kernel.kernel: kernel.registers for kernel in kernels})
     assert {kernel.kernel for kernel in kernels} >= {"chunk_states", "carry_states"}
     assert_fits(kernels, 90)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [80, 90, 100])
+def test_one_direction_fits(capability: int) -> None:
+    """DiG's: heads as ViG's, in walks and in two passes."""
+    variants = [
+        Variant(pass_, *VIG, "bfloat16", LOW_RANK, capability, directions=1)
+        for pass_ in (*PASSES, *WALKS, *WALKS_BACK)
+    ]
+    for kernels in compile_all(variants).values():
+        assert_fits(kernels, capability)
 
 
 @pytest.mark.slow
