@@ -23,12 +23,12 @@ from vigbench.ops.norm_swiglu.kernels import (
 )
 from vigbench.ops.norm_swiglu.settings import MlpSettings, settings_for
 from vigbench.ops.product_tiles import PARTS
+from vigbench.ops.row_norm import ELEMENTS, blocks_of
 
 SCHEMA = (
     "Tensor x, Tensor norm_weight, Tensor? norm_bias, Tensor gate_weight, Tensor down_weight, float eps, bool residual"
 )
 SLICE_BYTES = 2**27  # of gate and up in the backward: more tokens at once are no faster, and would set the peak
-ELEMENTS = 2048  # of a tensor in a program at once, where nothing is multiplied
 PROGRAMS = 512  # at most, where each sums its own part of a gradient
 WARPS = 4
 
@@ -138,9 +138,9 @@ def _backward(
 def _normal(x: Tensor, weight: Tensor, bias: Tensor | None, like: Tensor, eps: float) -> Tensor:
     """The normalised stream in the dtype of the products."""
     out = torch.empty(x.shape, dtype=like.dtype, device=x.device)
-    constants = _row_constants(x, bias is not None)
-    args = (x, weight, _or(bias, weight), out, x.shape[0], eps)
-    grid = (triton.cdiv(x.shape[0], constants["row_block"]), 1, 1)
+    rows, constants = blocks_of(x, centred=bias is not None)
+    args = (x, weight, _or(bias, weight), out, rows, eps)
+    grid = (triton.cdiv(rows, constants["row_block"]), 1, 1)
     kernel_launch.launch_kernel(row_norm, grid, x.device, args, constants, WARPS, 1)
     return out
 
@@ -161,11 +161,11 @@ def _through_norm(
     grad: Tensor, beside: Tensor, x: Tensor, weight: Tensor, centred: bool, eps: float, residual: bool
 ) -> list[Tensor]:
     """Parts of the gradients of the norm's weight and bias, (2, parts, dim) in float32, and that of the stream."""
-    constants = _row_constants(x, centred) | {"residual": residual}
-    programs = min(PROGRAMS, triton.cdiv(x.shape[0], constants["row_block"]))
+    rows, constants = blocks_of(x, centred=centred, residual=residual)
+    programs = min(PROGRAMS, triton.cdiv(rows, constants["row_block"]))
     sums = torch.empty(2, programs, x.shape[1], dtype=torch.float32, device=x.device)
     d_x = torch.empty_like(x)
-    args = (grad, beside, x, weight, d_x, sums[0], sums[1], x.shape[0], eps)
+    args = (grad, beside, x, weight, d_x, sums[0], sums[1], rows, eps)
     kernel_launch.launch_kernel(row_norm_gradient, (programs, 1, 1), x.device, args, constants, WARPS, 1)
     return [sums, d_x]
 
@@ -185,12 +185,6 @@ def _variant(
         centred=norm_bias is not None,
         residual=residual,
     )
-
-
-def _row_constants(x: Tensor, centred: bool) -> dict[str, Any]:
-    dim_block = int(triton.next_power_of_2(x.shape[1]))
-    row_block = max(1, ELEMENTS // dim_block)
-    return {"dim": x.shape[1], "dim_block": dim_block, "row_block": row_block, "centred": centred}
 
 
 def _or(x: Tensor | None, other: Tensor) -> Tensor:
