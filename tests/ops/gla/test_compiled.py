@@ -60,8 +60,7 @@ def test_the_shape_of_vig_fits_hopper(pass_: str, record_property: pytest.Fixtur
 def test_one_direction_fits(capability: int) -> None:
     """DiG's: heads as ViG's, in walks and in two passes."""
     variants = [
-        Variant(pass_, *VIG, "bfloat16", LOW_RANK, capability, directions=1)
-        for pass_ in (*PASSES, *WALKS, *WALKS_BACK)
+        Variant(pass_, *VIG, "bfloat16", LOW_RANK, capability, directions=1) for pass_ in (*PASSES, *WALKS, *WALKS_BACK)
     ]
     for kernels in compile_all(variants).values():
         assert_fits(kernels, capability)
