@@ -11,6 +11,7 @@ import timm
 from timm.models import list_models, list_modules
 
 import vigbench
+from tests.examples import example_of
 from vigbench.subjects.building import build_on_meta
 
 UNCOUNTED: dict[str, set[str]] = {}
@@ -39,12 +40,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.mark.slow
 def test_a_family_of_timm_is_counted(name: str) -> None:
     model = build_on_meta(lambda: timm.create_model(name))
-    shape = (1, *model.pretrained_cfg["input_size"])
+    example = example_of(name, model)
     if name in NOT_COUNTED:
         with pytest.raises(ValueError, match=re.escape(NOT_COUNTED[name])):
-            vigbench.count_cost(model, shape)
+            vigbench.count_cost(model, example)
         return
-    cost = vigbench.count_cost(model, shape)
+    cost = vigbench.count_cost(model, example)
     assert cost.macs > 0
     assert set(cost.uncounted) == UNCOUNTED.get(name, set())
 

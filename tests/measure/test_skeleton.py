@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from tests.examples import example_of
 from tests.measure import odd_nets
 from vigbench.measure.cost import count_cost
 from vigbench.measure.skeleton import skeleton_of
@@ -100,13 +101,11 @@ def test_no_model_of_timm_is_changed(name: str) -> None:
     model = create_model(name).eval()
     if sum(parameter.numel() for parameter in model.parameters()) > 150e6:
         pytest.skip("large: one of its file's smaller relatives would tell the same")
-    size = model.pretrained_cfg.get("test_input_size") or model.pretrained_cfg["input_size"]
-    size = size if model.pretrained_cfg.get("fixed_input_size") else model.pretrained_cfg["input_size"]
-    images = torch.randn(1, *size)
+    example = example_of(name, model)
     with torch.inference_mode():
-        before = model(images)
-        count_cost(model, images.shape)
-        after = model(images)
+        before = model(*example)
+        count_cost(model, example)
+        after = model(*example)
     every = [*model.parameters(), *model.buffers()]
     assert {tensor.device.type for tensor in every} == {"cpu"}
     assert not any(isinstance(tensor, FakeTensor) for tensor in every)

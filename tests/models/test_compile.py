@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +10,20 @@ from torch import Tensor, nn
 
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.correctness import gradient_error, relative_error
-from vigbench.subjects.catalog import DEFAULT, build_subject, fill_weights, list_subjects, resolve_implementations
+from vigbench.subjects.catalog import (
+    DEFAULT,
+    build_subject,
+    fill_weights,
+    list_subjects,
+    resolve_implementations,
+    task_of,
+)
 from vigbench.subjects.operators import OPERATORS
+from vigbench.suites.case import Case
 
 WHOLE = Compilation(graphs=1, graph_breaks=0)
 # larger ones are the same code; ViG-S lacks activations that ViG-T has
-LARGER = re.compile(r"_base_|(vim|vrwkv|vig_h|deit)_small_")
+LARGER = re.compile(r"_(base|large|xlarge)_|(vim|vrwkv|vig_h|deit)_small_|patch[48]$")
 QUICK = ("vig_tiny_patch16_224", "deit_tiny_patch16_224")
 OTHER_IMPLEMENTATIONS = [("vig_tiny_patch16_224", "reference"), ("deit_tiny_patch16_224", "eager")]
 SUBJECTS = [
@@ -28,49 +37,51 @@ SUBJECTS = [
 ]
 
 
-def build(subject: str, implementation: str, *, training: bool) -> tuple[nn.Module, Tensor]:
+def build(subject: str, implementation: str, *, training: bool) -> tuple[nn.Module, tuple[Any, ...]]:
     torch._dynamo.reset()  # what an earlier test compiled is compiled again
     (chosen,) = resolve_implementations(subject, [implementation], "cpu")
     model = build_subject(subject, chosen, 64)
     fill_weights(model, seed=0)
-    return model.train(training), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    task = task_of(subject)
+    inputs = task.make_inputs(Case(subject=subject, resolution=64, batch_size=2))
+    return model.train(training), task.arguments(inputs)[0]
 
 
-def gradients(model: nn.Module, run: Callable[[Tensor], Tensor], images: Tensor) -> dict[str, Tensor]:
+def gradients(model: nn.Module, run: Callable[..., Tensor], given: tuple[Any, ...]) -> dict[str, Tensor]:
     """Of the mean square of `run`'s output; with the same seed each time, for stochastic depth (Swin)."""
     model.zero_grad(set_to_none=True)
     torch.manual_seed(0)
-    run(images).square().mean().backward()
+    run(*given).square().mean().backward()
     return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
 
 
 @pytest.mark.parametrize(("subject", "implementation"), SUBJECTS)
 def test_inference_is_one_graph_and_computes_the_same(subject: str, implementation: str) -> None:
-    model, images = build(subject, implementation, training=False)
+    model, given = build(subject, implementation, training=False)
     with torch.inference_mode():
         compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-        output, compilation = watch_compilation(lambda: compiled(images))
+        output, compilation = watch_compilation(lambda: compiled(*given))
         assert compilation == WHOLE
-        assert relative_error(output, model(images)) < 1e-4
+        assert relative_error(output, model(*given)) < 1e-4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("subject", "implementation"), SUBJECTS)
 def test_training_is_one_graph_and_computes_the_same(subject: str, implementation: str) -> None:
-    model, images = build(subject, implementation, training=True)
+    model, given = build(subject, implementation, training=True)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    found, compilation = watch_compilation(lambda: gradients(model, compiled, images))
+    found, compilation = watch_compilation(lambda: gradients(model, compiled, given))
     assert compilation == WHOLE
-    error, _ = gradient_error(found, gradients(model, model, images))
+    error, _ = gradient_error(found, gradients(model, model, given))
     assert error < 1e-3
 
 
 @pytest.mark.slow
 def test_another_resolution_compiles_anew_and_whole() -> None:
-    model, images = build("vig_tiny_patch16_224", DEFAULT, training=False)
+    model, given = build("vig_tiny_patch16_224", DEFAULT, training=False)
     with torch.inference_mode():
         compiled = torch.compile(model, backend="eager", fullgraph=True)
-        compiled(images)
+        compiled(*given)
         larger = torch.randn(2, 3, 96, 96)
         output, compilation = watch_compilation(lambda: compiled(larger))
         assert compilation == WHOLE
@@ -80,10 +91,10 @@ def test_another_resolution_compiles_anew_and_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", QUICK)
 def test_the_real_compiler_takes_it_whole_too(subject: str) -> None:
-    model, images = build(subject, DEFAULT, training=True)
+    model, given = build(subject, DEFAULT, training=True)
     compiled = torch.compile(model, fullgraph=True)
-    output, compilation = watch_compilation(lambda: compiled(images).detach())
+    output, compilation = watch_compilation(lambda: compiled(*given).detach())
     assert compilation == WHOLE
-    assert relative_error(output, model(images).detach()) < 1e-4
-    error, _ = gradient_error(gradients(model, compiled, images), gradients(model, model, images))
+    assert relative_error(output, model(*given).detach()) < 1e-4
+    error, _ = gradient_error(gradients(model, compiled, given), gradients(model, model, given))
     assert error < 1e-3
