@@ -1,5 +1,6 @@
 """The task of diffusion models: inputs, both halves of the output, the loss, sampling, and what it refuses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from torch import Tensor
 
 import vigbench
 from vigbench.measure.correctness import gradient_error, relative_error
+from vigbench.models.diffusion import dig
 from vigbench.models.diffusion.process import DiffusionProcess
+from vigbench.ops.gla import gla_low_rank
 from vigbench.subjects.catalog import build_case, describe, fill_weights, task_of
 from vigbench.subjects.diffusion import CLASSES, GUIDANCE, DiffusionTask
 from vigbench.suites.axes import SAMPLING_STEPS, Phase
@@ -142,6 +145,33 @@ def test_a_model_is_built_for_its_size() -> None:
     model = build_case(case_of("dig_small_patch2", implementation="torch_chunk", args={"depth": 4}))
     assert dict(model.named_parameters())["pos_embed"].shape == (1, 4 * 6, 384)
     assert vigbench.count_cost(model, list(TASK.make_inputs(case_of()).values())).macs > 0
+
+
+def half_forgotten(q: Tensor, k: Tensor, v: Tensor, a: Tensor, *gate: Any, **more: Any) -> Tensor:
+    """The state is lost half way."""
+    half = q.shape[1] // 2
+    parts = [[x[:, start:end] for x in (q, k, v, a)] for start, end in ((0, half), (half, None))]
+    return torch.cat([gla_low_rank(*part, *gate, **more) for part in parts], 1)
+
+
+WRONG: dict[str, Callable[..., Tensor]] = {
+    "decays of twice the strength": lambda *given, **more: gla_low_rank(*given[:-1], given[-1] / 2, **more),
+    "the other direction": lambda *given, reverse, **more: gla_low_rank(*given, reverse=not reverse, **more),
+    "queries for keys": lambda q, k, *given, **more: gla_low_rank(k, q, *given, **more),
+    "a state lost half way": half_forgotten,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_operator_is_told_from_rounding_in_every_precision(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_of("dig_small_patch2", implementation="torch_chunk", resolution=256, batch_size=1)
+    model, inputs = build_case(case).eval(), TASK.make_inputs(case)
+    fill_weights(model, 0)
+    expected, _ = TASK.result(model, inputs, trains=False)
+    monkeypatch.setattr(dig, "gla_low_rank", WRONG[wrong])
+    found, _ = TASK.result(model, inputs, trains=False)
+    worst = max(relative_error(found[name], output, TASK.output_measure) for name, output in expected.items())
+    assert worst > max(TASK.tolerance.values())
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

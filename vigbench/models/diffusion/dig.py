@@ -23,7 +23,7 @@ from vigbench.ops.gla import gla_low_rank, selected_implementation
 from vigbench.ops.norm_swish_gate import norm_swish_gate
 
 ScanOrder = Literal["released", "raster"]
-KEY_NOISE = 0.5  # in seeded weights, beside what keys share with queries
+KEY_NOISE = 1.0  # in seeded weights, beside what keys share with queries
 SCAN_ORDERS: tuple[str, ...] = get_args(ScanOrder)
 
 
