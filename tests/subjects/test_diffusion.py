@@ -108,6 +108,9 @@ def test_sampling_runs_every_step_with_and_without_label() -> None:
         ({"resolution": 264}, "264 px cannot be cut into them"),
         ({"resolution": "256x100"}, "256x100 px cannot be cut into them"),
         ({"resolution": 256, "args": {"patch_size": 3}}, "Choose multiples of 24"),
+        ({"resolution": 256, "args": {"patch_size": 0}}, "'0' is not a whole number above 0"),
+        ({"resolution": 256, "args": {"patch_size": "a"}}, "'a' is not a whole number above 0"),
+        ({"resolution": 256, "args": {"num_classes": 10}}, "fed labels of 1000 classes: leave num_classes out"),
         ({"resolution": "8x16x16"}, "takes latents, height x width: 8x16x16 has 3 sides"),
     ],
 )

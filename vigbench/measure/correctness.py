@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vigbench.subjects.task import Measure
 
 # A parameter whose gradient is below this share of the largest one is judged on that scale: some are zero but for
 # rounding (a bias before a norm), and rounding has no relative error.
 SMALLEST_GRADIENT_SCALE = 1e-2
 
 
-def relative_error(output: Tensor, reference: Tensor, measure: Literal["largest", "norm"] = "largest") -> float:
+def relative_error(output: Tensor, reference: Tensor, measure: Measure = "largest") -> float:
     """max|output - reference| / max|reference|, or of norms; infinite where `output` is not finite.
 
     Args:

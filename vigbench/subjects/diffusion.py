@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vigbench.models.diffusion.process import STEPS, DiffusionProcess
-from vigbench.models.diffusion.transformer import LATENT_CHANNELS, LATENT_STRIDE, guided
+from vigbench.models.diffusion.process import STEPS, DiffusionProcess, guided
+from vigbench.models.diffusion.transformer import LATENT_CHANNELS, LATENT_STRIDE
 from vigbench.subjects.image import ImageTask
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task
 from vigbench.suites.arguments import CHANNELS, args_of
-from vigbench.suites.axes import SAMPLING_STEPS, Phase
+from vigbench.suites.axes import SAMPLING_STEPS, Phase, whole_number
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import sides_of
 
@@ -46,7 +46,10 @@ class DiffusionTask(ImageTask):
     def require(self, case: Case) -> None:
         super().require(case)
         assert case.resolution is not None
-        pixels = LATENT_STRIDE * args_of(case.args).get("patch_size", self.patch_size)
+        args = args_of(case.args)
+        if args.get("num_classes", CLASSES) != CLASSES:
+            raise ValueError(f"{case.model} is fed labels of {CLASSES} classes: leave num_classes out of its args.")
+        pixels = LATENT_STRIDE * whole_number(args.get("patch_size", self.patch_size))
         if any(side % pixels for side in sides_of(case.resolution, self.dimensions)):
             raise ValueError(
                 f"{case.subject} takes latents, an eighth of an image's sides, in patches that are {pixels} px of the "

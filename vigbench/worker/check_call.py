@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,17 +40,21 @@ class Plain:
 
 def run_plain(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain:
     """Run the plain model twice, before another form of it takes the memory; in training leaves no gradients."""
+    before = _generators(case)
+    plain = _run_twice(model, case, task, inputs)
+    moved = any(not torch.equal(one, other) for one, other in zip(before, _generators(case), strict=True))
+    return replace(plain, random=plain.random or moved)
+
+
+def _run_twice(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plain:
+    """`random` here where the second run gave something else."""
     if not case.phase.trains:
         with torch.inference_mode():
-            before = _generators(case)
             once, again = ({**task.outputs(task.iterate(model, inputs, case.phase))} for _ in range(2))
-            differs = not _largest_error(again, once, task) <= task.tolerance[case.mantissa]
-            return Plain(outputs=once, random=differs or _have_moved(before, case))
-    before = _generators(case)
+            return Plain(outputs=once, random=not _largest_error(again, once, task) <= task.tolerance[case.mantissa])
     first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)
-    differs = not error <= task.gradient_tolerance[case.mantissa]
-    return Plain(gradients=first, random=differs or _have_moved(before, case))
+    return Plain(gradients=first, random=not error <= task.gradient_tolerance[case.mantissa])
 
 
 def check_call(
@@ -82,10 +86,6 @@ def check_call(
 def _generators(case: Case) -> list[Tensor]:
     """The states of torch's generators that a model may draw from."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if case.device == "cuda" else [])]
-
-
-def _have_moved(before: list[Tensor], case: Case) -> bool:
-    return any(not torch.equal(one, other) for one, other in zip(before, _generators(case), strict=True))
 
 
 def _largest_error(found: Mapping[str, Tensor], outputs: Mapping[str, Tensor], task: Task) -> float:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import vigbench
-from vigbench.models.diffusion.transformer import Block, DiffusionTransformer, guided, position_table
+from vigbench.models.diffusion.process import guided
+from vigbench.models.diffusion.transformer import Block, DiffusionTransformer, position_table
 from vigbench.subjects.catalog import create_model, fill_weights
 
 Build = Callable[..., nn.Module]

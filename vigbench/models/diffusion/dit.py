@@ -39,8 +39,8 @@ class DiT(DiffusionTransformer):
 
     def set_implementation(self, name: str) -> None:
         """Compute attention with this code from now on, in training and eval; ValueError for an unknown name."""
+        super().set_implementation(name)
         set_attention(self, select_implementation(self.operator, name, "cpu").name if name == "auto" else name)
-        self.implementation = name
 
 
 _SIZES = {  # GMACs of patch 2 at 256 px: 6.06, 23.0, 80.7, 118.6

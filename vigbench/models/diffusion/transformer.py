@@ -14,11 +14,11 @@ import torch
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from vigbench.models.diffusion.process import guided
 from vigbench.models.model import Model, create
 
 LATENT_STRIDE = 8  # px of the image for one latent
 LATENT_CHANNELS = 4
-GUIDED_CHANNELS = 3  # of the noise's four, as released: "for exact reproducibility"
 FREQUENCIES = 128  # of the timestep's waves
 LONGEST_PERIOD = 10000.0
 NORM_EPS = 1e-6
@@ -244,26 +244,6 @@ class DiffusionTransformer(Model, ABC):
                     f"{name} takes a {what} for each latent: ({len(x)},) of them, not {tuple(given.shape)}"
                 )
         return t, y
-
-
-def guided(
-    model: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, y: Tensor, no_label: Tensor, scale: float
-) -> Tensor:
-    """What a model says of latents with classifier-free guidance (arXiv 2207.12598), by one call of twice the batch.
-
-    Args:
-        model: see `DiffusionTransformer`.
-        x, t, y: as it takes them.
-        no_label: (batch,), the label that stands for none.
-        scale: how far to go from without a label to with it, and beyond; 1: no guidance.
-
-    Returns:
-        Like the model, with label; of the noise the first three channels are guided, as released.
-    """
-    out = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([y, no_label]))
-    noise, rest = out[:, :GUIDED_CHANNELS], out[:, GUIDED_CHANNELS:]
-    with_label, without = noise.chunk(2)
-    return torch.cat([torch.lerp(without, with_label, scale), rest.chunk(2)[0]], 1)
 
 
 def _grid(config: DiffusionConfig) -> tuple[int, int]:
