@@ -15,7 +15,7 @@ from vigbench.models.diffusion.transformer import LATENT_CHANNELS, LATENT_STRIDE
 from vigbench.subjects.image import ImageTask
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task
 from vigbench.suites.arguments import CHANNELS, args_of
-from vigbench.suites.axes import SAMPLING_STEPS, Phase, whole_number
+from vigbench.suites.axes import SAMPLING_STEPS, Phase
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import sides_of
 
@@ -49,7 +49,12 @@ class DiffusionTask(ImageTask):
         args = args_of(case.args)
         if args.get("num_classes", CLASSES) != CLASSES:
             raise ValueError(f"{case.model} is fed labels of {CLASSES} classes: leave num_classes out of its args.")
-        pixels = LATENT_STRIDE * whole_number(args.get("patch_size", self.patch_size))
+        patch = args.get("patch_size", self.patch_size)
+        if not isinstance(patch, int) or patch < 1:
+            raise ValueError(
+                f"{case.model}: patch_size {str(patch)!r} is not a whole number above 0; write for example 2."
+            )
+        pixels = LATENT_STRIDE * patch
         if any(side % pixels for side in sides_of(case.resolution, self.dimensions)):
             raise ValueError(
                 f"{case.subject} takes latents, an eighth of an image's sides, in patches that are {pixels} px of the "
