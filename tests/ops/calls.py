@@ -8,6 +8,7 @@ from tests.ops.gla.compiling import capability_name
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as conv
 from vigbench.ops.conv_norm import triton_fused as conv_norm
+from vigbench.ops.dilated_convs import triton_fused as dilated_convs
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_recurrent
@@ -93,6 +94,19 @@ def stem_call(dtype: str, dim: int = 96) -> Call:
     """ViG's first convolution."""
     images, weight, row = _meta(2, 3, 224, 224, dtype=dtype), _meta(dim, 3, 9, 9, dtype=dtype), _meta(dim, dtype=dtype)
     return lambda: conv_norm._forward(images, weight, row, row, row, 8, 1, 1e-6, False)
+
+
+def dilated_convs_call(dtype: str, shape: tuple[int, ...] = (2, 32, 48, 48, 48)) -> Call:
+    """GLIMS' dilated convolutions, both ways."""
+    batch, channels, *sides = shape
+    x, y = _meta(*shape, dtype=dtype), _meta(batch, 3 * channels, *sides, dtype=dtype)
+    weights, rows, slopes = ([_meta(*one, dtype=dtype)] * 3 for one in ((channels, 1, 3, 3, 3), (channels,), (1,)))
+
+    def call() -> None:
+        dilated_convs._forward(x, *weights, *rows, *rows, *rows, *slopes, 1e-5, True)
+        dilated_convs._backward(y, y, _meta(batch * 3 * channels, 2), x, *weights, *rows, *rows, *slopes)
+
+    return call
 
 
 def norm_conv_call(dtype: str, dim: int, centred: bool = False) -> Call:

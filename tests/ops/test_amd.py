@@ -11,6 +11,7 @@ from tests.ops.calls import (
     Call,
     biwkv_call,
     conv_call,
+    dilated_convs_call,
     gated_norm_call,
     norm_swish_gate_call,
     recurrent_call,
@@ -30,6 +31,7 @@ def every_call(architecture: str) -> Iterator[tuple[str, Call]]:
     yield "recurrence", recurrent_call("bfloat16", 32, 64)
     yield "gated norm", gated_norm_call("bfloat16", 64)
     yield "norm and swish gate", norm_swish_gate_call("bfloat16", 64)
+    yield "dilated convolutions", dilated_convs_call("bfloat16")
     yield "convolution", conv_call(384, "bfloat16", False)
     yield from block_calls(architecture).items()
 

@@ -11,7 +11,15 @@ import torch
 import triton
 import triton.language as tl
 
-from tests.ops.calls import biwkv_call, conv_call, gated_norm_call, norm_swish_gate_call, recurrent_call, scan_call
+from tests.ops.calls import (
+    biwkv_call,
+    conv_call,
+    dilated_convs_call,
+    gated_norm_call,
+    norm_swish_gate_call,
+    recurrent_call,
+    scan_call,
+)
 from tests.ops.gla.compiling import DIMS, WALKS, WALKS_BACK, Binary, Variant, binaries, call_of
 from tests.ptx.patterns import overwritten_operands, transposed_products, unguarded_waits, warp_group_products
 from vigbench.ops import kernel_launch
@@ -65,6 +73,7 @@ def test_gla(dims: tuple[int, int], gate: str, pass_: str) -> None:
         pytest.param(gated_norm_call("bfloat16", 64), id="gated norm"),
         pytest.param(norm_swish_gate_call("bfloat16", 64), id="norm and swish gate"),
         pytest.param(conv_call(384, "bfloat16", False), id="convolution"),
+        pytest.param(dilated_convs_call("bfloat16"), id="dilated convolutions"),
         pytest.param(scan_call("forward", 384, "bfloat16"), id="scan"),
         pytest.param(scan_call("backward", 384, "bfloat16"), id="scan, backward", marks=pytest.mark.slow),
         pytest.param(biwkv_call("forward", "bfloat16"), id="Bi-WKV", marks=pytest.mark.slow),

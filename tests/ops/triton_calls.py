@@ -9,6 +9,7 @@ from torch import Tensor
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as causal_conv
 from vigbench.ops.conv_norm import triton_fused as conv_norm
+from vigbench.ops.dilated_convs import triton_fused as dilated_convs
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_fused as gla
@@ -50,6 +51,7 @@ def calls(length: int) -> dict[str, Call]:
     return (
         found
         | block_calls()
+        | volume_calls(length)
         | {
             "conv": (causal_conv._forward, (x, weight, bias, True)),
             "conv backward": (causal_conv._backward, (torch.randn(2, *x.shape), x, weight, bias, True)),
@@ -63,6 +65,18 @@ def calls(length: int) -> dict[str, Call]:
             "scan backward": (scan._backward, (torch.randn_like(x), *scanned)),
         }
     )
+
+
+def volume_calls(length: int) -> dict[str, Call]:
+    """What is fused in GLIMS, on volumes of so many planes."""
+    x, y = torch.randn(1, 2, length, 3, 5), torch.randn(1, 6, length, 3, 5)
+    weights, rows, slopes = ([torch.randn(shape)] * 3 for shape in ((2, 1, 3, 3, 3), (2,), (1,)))
+    every, kept = (*weights, *rows, *rows, *rows, *slopes), (y, torch.randn(6, 2), x)
+    return {
+        "dilated convolutions": (dilated_convs._forward, (x, *every, 1e-5, True)),
+        "dilated convolutions, kept by nobody": (dilated_convs._forward, (x, *every, 1e-5, False)),
+        "dilated convolutions backward": (dilated_convs._backward, (y, *kept, *weights, *rows, *rows, *slopes)),
+    }
 
 
 def block_calls() -> dict[str, Call]:

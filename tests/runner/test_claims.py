@@ -12,10 +12,12 @@ from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.evidence import on_each_device
 from vigbench.analysis.claims.schema import Quantity
 from vigbench.measure.environment import device_name
+from vigbench.ops.registry import UnsupportedError
 from vigbench.records.duel import Duel
 from vigbench.runner.claims import ClaimsProgress, count_claimed_models, measure_claims, missing
 from vigbench.runner.duel import Contestant, ContestantFailedError
 from vigbench.runner.run import plan_suite
+from vigbench.subjects.catalog import resolve_implementations
 from vigbench.suites.axes import Device
 from vigbench.suites.case import Case
 
@@ -63,6 +65,21 @@ def test_what_vigbench_lacks_is_neither_measured_nor_counted() -> None:
     assert list(missing(lacking, [], Device.cpu)) == []
     counted = [one.model_copy(update={"quantity": Quantity.gmacs}) for one in lacking]
     assert count_claimed_models(counted) == {}
+
+
+def test_a_model_of_a_package_that_is_not_installed_is_neither_measured_nor_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(name: str, *given: Any) -> list[str]:
+        if name.startswith("deit"):
+            raise UnsupportedError("its package is not installed")
+        return resolve_implementations(name, *given)
+
+    monkeypatch.setattr("vigbench.runner.claims.resolve_implementations", resolve)
+    assert count_claimed_models([CLAIMS["vig-t-flops-1024"]]).keys() == {("vig_tiny_patch16_224", 1024)}
+    assert list(missing([SPEED], [], Device.cpu)) == []
+    vim = missing([SPEED, CLAIMS["vig-figure-vim-speed"]], [], Device.cpu)
+    assert {one.theirs.subject for one in vim} == {"vim_tiny_patch16_224"}
 
 
 @pytest.mark.parametrize("name", ["vig-t-flops-1024", "vig-s-parameters"])

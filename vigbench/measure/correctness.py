@@ -43,6 +43,7 @@ def gradient_error(gradients: Mapping[str, Tensor], reference: Mapping[str, Tens
     """The largest ||gradient - reference|| / ||reference|| over all gradients, and the name of the tensor that has it.
 
     Norms, not maxima: a gradient sums over the whole image, so that single entries of small ones are mostly rounding.
+    That of one number is but one such entry (PReLU's slope), and is judged on the scale of the largest gradient.
 
     Args:
         gradients: name -> gradient, any float dtype.
@@ -54,9 +55,10 @@ def gradient_error(gradients: Mapping[str, Tensor], reference: Mapping[str, Tens
     if gradients.keys() != reference.keys():
         only = sorted(gradients.keys() ^ reference.keys())
         raise ValueError(f"Only one of subject and reference has a gradient for {', '.join(only[:3])}.")
-    floor = SMALLEST_GRADIENT_SCALE * max(map(_rms, reference.values()), default=0.0)
+    largest = max(map(_rms, reference.values()), default=0.0)
     errors = {}
     for name, gradient in gradients.items():
+        floor = largest if gradient.numel() == 1 else SMALLEST_GRADIENT_SCALE * largest
         scale = max(floor, _rms(reference[name]))
         difference = _rms(gradient.double() - reference[name].double()) if is_finite(gradient) else math.inf
         errors[name] = difference / scale if scale > 0 else difference

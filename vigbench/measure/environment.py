@@ -19,7 +19,18 @@ from vigbench.measure.energy import find_meter
 from vigbench.measure.nvml import NvmlUnavailableError, find_gpu
 from vigbench.measure.settings import default_threads, usable_cores
 
-PACKAGES = ("timm", "triton", "numpy", "pandas", "flash-attn", "mamba-ssm", "causal-conv1d", "flash-linear-attention")
+PACKAGES = (
+    "timm",
+    "triton",
+    "numpy",
+    "pandas",
+    "monai",
+    "dynamic-network-architectures",
+    "flash-attn",
+    "mamba-ssm",
+    "causal-conv1d",
+    "flash-linear-attention",
+)
 
 
 def cpu_name() -> str:

@@ -3,5 +3,6 @@
 from vigbench.models import vig, vig_h, vim, vrwkv
 from vigbench.models.checkpoints import checkpoint_file
 from vigbench.models.diffusion import dig, dit
+from vigbench.models.volumes import glims
 
-__all__ = ["checkpoint_file", "dig", "dit", "vig", "vig_h", "vim", "vrwkv"]
+__all__ = ["checkpoint_file", "dig", "dit", "glims", "vig", "vig_h", "vim", "vrwkv"]

@@ -24,11 +24,13 @@ class Model(nn.Module):
     """A model around an operator.
 
     `operator` is what its token mixers compute, `implementation` says by which code; "auto" leaves the choice to the
-    device at every call. `fuses_blocks` says whether it has kernels for whole blocks around the operator.
+    device at every call. `fuses_blocks` says whether it has kernels for whole blocks around the operator,
+    `takes_any_size` whether one model serves every size.
     """
 
     operator: ClassVar[str]
     fuses_blocks: ClassVar[bool] = False
+    takes_any_size: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,22 +9,24 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
+FILES = ("imagenet.csv", "volumes.csv")  # models of images and latents, and models of volumes
+
 
 @dataclass(frozen=True)
 class Published:
-    """The published values of one model; decimals keep the digits that were printed, None is not published.
+    """The published values of one model at one size; decimals keep the digits that were printed, None is not published.
 
-    They are for the classes that a model has by default.
+    They are for the classes that a model has by default, unless `counted` says otherwise.
 
     Attributes:
         subject: the model, by its timm name, or vigbench's where timm has none.
-        resolution: of the images in px.
+        resolution: of the images, or of each side of a volume, in px.
         params_m: parameters in millions.
-        gmacs: 10^9 multiply-adds of one image; most sources call them FLOPs.
-        top1: ImageNet-1K top-1 accuracy in percent.
+        gmacs: 10^9 multiply-adds of one image or volume; most sources call them FLOPs.
+        top1: ImageNet-1K top-1 accuracy in percent; of models of images.
         counted: what the source counts as a multiply-add.
         counted_share: that count over vigbench's, where the two ways of counting differ.
-        note: where other sources contradict.
+        note: where other sources contradict, or why the values are not those counted here.
         params_source: file of a repository, or paper; the same for the other two.
     """
 
@@ -41,21 +43,26 @@ class Published:
     note: str
 
 
-def published(subject: str) -> Published | None:
-    """The published values of a model, by its plain name; None where there are none.
+def published(subject: str, resolution: int | str | None = None) -> Published | None:
+    """The published values of a model, by its plain name, at a size; None where there are none.
 
-    A name with a tag (`convnext_tiny.fb_in22k`) has none: other weights, and maybe other classes.
+    A name with a tag (`convnext_tiny.fb_in22k`) has none: other weights, and maybe other classes. Without a size they
+    are those of the first that it has.
     """
-    return all_published().get(subject)
+    found = (values for values in all_published() if values.subject == subject)
+    return next((values for values in found if resolution in (None, values.resolution)), None)
 
 
 @cache
-def all_published() -> Mapping[str, Published]:
-    """Every model that has published values, by name: architectures together, and small models first."""
-    text = files("vigbench.published").joinpath("imagenet.csv").read_text(encoding="utf-8")
-    found = [_parse(row) for row in csv.DictReader(text.splitlines(), strict=True)]
-    assert len({model.subject for model in found}) == len(found), "a model stands twice in imagenet.csv"
-    return {model.subject: model for model in found}
+def all_published() -> tuple[Published, ...]:
+    """What is published of every model, once for each size: architectures together, and small models first."""
+    rows: list[Mapping[str, str]] = []
+    for name in FILES:
+        text = files("vigbench.published").joinpath(name).read_text(encoding="utf-8")
+        rows += csv.DictReader(text.splitlines(), strict=True)
+    found = tuple(map(_parse, rows))
+    assert len({(values.subject, values.resolution) for values in found}) == len(found), "a model stands twice"
+    return found
 
 
 def is_rounded_from(printed: Decimal, value: float) -> bool:

@@ -29,6 +29,7 @@ class Units(Enum):
     ms = "ms", QuantityKind.time
     s = "s", QuantityKind.time
     items_per_s = "{item}s/s", QuantityKind.rate
+    voxels_per_s = "voxels/s", QuantityKind.rate
     gb_per_s = "GB/s", QuantityKind.rate
     tflop_per_s = "TFLOP/s", QuantityKind.rate
     mib = "MiB", QuantityKind.memory

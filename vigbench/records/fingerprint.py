@@ -52,6 +52,8 @@ FIELDS = {
     "torch": Field("environment.torch", "every kernel that vigbench does not bring itself"),
     "timm": Field("environment.packages.timm", "the code of the models to compare with"),
     "triton": Field("environment.packages.triton", "the compiler of vigbench's own kernels"),
+    "monai": Field("environment.packages.monai", "the code of its networks: 1.5 changed what Swin UNETR computes"),
+    "nnunet": Field("environment.packages.dynamic-network-architectures", "the code of nnU-Net's network"),
     "flash_attn": Field("environment.packages.flash-attn", "a subject may take its kernels where it is installed"),
     "mamba_ssm": Field("environment.packages.mamba-ssm", "the same"),
     "causal_conv1d": Field("environment.packages.causal-conv1d", "the same"),

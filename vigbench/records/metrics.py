@@ -129,6 +129,13 @@ class Metrics(BaseModel):
         compared=Compared(("queued_call_ms", "latency_ms")),
         formerly="throughput_img_per_s",
     )
+    voxels_per_s: float | None = column(
+        "volumes: voxels per second, from throughput_per_s; a whole scan's are counted once, however windows overlap",
+        Units.voxels_per_s,
+        Combine.estimate,
+        shown=Shown("Voxels", "voxels per second", higher_is_better=True),
+    )
+    windows: int | None = column("sliding_window: windows of one scan", Units.count, Combine.same)
     throughput_low_per_s: float | None = column(
         "lower end of the throughput's 95% interval",
         Units.items_per_s,

@@ -166,15 +166,18 @@ def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
     row["shape"] = tuple(row[name] for name in SHAPE) if row["length"] else ()
     row["extent"] = row["length"] or mean_side(row["resolution"] or 0)
     for axis in SETTINGS:
-        row[axis.name] = row[axis.name] if axis.name in COUNTS else axis.read(_or_default(row[axis.name], axis))
+        row[axis.name] = row[axis.name] if axis.name in COUNTS else _setting(row[axis.name], axis)
     for name in TEXTS:
         row[name] = str(row[name] or "")
     row["subject"] = with_args(str(row["subject"]), str(row["args"]))  # another model than the subject alone
     return row
 
 
-def _or_default(value: Any, axis: Axis) -> Any:
-    return axis.default if value is None else value
+def _setting(value: Any, axis: Axis) -> Any:
+    """A value as the axis has it, or its default; of an axis that a case need not have a text, which sorts with none."""
+    if axis.default is None:
+        return "" if value is None else str(axis.read(value))
+    return axis.read(axis.default if value is None else value)
 
 
 def _missing(value: object) -> bool:

@@ -39,7 +39,7 @@ def _rates(case: Case, metrics: Metrics, ceilings: Mapping[str, Any], moved: int
     if time_ms is None or metrics.gmacs is None:
         return {}
     gb_per_s = moved / 1e6 / time_ms
-    tflop_per_s = 2 * case.phase.passes * metrics.gmacs * case.batch_size / time_ms
+    tflop_per_s = 2 * case.passes * metrics.gmacs * case.batch_size / time_ms
     ceiling = ceilings.get(case.arithmetic)
     return {
         "achieved_gb_per_s": gb_per_s,

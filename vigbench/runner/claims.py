@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -11,6 +12,7 @@ from vigbench.analysis.claims.evidence import Counts, Evidence, on_each_device, 
 from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity, choose_claims, load_claims
 from vigbench.analysis.claims.sources import read_sources
 from vigbench.measure.environment import device_name
+from vigbench.ops.registry import UnsupportedError
 from vigbench.records.store import RunStore
 from vigbench.runner.duel import ContestantFailedError, Effort
 from vigbench.runner.duel_result import DuelProgress, duel
@@ -145,6 +147,8 @@ def measured_in(out: Path) -> list[str]:
 def count_claimed_models(claims: Sequence[Claim] | None = None) -> Counts:
     """Parameters and multiply-adds of every model that a claim counts, on the meta device.
 
+    A model of a package that is not installed has none, and its claims stay open.
+
     Args:
         claims: which; default: all.
     """
@@ -154,14 +158,15 @@ def count_claimed_models(claims: Sequence[Claim] | None = None) -> Counts:
             for side in (claim.ours, claim.theirs):
                 if side is not None and point.resolution is not None:
                     key = (side.subject, point.resolution)
-                    found[key] = found.get(key) or _count(*key)
+                    with suppress(UnsupportedError):
+                        found[key] = found.get(key) or _count(*key)
     return found
 
 
 def missing(
     claims: Sequence[Claim], evidence: Sequence[Evidence], device: Device, threads: int = 0
 ) -> Iterator[Comparison]:
-    """The comparisons that the evidence lacks, each once, in the order of the claims.
+    """The comparisons that the evidence lacks, each once, in the order of the claims; none of a model that is not here.
 
     Args:
         claims: those about speed and memory are looked at.
@@ -180,7 +185,11 @@ def missing(
             for ours, theirs in _pairs(claim):
                 if any(_is_known(known, claim, ours, theirs, point) for known in here):
                     continue
-                comparison = Comparison(claim, *(_case(claim, side, point, device, threads) for side in (ours, theirs)))
+                try:
+                    cases = [_case(claim, side, point, device, threads) for side in (ours, theirs)]
+                except UnsupportedError:  # of a package that is not installed
+                    continue
+                comparison = Comparison(claim, *cases)
                 if (key := (comparison.is_duel, comparison.ours, comparison.theirs)) not in seen:
                     seen.add(key)
                     yield comparison

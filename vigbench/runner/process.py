@@ -195,7 +195,7 @@ def run_in_worker(
     clock = StageClock()
 
     def enter(stage: str) -> None:
-        clock.enter(stage)
+        clock.enter(stage.partition(":")[0])
         on_stage(stage)
 
     with Worker(job, python, waiting=waiting) as worker:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import sqrt
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 from vigbench.models.checkpoints.weights import load_weights
 from vigbench.models.diffusion import dig, dit
 from vigbench.models.model import Model
+from vigbench.models.volumes.networks import NETWORKS
 from vigbench.nearest import nearest, one_of
 from vigbench.ops.attention import attention_modules
 from vigbench.ops.registry import UnsupportedError, get_implementation, list_implementations, select_implementation
@@ -32,6 +33,7 @@ from vigbench.subjects.own import require_buildable as require_own
 from vigbench.subjects.plugins import plugins
 from vigbench.subjects.sequence import SEQUENCES
 from vigbench.subjects.task import Task
+from vigbench.subjects.volume import VolumeTask
 from vigbench.suites.arguments import args_of, read_args, with_args
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, read_resolution, sides_of
@@ -40,6 +42,7 @@ IMAGES = ImageTask()
 TASKS: Mapping[str, Task] = {
     **SEQUENCES,
     **{name: DiffusionTask(config.patch_size) for name, config in {**dig.CONFIGS, **dit.CONFIGS}.items()},
+    **dict.fromkeys(("glims", *NETWORKS), VolumeTask()),
 }
 DEFAULT = "default"  # the implementation of a subject that offers no choice
 OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")  # arguments of timm's
@@ -79,16 +82,17 @@ def create_model(
     pickled code (nor does timm's own `create_model` since 1.0.26).
     ValueError for an unknown name, an implementation the model does not have, or a checkpoint that cannot be loaded.
     """
-    if not timm.is_model(name):
+    if name not in NETWORKS and not timm.is_model(name):
         if (plugin := plugins().get(name)) is not None and not plugin.problem:
             if implementation != "auto" or checkpoint_path is not None:
                 raise ValueError(f"{name} is a plug-in: it takes neither an implementation nor a checkpoint_path")
             return as_module(load_factory(plugin.target)(**timm_kwargs), plugin.target)
-        names = timm.list_models()
+        names = [*timm.list_models(), *NETWORKS]
         matches = [each for each in names if name in each][:3] or nearest(name, names, most=3)
         advice = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench list subjects for the names"
         raise ValueError(f"unknown model {name!r}: {advice}")
-    model: nn.Module = timm.create_model(name, **timm_kwargs)
+    create = partial(timm.create_model, name) if (network := NETWORKS.get(name)) is None else network.create
+    model: nn.Module = create(**timm_kwargs)
     if checkpoint_path is not None:
         load_weights(model, checkpoint_path)
     set_implementation = getattr(model, "set_implementation", None)
@@ -101,7 +105,7 @@ def create_model(
 
 def list_subjects(pattern: str = "*") -> list[str]:
     """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
-    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*", "dig_*", "dit_*"]), *BASELINES, *OPERATORS]
+    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*", "dig_*", "dit_*", "glims"]), *NETWORKS, *BASELINES, *OPERATORS]
     own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
@@ -117,6 +121,8 @@ def describe(name: str) -> Subject:
         return Subject(name, "other", None)
     if name in OPERATORS:
         return Subject(name, family_of(name), OPERATORS[name].operator)
+    if name in NETWORKS:  # without its package, which need not be there
+        return Subject(name, family_of(name), NETWORKS[name].operator)
     return _describe_model(name)
 
 
@@ -212,8 +218,8 @@ def build_case(case: Case) -> nn.Module:
     """
     if case.subject in OPERATORS:
         return SEQUENCES[case.subject].build(case)
-    assert case.resolution is not None
-    return build_subject(case.subject, case.implementation, case.resolution, args_of(case.args))
+    assert case.built_for is not None
+    return build_subject(case.subject, case.implementation, case.built_for, args_of(case.args))
 
 
 def build_subject(
@@ -241,12 +247,14 @@ def build_subject(
 
 
 def _build_timm(name: str, resolution: Resolution, args: Mapping[str, Any]) -> nn.Module:
-    side = resolution if isinstance(resolution, int) else sides_of(resolution, 2)
+    side = resolution if isinstance(resolution, int) else sides_of(resolution, task_of(name).dimensions)
     try:
         return create_model(name, img_size=side, **args)
     except TypeError as error:
         if "img_size" not in str(error):
             raise
+    except UnsupportedError:  # it says by itself what is wrong
+        raise
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UnsupportedError(
             f"{name} cannot be built for {resolution} px: {error}. Leave this resolution out."

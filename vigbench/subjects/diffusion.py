@@ -87,10 +87,10 @@ class DiffusionTask(ImageTask):
     def arguments(self, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (inputs["x"], inputs["t"], inputs["y"]), {}
 
-    def iterate(self, model: Callable[..., Any], inputs: Inputs, phase: Phase) -> Any:
+    def iterate(self, model: Callable[..., Any], inputs: Inputs, case: Case) -> Any:
         """Of sampling all steps, as released: without clipping, with guidance from twice the batch."""
-        if phase is not Phase.sampling:
-            return super().iterate(model, inputs, phase)
+        if case.phase is not Phase.sampling:
+            return super().iterate(model, inputs, case)
         y, dtype = inputs["y"], inputs["x"].dtype
         no_label = torch.full_like(y, CLASSES)
 

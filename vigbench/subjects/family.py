@@ -6,11 +6,13 @@ from fnmatch import fnmatchcase
 
 from vigbench.subjects.operators import OPERATORS
 
+_UNETS = ("unet", "segresnet", "nnunet")
 _PATTERNS = {
     "vig": ("vig_*", "dig_*"),
     "vim": ("vim_*",),
     "linear": (
         "vrwkv_*",
+        "glims",
         "xcit_*",
         "efficientvit_b*",
         "efficientvit_l*",
@@ -18,9 +20,9 @@ _PATTERNS = {
         "vmamba_*",
         "plainmamba_*",
     ),
-    "deit": ("deit_*", "deit3_*", "vit_*", "dit_*"),
+    "deit": ("deit_*", "deit3_*", "vit_*", "dit_*", "unetr"),
     "windowed": ("swin*", "hiera_*", "pvt_*", "maxvit_*", "coatnet_*", "twins_*"),
-    "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*"),
+    "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*", *_UNETS),
 }
 
 

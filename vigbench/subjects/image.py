@@ -56,15 +56,20 @@ class ImageTask(Task):
     ) -> Probe:
         """An image that is the same in cases of every batch size and of larger resolutions."""
         assert case.resolution is not None
-        resolution = smaller(case.resolution, extent)
-        alone = case.model_copy(update={"resolution": resolution, "batch_size": 1})
-        if resolution != case.resolution and not takes_any_size(model):
+        return self.probe_of(model, case, smaller(case.resolution, extent, self.dimensions), build)
+
+    def probe_of(
+        self, model: nn.Module, case: Case, resolution: Resolution, build: Callable[[Case], nn.Module]
+    ) -> Probe:
+        """A single item of this resolution, through the model of it."""
+        alone = case.model_copy(update={**case.ALONE, "resolution": resolution})
+        if resolution != case.built_for and not takes_any_size(model):
             model = build(alone).eval()
         return Probe(f"{resolution} px", {"resolution": resolution}, model, self.make_inputs(alone))
 
 
-def smaller(resolution: Resolution, side: float) -> Resolution:
-    """The resolution itself if its mean side is no larger, else a square of this side, or about that of other sides."""
+def smaller(resolution: Resolution, side: float, dimensions: int = 2) -> Resolution:
+    """The resolution itself if its mean side is no larger, else equal sides of this, or about that of other sides."""
     if mean_side(resolution) <= side:
         return resolution
     if isinstance(resolution, int):

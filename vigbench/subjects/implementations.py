@@ -18,5 +18,5 @@ def use_implementation(model: nn.Module, operator: str, implementation: str) -> 
 
 
 def takes_any_size(model: nn.Module) -> bool:
-    """Whether one model serves every size: vigbench's own do, which are those that offer their choice themselves."""
-    return hasattr(model, "set_implementation")
+    """Whether one model serves every size, as most of vigbench's own do; others are not asked."""
+    return bool(getattr(model, "takes_any_size", False))

@@ -64,6 +64,9 @@ class Task(ABC):
         tolerance, gradient_tolerance: largest error beside a reference, as a share of the largest value, by precision.
         output_measure, gradient_measure: whether an error is that of the norm or that of the largest entry.
         phases: in which it can be measured.
+        usual_resolution: where nobody says one.
+        other_sides: at which a model that refuses one size is tried.
+        layouts: torch's name of each memory format.
     """
 
     name: ClassVar[str]
@@ -77,6 +80,9 @@ class Task(ABC):
     output_measure: ClassVar[Measure] = "largest"
     gradient_measure: ClassVar[Measure] = "norm"
     phases: ClassVar[tuple[Phase, ...]] = (Phase.inference, Phase.training, Phase.training_step)
+    usual_resolution: ClassVar[int] = 224
+    other_sides: ClassVar[tuple[int, ...]] = (224, 240, 256, 384, 192, 32)
+    layouts: ClassVar[Mapping[MemoryFormat, torch.memory_format]] = MEMORY_FORMATS
 
     @abstractmethod
     def make_inputs(self, case: Case) -> Inputs:
@@ -109,9 +115,9 @@ class Task(ABC):
         positional, named = self.arguments(inputs)
         return model(*positional, **named)
 
-    def iterate(self, model: Callable[..., Any], inputs: Inputs, phase: Phase) -> Any:
+    def iterate(self, model: Callable[..., Any], inputs: Inputs, case: Case) -> Any:
         """One iteration of a phase without a backward pass: by default one forward pass."""
-        assert not phase.trains
+        assert not case.phase.trains
         return self.call(model, inputs)
 
     def outputs(self, returned: Any) -> Mapping[str, Tensor]:
@@ -165,6 +171,10 @@ class Task(ABC):
         model.zero_grad(set_to_none=True)
         return {name: output.detach() for name, output in self.outputs(returned).items()}, found
 
+    def voxels(self, case: Case) -> int | None:
+        """Voxels of the whole batch; None where items have none."""
+        return None
+
     def macs(self, case: Case) -> int | None:
         """Multiply-adds of one item by the definition; None: the model is counted."""
         return None
@@ -196,10 +206,21 @@ class Task(ABC):
         return []
 
     def reference(self, model: nn.Module, operator: str) -> tuple[nn.Module, torch.dtype]:
-        """The same model by the reference implementation, and the dtype of its inputs."""
+        """The same model by the reference implementation, and the dtype of its inputs.
+
+        Modules that have another code beside that of `operator` go back to their plain one by `use_reference`.
+        """
         twin = copy.deepcopy(model).float()
         use_implementation(twin, operator, get_operator(operator).reference)
+        for module in twin.modules():
+            if hasattr(module, "use_reference"):
+                module.use_reference()
         return twin, torch.float32
+
+    def is_reference(self, model: nn.Module, case: Case, operator: str) -> bool:
+        """Whether a case's own model computes what its reference would, by the same code."""
+        of_operator = case.mantissa == "float32" and case.implementation == get_operator(operator).reference
+        return of_operator and all(getattr(module, "is_reference", True) for module in model.modules())
 
 
 def leaves_of(returned: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

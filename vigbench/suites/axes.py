@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isnan
 from typing import Any, TypeVar
 
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.suites.resolution import read_resolution
+from vigbench.suites.scan import read_path, resolution_of
 from vigbench.suites.shape import parse_entry
 
 E = TypeVar("E", bound=StrEnum)
@@ -27,31 +29,42 @@ class Precision(StrEnum):
 
 
 class Phase(StrEnum):
-    """What one iteration runs: a forward pass, one and a backward pass, both and an optimiser's step, or sampling."""
+    """What one iteration runs: a forward pass, one and a backward pass, both and an optimiser's step, or many passes.
+
+    Those of sampling make one image, those of sliding_window cover one scan.
+    """
 
     inference = "inference"
     training = "training"
     training_step = "training_step"
     sampling = "sampling"
+    sliding_window = "sliding_window"
 
     @property
     def trains(self) -> bool:
         """Whether there is a backward pass."""
         return self in (Phase.training, Phase.training_step)
 
-    @property
-    def passes(self) -> int:
-        """Multiply-adds of an iteration, in forward passes of its batch: a product has two gradients."""
-        if self is Phase.sampling:
-            return 2 * SAMPLING_STEPS  # with and without label
-        return 3 if self.trains else 1
-
 
 class MemoryFormat(StrEnum):
-    """The order in which the values of images lie in memory; torch's names."""
+    """The order in which the values of images and volumes lie in memory; torch's names, for volumes of 3-D, too."""
 
     contiguous = "contiguous"
     channels_last = "channels_last"
+
+
+class Weighting(StrEnum):
+    """How much a voxel of a window counts where windows overlap: all alike, or more in the middle."""
+
+    constant = "constant"
+    gaussian = "gaussian"
+
+
+class Gathering(StrEnum):
+    """Where the result of a whole scan is put together: where the model runs, or in the host's memory."""
+
+    device = "device"
+    host = "host"
 
 
 class Device(StrEnum):
@@ -62,10 +75,13 @@ class Device(StrEnum):
 
 
 SAMPLING_STEPS = 50  # of a diffusion model, from noise to one sample
+SLIDING = {"roi": 96, "overlap": 0.5, "weighting": Weighting.gaussian, "window_batch": 1, "gather": Gathering.device}
+"""What holds in the phase sliding_window where nothing is said; in other phases these settings mean nothing."""
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 PHASE_MEANING = (
-    "inference (forward), training (forward + backward), training_step (both and AdamW's step) or sampling (diffusion "
-    f"models: {SAMPLING_STEPS} steps with guidance, each a forward pass of twice the batch)"
+    "inference (forward), training (forward + backward), training_step (both and AdamW's step), sampling (diffusion "
+    f"models: {SAMPLING_STEPS} steps with guidance, each a forward pass of twice the batch) or sliding_window (volumes: "
+    "a whole scan, window by window)"
 )
 
 
@@ -120,11 +136,22 @@ def option_of(name: str) -> str:
 
 
 def whole_number(value: Any) -> int:
-    """A whole number above 0."""
-    text = str(value).strip()
+    """A whole number above 0; a frame with gaps holds it as a float."""
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
     if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
         raise ValueError(f"{text[:20]!r} is not a whole number above 0 and below 10^9; write for example 224,512")
     return int(text)
+
+
+def share_below_1(value: Any) -> float:
+    """A number from 0 to below 1."""
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if isinstance(value, bool) or not 0 <= share < 1:
+        raise ValueError(f"{str(value)[:20]!r} is not a number from 0 to below 1; write for example 0.5")
+    return share
 
 
 def true_or_false(value: Any) -> bool:
@@ -168,6 +195,11 @@ def _flag(name: str, help_text: str, description: str, label: str, words: str) -
     )
 
 
+def known(value: Any) -> bool:
+    """Whether a case has this setting; a frame holds NaN where it has not."""
+    return value not in (None, "") and not (isinstance(value, float) and isnan(value))
+
+
 def _phase_text(phase: str) -> str:
     return phase.replace("_", " ")
 
@@ -198,6 +230,15 @@ ALL = (
         of_size=True,
     ),
     Axis(
+        "scan",
+        read_path,
+        "Volumes, sliding windows: files of scans, .nii, .nii.gz or .npy, instead of sizes.",
+        "sliding_window: file of the scan; empty: random values",
+        label=lambda path: f"of {path}" if known(path) else "",
+        of_size=True,
+        fields=lambda path: {"scan": path, "resolution": resolution_of(path)},
+    ),
+    Axis(
         "batch_size",
         whole_number,
         "Images (operators: sequences) per iteration, e.g. 1,64.",
@@ -216,7 +257,7 @@ ALL = (
     Axis(
         "phase",
         member_of(Phase),
-        "inference, training, training_step, or of diffusion models sampling.",
+        "inference, training, training_step, of diffusion models sampling, of volumes sliding_window.",
         PHASE_MEANING,
         default=Phase.inference,
         label=lambda phase: "" if phase == Phase.inference else _phase_text(phase),
@@ -245,6 +286,42 @@ ALL = (
         label=lambda order: "" if order == MemoryFormat.contiguous else str(order),
         words=lambda order: "" if order == MemoryFormat.contiguous else order.replace("_", " "),
         before=("channels_last", {False: MemoryFormat.contiguous, True: MemoryFormat.channels_last}),
+    ),
+    Axis(
+        "roi",
+        read_resolution,
+        "Sliding windows: sides of a window, e.g. 96,128 or 96x96x64.",
+        "sliding_window: sides of a window, for which the model is built",
+        label=lambda sides: f"roi {sides}" if known(sides) else "",
+    ),
+    Axis(
+        "overlap",
+        share_below_1,
+        "Sliding windows: share of a window's sides that the next one covers, too, e.g. 0.25,0.5.",
+        "sliding_window: share of a window's sides that the next one covers, too",
+        label=lambda share: f"overlap {share}" if known(share) else "",
+    ),
+    Axis(
+        "weighting",
+        member_of(Weighting),
+        "Sliding windows: weights of a window's voxels, gaussian or constant.",
+        "sliding_window: weights of a window's voxels where windows overlap",
+        label=lambda kind: str(kind) if known(kind) and kind != SLIDING["weighting"] else "",
+        words=lambda kind: f"{kind} weights" if known(kind) else "",
+    ),
+    Axis(
+        "window_batch",
+        whole_number,
+        "Sliding windows: windows of one forward pass (MONAI's sw_batch_size), e.g. 1,4.",
+        "sliding_window: windows of one forward pass",
+        label=lambda count: f"{count} windows at once" if known(count) and str(count) != "1" else "",
+    ),
+    Axis(
+        "gather",
+        member_of(Gathering),
+        "Sliding windows: where the result is put together, device or host.",
+        "sliding_window: where the result is put together",
+        label=lambda where: f"gathered on {where}" if known(where) and where != SLIDING["gather"] else "",
     ),
     _flag(
         "tf32",

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vigbench.suites.arguments import read_args, with_args
-from vigbench.suites.axes import ALL, AXES, Device, MemoryFormat, Phase, Precision, with_new_names
-from vigbench.suites.resolution import Resolution, mean_side, read_resolution
+from vigbench.suites.axes import (
+    ALL,
+    AXES,
+    SAMPLING_STEPS,
+    SLIDING,
+    Device,
+    Gathering,
+    MemoryFormat,
+    Phase,
+    Precision,
+    Weighting,
+    known,
+    with_new_names,
+)
+from vigbench.suites.resolution import Resolution, mean_side, read_resolution, sides_of
 from vigbench.suites.shape import Shape
+from vigbench.suites.windows import windows_of
 
 
 def _none_if_missing(value: Any) -> Any:
     """A frame holds NaN where a case has no such setting."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return value if known(value) else None
 
 
 def _resolution(value: Any) -> Any:
@@ -33,7 +47,8 @@ def _of(axis: str, **checks: Any) -> Any:
     return Field(default=AXES[axis].default, description=AXES[axis].description, **checks)
 
 
-Extent = Annotated[int | None, Field(ge=1), BeforeValidator(_none_if_missing)]
+Missing = BeforeValidator(_none_if_missing)
+Extent = Annotated[int | None, Field(ge=1), Missing]
 
 
 class Case(BaseModel):
@@ -66,6 +81,12 @@ class Case(BaseModel):
     cuda_graph: bool = _of("cuda_graph")
     memory_format: MemoryFormat = _of("memory_format")
     tf32: bool = _of("tf32")
+    scan: Annotated[str | None, Missing] = _of("scan")
+    roi: Annotated[Resolution | None, BeforeValidator(_resolution)] = _of("roi")
+    overlap: Annotated[float | None, Field(ge=0, lt=1), Missing] = _of("overlap")
+    weighting: Annotated[Weighting | None, Missing] = _of("weighting")
+    window_batch: Extent = _of("window_batch")
+    gather: Annotated[Gathering | None, Missing] = _of("gather")
     threads: int = _of("threads", ge=0)
 
     @model_validator(mode="before")
@@ -73,12 +94,24 @@ class Case(BaseModel):
     def _as_named_now(cls, values: Any) -> Any:
         return with_new_names(values)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_phase(cls, values: Any) -> Any:
+        """In sliding_window its settings as they are where nothing is said; none of them in another phase."""
+        if not isinstance(values, Mapping):
+            return values
+        slides = str(values.get("phase", "")) == Phase.sliding_window
+        said = {name: value for name, value in values.items() if name not in SLIDING or (slides and known(value))}
+        return {**SLIDING, **said} if slides else said
+
     @model_validator(mode="after")
     def _of_one_kind(self) -> Case:
         operator = (self.length, self.heads, self.key_dim, self.value_dim)
         complete = self.resolution is None and None not in operator
         if not complete and (self.resolution is None or operator != (None,) * 4):
             raise ValueError("give a model a resolution, or an operator length, heads, key_dim and value_dim")
+        if self.scan is not None and self.phase is not Phase.sliding_window:
+            raise ValueError("a scan is covered by sliding windows: give --phase sliding_window beside --scan")
         if self.args and self.resolution is None:
             raise ValueError("an operator has no constructor: leave args out")
         return self
@@ -87,6 +120,28 @@ class Case(BaseModel):
     def model(self) -> str:
         """The subject with its arguments, as people read it: two cases are of one model only where it is equal."""
         return with_args(self.subject, self.args)
+
+    ALONE: ClassVar[Mapping[str, Any]] = {"batch_size": 1, "roi": None, "scan": None}
+    """What makes of a case one item that a model takes in one pass, at another resolution."""
+
+    @property
+    def built_for(self) -> Resolution | None:
+        """The size that the model is built for and takes: of sliding windows one window, not the scan."""
+        return self.resolution if self.roi is None else self.roi
+
+    @property
+    def windows(self) -> int | None:
+        """Windows of one scan; None in other phases. ValueError for sides that are not three."""
+        if self.roi is None or self.resolution is None or self.overlap is None:
+            return None
+        return windows_of(sides_of(self.resolution, 3), sides_of(self.roi, 3), self.overlap)
+
+    @property
+    def passes(self) -> int:
+        """Multiply-adds of an iteration, in forward passes of its batch: a product has two gradients."""
+        if self.phase is Phase.sampling:
+            return 2 * SAMPLING_STEPS  # with and without label
+        return self.windows or (3 if self.phase.trains else 1)
 
     @property
     def extent(self) -> float:
@@ -127,7 +182,7 @@ class Case(BaseModel):
     @property
     def series(self) -> str:
         """What stays fixed along a curve: the case without its resolution or length, and batch size."""
-        rest = self.model_dump(mode="json", exclude={"resolution", "length", "batch_size"})
+        rest = self.model_dump(mode="json", exclude={"resolution", "length", "batch_size", "scan"})
         return json.dumps(rest, sort_keys=True)
 
     def label(self) -> str:
@@ -136,7 +191,7 @@ class Case(BaseModel):
 
     def label_without_size(self) -> str:
         """The same for a series: without resolution or length, and batch size."""
-        return self._label(("resolution", "length", "batch_size"))
+        return self._label(("resolution", "length", "batch_size", "scan"))
 
     def _label(self, without: tuple[str, ...]) -> str:
         parts = [self.model] + [f"[{self.implementation}]"] * (self.implementation != "default")

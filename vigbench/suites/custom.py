@@ -12,6 +12,7 @@ from vigbench.suites.schema import Suite
 NAME = "custom"
 RESOLUTION = 224
 BUDGET_S = 300.0
+SIZES = {"resolution": "px", "scan": "", "length": "tokens"}  # axis -> its unit
 _MOST_NAMED = 4  # subjects in the question; more of them are only counted
 
 
@@ -53,7 +54,7 @@ def with_a_size(axes: Mapping[str, Any], usual: Any) -> dict[str, Any]:
         ValueError: if they are not those of models or those of operators.
     """
     given = {name: value for name, value in axes.items() if AXES[name].of_size} or {"resolution": usual}
-    if sorted(given) not in (["resolution"], ["length", "shape"]):
+    if sorted(given) not in (["resolution"], ["scan"], ["length", "shape"]):
         raise ValueError("Give models --resolution, or operators both --length and --shape.")
     return given
 
@@ -65,7 +66,8 @@ def _extent(overrides: Overrides) -> dict[str, list[Any]]:
 
 
 def _question(subjects: list[str], extent: dict[str, list[Any]]) -> str:
-    sizes = f"{_listed(extent['resolution'])} px" if "resolution" in extent else f"{_listed(extent['length'])} tokens"
+    (axis, unit), *_ = (named for named in SIZES.items() if named[0] in extent)
+    sizes = f"{_listed(extent[axis])} {unit}".rstrip()
     if len(subjects) == 1:
         return f"How fast is {subjects[0]}, and how much memory does it take, at {sizes}?"
     named = _listed(subjects) if len(subjects) <= _MOST_NAMED else f"these {len(subjects)} subjects"

@@ -66,6 +66,8 @@ class Overrides(_Replaced):
             name: list(dict.fromkeys(value)) if isinstance(value, list | tuple) else value
             for name, value in given.items()
         }
+        if "scan" in changes:  # a scan has its own size
+            changes["resolution"] = None
         kept = [exclusion for exclusion in section.exclude if not exclusion.model_fields_set <= changes.keys()]
         return DeviceSection.model_validate({**section.model_dump(), **changes, "exclude": kept})
 
@@ -126,7 +128,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
             **dict(zip(others, settings, strict=True)),
         )
         for extent in section.extents()
-        for settings in product(*(getattr(section, name) for name in others))
+        for settings in product(*(getattr(section, name) or [None] for name in others))
         for subject, args, implementation in subjects
     ]
     cases = [case for case in cases if not any(exclusion.matches(case) for exclusion in section.exclude)]
@@ -218,7 +220,7 @@ def estimate_s(case: Case, gmacs_per_image: float, threads: int, processes: int 
         threads: CPU threads that the case would use.
         processes: worker processes for the case.
     """
-    passes = case.phase.passes
+    passes = case.passes
     rate = _CPU_GMACS_PER_S_PER_THREAD * threads if case.device is Device.cpu else _CUDA_GMACS_PER_S[case.precision]
     call = _CALL_OVERHEAD_S[case.device] + passes * gmacs_per_image * case.batch_size / rate
     if case.length is not None and case.implementation == "reference":

@@ -102,8 +102,9 @@ def _values_of(axis: Axis) -> Any:
 
 
 class _Axes(_Strict):
-    if TYPE_CHECKING:  # fields like the others: these three this file names
+    if TYPE_CHECKING:  # fields like the others: these this file names
         resolution: list[Resolution] | None = None
+        scan: list[str] | None = None
         length: list[int] | None = None
         shape: list[str] | None = None
 
@@ -154,9 +155,12 @@ class DeviceSection(Axes):
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> DeviceSection:
-        if self.resolution is not None and (self.length is not None or self.shape is not None):
+        if self.resolution is not None and self.scan is not None:
+            raise ValueError("a scan has its own size: give scan or resolution")
+        of_models = self.resolution is not None or self.scan is not None
+        if of_models and (self.length is not None or self.shape is not None):
             raise ValueError("resolution is an axis of models, length and shape are those of operators: give one kind")
-        if self.resolution is None and (self.length is None or self.shape is None):
+        if not of_models and (self.length is None or self.shape is None):
             raise ValueError("name a resolution for models, or length and shape for operators")
         if not self.extents():
             raise ValueError(f"every shape is for another length ({one_of(self.shape or ())}): leave its @ out")
@@ -164,10 +168,12 @@ class DeviceSection(Axes):
 
     def sized_by(self) -> tuple[str, ...]:
         """The axes that say how large its cases are."""
-        return ("length", "shape") if self.resolution is None else ("resolution",)
+        return ("length", "shape") if self.resolution is None and self.scan is None else ("resolution",)
 
     def extents(self) -> list[Mapping[str, Any]]:
         """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
+        if self.scan is not None:
+            return [AXES["scan"].settings(path) for path in self.scan]
         if self.resolution is not None:
             return [
                 {"resolution": size} for size in sorted(self.resolution, key=lambda size: (mean_side(size), str(size)))

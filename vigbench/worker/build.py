@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from vigbench.measure.settings import apply_settings
 from vigbench.nearest import one_of
-from vigbench.subjects.catalog import build_case, fill_weights
+from vigbench.subjects.catalog import build_case, fill_weights, task_of
 from vigbench.subjects.factory import FactoryError
 from vigbench.subjects.own import is_own
-from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Task, kind_of
+from vigbench.subjects.task import DTYPES, SEED, Inputs, Task, kind_of
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.worker.training_step import TrainingStep, make_optimizer
@@ -37,7 +37,7 @@ def build_on_device(case: Case) -> nn.Module:
     require_values(model, case)
     model = model.to(device=case.device.value, dtype=DTYPES[case.precision])
     if case.memory_format is not MemoryFormat.contiguous:
-        model = model.to(memory_format=MEMORY_FORMATS[case.memory_format])
+        model = model.to(memory_format=task_of(case.subject).layouts[case.memory_format])
     return model.train(case.phase.trains)
 
 
@@ -90,7 +90,7 @@ def iteration(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> tuple
 
     def infer() -> Any:
         with torch.inference_mode():
-            return task.iterate(run, inputs, case.phase)
+            return task.iterate(run, inputs, case)
 
     def train() -> None:
         clear_gradients(model, inputs)

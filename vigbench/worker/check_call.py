@@ -50,7 +50,7 @@ def _run_twice(model: nn.Module, case: Case, task: Task, inputs: Inputs) -> Plai
     """`random` here where the second run gave something else."""
     if not case.phase.trains:
         with torch.inference_mode():
-            once, again = ({**task.outputs(task.iterate(model, inputs, case.phase))} for _ in range(2))
+            once, again = ({**task.outputs(task.iterate(model, inputs, case))} for _ in range(2))
             return Plain(outputs=once, random=not _largest_error(again, once, task) <= task.tolerance[case.mantissa])
     first, second = (_plain_gradients(model, task, inputs) for _ in range(2))
     error, _ = gradient_error(second, first)

@@ -13,7 +13,6 @@ from vigbench.measure.correctness import gradient_error, is_finite, relative_err
 from vigbench.measure.memory import is_out_of_memory
 from vigbench.measure.path import ExecutedPath
 from vigbench.measure.settings import full_float32
-from vigbench.ops.registry import get_operator
 from vigbench.subjects.task import Inputs, Measure, Probe, Result, Task
 from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
@@ -87,7 +86,7 @@ def _check(
     require_finite(whole)
     if operator is None:
         return CheckResult()
-    if case.mantissa == "float32" and case.implementation == get_operator(operator).reference:
+    if task.is_reference(model, case, operator):
         size = {name: getattr(case, name) for name in task.axes[:1]}
         return CheckResult(0.0, 0.0 if case.phase.trains else None, size)  # it is the reference
     compare = partial(_compare, case, task, operator, references)

@@ -49,11 +49,12 @@ def calibrated_latency(timing: Timing) -> float | None:
     )
 
 
-def throughput_columns(timing: Timing, batch_size: int) -> dict[str, float]:
-    """Items per second, from the calls of one block each."""
+def throughput_columns(timing: Timing, batch_size: int, voxels: int | None) -> dict[str, float | None]:
+    """Items per second, and voxels of a batch that has any, from the calls of one block each."""
     interval = timing.throughput.interval()
     rates = (batch_size / duration_s for duration_s in (interval.median, interval.high, interval.low))
-    return with_interval("throughput_per_s", *rates)
+    of_voxels = None if voxels is None else voxels / interval.median
+    return {**with_interval("throughput_per_s", *rates), "voxels_per_s": of_voxels}
 
 
 def memory_columns(

@@ -19,7 +19,6 @@ from vigbench.suites.case import Case
 from vigbench.worker.build import build_on_device
 from vigbench.worker.values import require_values
 
-OTHER_SIDES = (224, 240, 256, 384, 192, 32)  # px at which a model that refuses one size is tried
 CHANGES_INPUT = "{subject} changes its input in place, so that each call would get another one; clone it in forward."
 NOT_TRAINED = "No gradient reaches a parameter of {subject}: measure it with --phase inference."
 ONE_VALUE = (
@@ -122,8 +121,8 @@ def _why_not_trained(error: Exception, case: Case) -> str:
 
 
 def _takes_another_size(case: Case, task: Task) -> bool:
-    sides = (side for side in OTHER_SIDES if side != case.resolution)
-    others = (case.model_copy(update={"resolution": side, "batch_size": 1}) for side in sides)
+    sides = (side for side in task.other_sides if side != case.built_for)
+    others = (case.model_copy(update={**case.ALONE, "resolution": side}) for side in sides)
     return any(_runs(other, task) for other in others)
 
 

@@ -71,11 +71,11 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
     on_stage("path")
     ran = look_inside(prepared)
     timing, checked, case = taken.timing, prepared.checked, prepared.case
-    closed_form = closed_form_macs(case.model, case.resolution)
+    closed_form = closed_form_macs(case.model, case.built_for)
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),
-            **throughput_columns(timing, prepared.case.batch_size),
+            **throughput_columns(timing, case.batch_size, prepared.task.voxels(case)),
             **memory_columns(held.memory, held.saved_for_backward, held.gradients),
             **cost_columns(prepared.cost, prepared.operator, closed_form),
             **path_columns(ran.path),
@@ -83,6 +83,7 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
             **surroundings_columns(taken),
             **parts.columns,
             **_drift_columns(prepared),
+            "windows": case.windows,
             "warmup_iterations": prepared.warmup_iterations,
             "output_error": checked.error,
             "gradient_error": checked.gradient_error,

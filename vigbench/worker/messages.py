@@ -72,7 +72,7 @@ class BlockRequest(_Message):
 
 
 class StageReport(_Message):
-    """Worker to coordinator: what it does now."""
+    """Worker to coordinator: what it does now, and after a colon how far it has come: `timing: 3 of 18 windows`."""
 
     kind: Literal["stage"] = "stage"
     stage: str

@@ -54,7 +54,7 @@ def require_measurable(cases: Sequence[Case]) -> None:
         task.require_axes(subject, ("length", "shape") if case.resolution is None else ("resolution",))
         task.require(case)
     for args in dict.fromkeys(case.args for case in cases):
-        sides = dict.fromkeys(case.resolution for case in cases if case.args == args and case.resolution is not None)
+        sides = dict.fromkeys(case.built_for for case in cases if case.args == args and case.built_for is not None)
         require_buildable(subject, list(sides), args_of(args))
 
 
@@ -81,7 +81,7 @@ def facts_here(case: Case) -> Facts:
 @lru_cache(maxsize=1024)
 def _gmacs(case: Case) -> float | None:
     """Of a case with all settings that change no item's multiply-adds as usual: counting takes half a second."""
-    known = or_none(lambda: task_of(case.subject).macs(case)) or closed_form_macs(case.model, case.resolution)
+    known = or_none(lambda: task_of(case.subject).macs(case)) or closed_form_macs(case.model, case.built_for)
     macs = or_none(lambda: count_subject(case).macs) if known is None else known
     return None if macs is None else macs / 1e9
 

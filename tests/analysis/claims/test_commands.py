@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.analysis.claims.conftest import require_models
 from vigbench.analysis.claims import load_claims
 from vigbench.analysis.claims.commands import command
 from vigbench.runner.run import plan_suite
@@ -41,6 +42,7 @@ def test_it_names_both_sides_the_size_and_the_setting(one: Any, point: Any) -> N
 
 @pytest.mark.parametrize(("one", "point"), MEMORY, ids=lambda value: getattr(value, "id", None))
 def test_a_run_plans_both_sides_and_nothing_else(one: Any, point: Any) -> None:
+    require_models(one)
     found = options(shlex.split(command(one, point))[2:])
     planned = plan_suite(
         None,

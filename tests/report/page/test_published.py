@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vigbench.measure.closed_form import closed_form_macs
-from vigbench.published import all_published, published
+from vigbench.published import Published, all_published, published
 from vigbench.records.schema import Record, Status
 from vigbench.report import write_page
 from vigbench.report.page.published import PublishedTable, difference, published_table
@@ -22,16 +22,21 @@ NAMED = {  # all others are within 2%
     "vim_small_patch16_224": "way of counting",
     "vrwkv_tiny_patch16_224": "rounding",
     **{f"dig_{size}_patch2": "way of counting" for size in ("small", "base", "large", "xlarge")},
+    "swin_unetr": "way of counting",
+    "glims": "unexplained",  # no tool that was tried gives its number, and its note says so
 }
-COUNTED = {  # GMACs in full at 256 px of models without a closed form, by code that shares nothing with vigbench
-    "dig_small_patch2": 5.603868672,
-    "dig_base_patch2": 22.101491712,
-    "dig_large_patch2": 79.898607616,
-    "dig_xlarge_patch2": 115.45878528,
-    "dit_small_patch2": 6.055673856,
-    "dit_base_patch2": 23.00510208,
-    "dit_large_patch2": 80.697622528,
-    "dit_xlarge_patch2": 118.621421568,
+COUNTED = {  # GMACs in full of models without a closed form, by code that shares nothing with vigbench
+    ("dig_small_patch2", 256): 5.603868672,
+    ("dig_base_patch2", 256): 22.101491712,
+    ("dig_large_patch2", 256): 79.898607616,
+    ("dig_xlarge_patch2", 256): 115.45878528,
+    ("dit_small_patch2", 256): 6.055673856,
+    ("dit_base_patch2", 256): 23.00510208,
+    ("dit_large_patch2", 256): 80.697622528,
+    ("dit_xlarge_patch2", 256): 118.621421568,
+    ("glims", 96): 56.983898064,
+    ("swin_unetr", 96): 321.752249664,
+    ("swin_unetr", 128): 771.643486848,
 }
 
 
@@ -88,13 +93,11 @@ def test_what_is_not_published_is_empty_and_has_no_note(make_record: Any, make_f
         assert not table.rows[0][head].notes
 
 
-@pytest.mark.parametrize("subject", all_published())
-def test_no_published_count_is_unexplained(subject: str) -> None:
-    values = published(subject)
-    assert values is not None
-    macs = closed_form_macs(subject, values.resolution)
-    gmacs = COUNTED[subject] if macs is None else macs / 1e9
-    assert difference(values, gmacs) == NAMED.get(subject, "")
+@pytest.mark.parametrize("values", all_published(), ids=lambda values: f"{values.subject}-{values.resolution}")
+def test_no_published_count_but_that_of_glims_is_unexplained(values: Published) -> None:
+    macs = closed_form_macs(values.subject, values.resolution)
+    gmacs = COUNTED[values.subject, values.resolution] if macs is None else macs / 1e9
+    assert difference(values, gmacs) == NAMED.get(values.subject, "")
 
 
 def test_models_of_other_sizes_have_their_rows_at_their_own(make_record: Any, make_frame: Any) -> None:
@@ -123,8 +126,29 @@ def test_a_table_of_several_sizes_says_which_row_has_which(make_record: Any, mak
     assert all(len(row) == len(table.heads) for row in table.rows)
 
 
+def test_volumes_stand_beside_what_is_published_at_each_size(make_record: Any, make_frame: Any) -> None:
+    whole = [("glims", "other", 47_163_349), ("swin_unetr", "windowed", 62_191_941)]
+    records = [
+        with_params(make_record(subject, family, px, gmacs=COUNTED.get((subject, px), 1.0)), params)
+        for px in (64, 96, 128)
+        for subject, family, params in whole
+    ]
+    table = published_table(read_cases(make_frame(records)).rows)
+    assert table is not None
+    assert table.subtitle == "At 96 and 128 px · float32, batch 1, inference"
+    assert [[cell.text for cell in row[1:9]] for row in table.rows] == [
+        ["96", "62.19", "61.98", "321.8", "328.4", "1.02", "way of counting", ""],
+        ["128", "62.19", "61.98", "771.6", "394.84", "0.51", "way of counting", ""],
+        ["96", "47.16", "47.16", "56.98", "72.30", "1.27", "unexplained", ""],
+    ]
+    assert "which leaves out tables of relative positions" in " ".join(refers_to(table, 1, 0))
+    assert "half of thop 0.0.31's 789.688" in refers_to(table, 1, 7)[0]
+    assert "in a way that is not known" in " ".join(refers_to(table, 2, 5))
+
+
 def test_a_wrong_count_is_unexplained_even_where_the_way_of_counting_differs() -> None:
-    for subject, gmacs in (("vig_tiny_patch16_224", 1.11), ("vim_small_patch16_224", 4.85), ("resnet50", 3.9)):
+    wrong = {"vig_tiny_patch16_224": 1.11, "vim_small_patch16_224": 4.85, "resnet50": 3.9, "swin_unetr": 300.0}
+    for subject, gmacs in wrong.items():
         values = published(subject)
         assert values is not None
         assert difference(values, gmacs) == "unexplained"

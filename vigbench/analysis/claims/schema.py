@@ -83,7 +83,7 @@ class Other(_Frozen):
 
 
 class CountedShare(_Frozen):
-    """What the paper's way of counting sees of all multiply-adds, as a share."""
+    """What the paper's way of counting sees of all multiply-adds, or parameters, as a share."""
 
     ours: float = Field(1.0, gt=0)
     theirs: float = Field(1.0, gt=0)
@@ -167,8 +167,8 @@ class Claim(_Frozen):
             raise ValueError(f"{self.id}: give tolerance (in the number's unit) or tolerance_percent")
         if bool(self.counted) != (self.counted_share is not None):
             raise ValueError(f"{self.id}: counted says how, counted_share how much: give both or none")
-        if self.counted and self.quantity is not Quantity.gmacs:
-            raise ValueError(f"{self.id}: only multiply-adds have a way of counting")
+        if self.counted and not self.quantity.is_counted:
+            raise ValueError(f"{self.id}: only parameters and multiply-adds have a way of counting")
         for point in self.points:
             if (point.length is None) == (point.resolution is None) or (point.length is None) != (self.shape is None):
                 raise ValueError(f"{self.id}: give points of a model a resolution, of an operator a length and a shape")
@@ -209,7 +209,7 @@ def choose_claims(patterns: Iterable[str]) -> list[Claim]:
 
 
 def _read() -> Iterator[Claim]:
-    for name in ("vig", "vim", "gla", "dig"):
+    for name in ("vig", "vim", "gla", "dig", "glims"):
         content = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
         paper = Paper.model_validate(content["paper"])
         for claim in content["claim"]:

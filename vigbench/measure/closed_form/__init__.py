@@ -4,30 +4,49 @@ Configurations are written down from papers and model code, products follow the 
 count and `count_cost` agree, neither has missed an operator: they share no code.
 """
 
-from vigbench.measure.closed_form import cnn, diffusion, hierarchical, linear_complexity, transformers
+from vigbench.measure.closed_form import (
+    cnn,
+    diffusion,
+    hierarchical,
+    linear_complexity,
+    transformers,
+    volume_cnn,
+    volume_transformers,
+)
+from vigbench.suites.resolution import Resolution, sides_of
 
 __all__ = ["are_disputed", "closed_form_macs"]
 
 ALLOWED_DIFFERENCE = 0.005  # of the closed form
 
-_FORMULAS = (
+_OF_IMAGES = (
     transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS | diffusion.FORMULAS
 )
+_OF_VOLUMES = volume_cnn.FORMULAS | volume_transformers.FORMULAS
 
 
-def closed_form_macs(subject: str, resolution: int | str | None) -> int | None:
-    """Multiply-adds of one forward pass of one square image.
+def closed_form_macs(subject: str, resolution: Resolution | None) -> int | None:
+    """Multiply-adds of one forward pass of one image or volume, in inference.
 
     Args:
-        subject: a model as timm names it, with the classes that timm gives it by default.
-        resolution: side of the image in px, for which the model is built where it takes `img_size`; formulas are of
-            square images.
+        subject: a model as timm names it, with the classes that timm gives it by default; a network for volumes, with
+            4 channels in and 3 out.
+        resolution: of the image in px or of the volume in voxels, for which the model is built where it takes
+            `img_size`. Formulas of images are of square ones; volumes may have three sides.
 
     Returns:
         None for a subject without a formula, or a size that it does not take.
     """
-    formula = _FORMULAS.get(subject)
-    return formula(resolution) if formula is not None and isinstance(resolution, int) else None
+    if resolution is None:
+        return None
+    if (of_volume := _OF_VOLUMES.get(subject)) is not None:
+        try:
+            depth, height, width = sides_of(resolution, 3)
+        except ValueError:  # of an image
+            return None
+        return of_volume((depth, height, width))
+    of_image = _OF_IMAGES.get(subject)
+    return of_image(resolution) if of_image is not None and isinstance(resolution, int) else None
 
 
 def are_disputed(macs: int, closed_form: int | None) -> bool:

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from typing import TypeVar
 
 Formula = Callable[[int], int | None]
 """Multiply-adds at a resolution; None if the model does not take it."""
+
+Sides = tuple[int, int, int]
+"""Depth, height and width of a volume, or of a grid inside a network."""
+
+VolumeFormula = Callable[[Sides], int | None]
+"""Multiply-adds of a volume; None if the network does not take it."""
 
 Config = TypeVar("Config")
 
@@ -37,6 +44,11 @@ def depthwise(pixels: int, channels: int, kernel: int) -> int:
     return conv(pixels, channels, channels, kernel, groups=channels)
 
 
+def conv3d(voxels: int, inputs: int, outputs: int, kernel: int, groups: int = 1) -> int:
+    """A cubic convolution that gives `voxels`, or a transposed one that takes them."""
+    return voxels * (inputs // groups) * outputs * kernel**3
+
+
 def attention(queries: int, keys: int, dim: int) -> int:
     """Scores and weighted sum, all heads together; `keys` are those that one query sees."""
     return 2 * queries * keys * dim
@@ -55,3 +67,13 @@ def ceil_div(side: int, stride: int) -> int:
 def round_up(number: int, multiple: int) -> int:
     """The next multiple."""
     return ceil_div(number, multiple) * multiple
+
+
+def voxels_of(sides: Sides, stride: int = 1) -> int:
+    """How many voxels are left after that stride, which divides the sides."""
+    return prod(side // stride for side in sides)
+
+
+def takes(sides: Sides, stride: int, fewest: int = 1) -> bool:
+    """Whether `stride` divides each side and leaves `fewest` voxels, 2 where InstanceNorm has to find a variance."""
+    return all(side % stride == 0 for side in sides) and voxels_of(sides, stride) >= fewest

@@ -23,6 +23,7 @@ _KINDS = {  # by name without namespace and outer underscores, "_backward" inclu
     "gla_*": "gated linear attention",
     "scan_*": "selective scans",
     "biwkv_*": "Bi-WKV",
+    "dilated_convs_*": "dilated convolutions",
     "*layer_norm*|*batch_norm*|*group_norm*|*rms_norm*|gated_norm*|norm_swish_gate*": "norms",
     "*softmax*": "softmax",
     "*pool*|*upsample*": "pooling and resampling",

@@ -98,12 +98,12 @@ def plot_scatter(
 
 
 def published_values() -> pd.DataFrame:
-    """What papers and repositories publish for models of images: those of suite backbones-224, and DiG and DiT.
+    """What papers and repositories publish for the models of suite backbones-224, DiG, DiT, GLIMS and Swin UNETR.
 
     Returns:
-        One row for each: `subject`, `name`, `published_resolution` (px), `published_params_m` (millions),
-        `published_gmacs` (10^9 multiply-adds, by the source's own way of counting) and `published_top1_percent`
-        (ImageNet-1K).
+        One row for each model and size, of which Swin UNETR alone has two: `subject`, `name`, `published_resolution`
+        (px), `published_params_m` (millions), `published_gmacs` (10^9 multiply-adds, by the source's own way of
+        counting) and `published_top1_percent` (ImageNet-1K).
     """
     from vigbench.published import all_published
 
@@ -116,7 +116,7 @@ def published_values() -> pd.DataFrame:
             "published_gmacs": _number(model.gmacs),
             "published_top1_percent": _number(model.top1),
         }
-        for model in all_published().values()
+        for model in all_published()
     ]
     return pd.DataFrame(rows)
 

@@ -47,11 +47,11 @@ class _Notes:
 
 
 def published_table(rows: Sequence[Row]) -> PublishedTable | None:
-    """Every case of a model that has published values, at its own published resolution; None where there is none."""
+    """Every case of a model at a size for which values are published; None where there is none."""
     found = [
         (row, values, row["setting"])
         for row in rows
-        if (values := published(row["subject"])) and row["resolution"] == values.resolution
+        if row["resolution"] is not None and (values := published(row["subject"], row["resolution"]))
     ]
     if not found:
         return None
@@ -60,8 +60,8 @@ def published_table(rows: Sequence[Row]) -> PublishedTable | None:
     sizes = sorted({values.resolution for _, values, _ in found})
     mixed = len(sizes) > 1
     measured = [metric for metric in MEASURED if any(row[metric.column] is not None for row, _, _ in found)]
-    place = {subject: index for index, subject in enumerate(all_published())}
-    found.sort(key=lambda case: (family_rank(case[0]["family"]), place[case[1].subject], case[0]["implementation"]))
+    place = {values: index for index, values in enumerate(all_published())}
+    found.sort(key=lambda case: (family_rank(case[0]["family"]), place[case[1]], case[0]["implementation"]))
     notes = _Notes()
     body = []
     for row, values, setting in found:

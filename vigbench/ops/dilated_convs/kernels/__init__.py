@@ -1,0 +1,1 @@
+"""Triton kernels of the dilated convolutions, their norms and PReLUs."""
