@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from time import perf_counter
 
@@ -50,9 +50,17 @@ CUDA = Criterion(
 )
 
 
-def criterion_for(device: str) -> Criterion:
-    """The protocol's parameters for `cpu` or `cuda`."""
-    return CUDA if device == "cuda" else CPU
+MANY_PASSES = 10
+
+
+def criterion_for(device: str, passes: int = 1) -> Criterion:
+    """The protocol's parameters for `cpu` or `cuda`, and an iteration of so many passes of its model.
+
+    One of `MANY_PASSES` or more (a whole scan, a sample) warms itself up, and can take minutes: one call before the
+    samples, and three of them at least.
+    """
+    usual = CUDA if device == "cuda" else CPU
+    return usual if passes < MANY_PASSES else replace(usual, min_warmup=1, floor_samples=3)
 
 
 @dataclass(frozen=True)

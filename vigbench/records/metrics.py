@@ -32,9 +32,7 @@ class Metrics(BaseModel):
         less="takes less time than",
     )
     latency_low_ms: float | None = column(
-        "lower end of its 95% interval, by order statistics",
-        Units.ms,
-        Combine.estimate,
+        "lower end of its 95% interval, by order statistics", Units.ms, Combine.estimate
     )
     latency_high_ms: float | None = column("upper end of that interval", Units.ms, Combine.estimate)
     latency_p90_ms: float | None = column("90th percentile; empty below 29 samples", Units.ms, Combine.middle)

@@ -174,7 +174,7 @@ def _tidy(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _setting(value: Any, axis: Axis) -> Any:
-    """A value as the axis has it, or its default; of an axis that a case need not have a text, which sorts with none."""
+    """A value as the axis has it, or its default; as a text, which sorts with none, where a case need not have it."""
     if axis.default is None:
         return "" if value is None else str(axis.read(value))
     return axis.read(axis.default if value is None else value)

@@ -7,12 +7,12 @@ from typing import Any
 
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.runner.survey import survey
-from vigbench.subjects.catalog import resolve_implementations, task_of
+from vigbench.subjects.catalog import resolve_implementations, task_of, usual_resolution_of
 from vigbench.subjects.own import is_own
 from vigbench.suites.arguments import read_args
 from vigbench.suites.axes import AXES, SWEPT
 from vigbench.suites.case import Case
-from vigbench.suites.custom import RESOLUTION, with_a_size
+from vigbench.suites.custom import with_a_size
 from vigbench.suites.shape import parse_entry
 from vigbench.worker.describe import choose_device
 
@@ -35,14 +35,14 @@ def create_case(
         device: auto, cpu or cuda.
         threads: CPU threads; 0 = one per physical core.
         **axes: a value of any axis by its name, as suites write it: `resolution=224`, `shape="3x32x64"`,
-            `precision="bf16"`; where no size is given, a model is looked at at 224 px.
+            `precision="bf16"`; where no size is given, a model is looked at at 224 px, of volumes at 96.
 
     Raises:
         ValueError: for a subject, implementation, device or setting that is none, with advice.
     """
     chosen = choose_device(device)
     values = {name: _read(name, value) for name, value in axes.items()}
-    sizes = with_a_size(values, RESOLUTION)
+    sizes = with_a_size(values, usual_resolution_of(subject))
     values |= sizes
     if "shape" in values and (only := parse_entry(values["shape"])[1]) not in (None, values["length"]):
         raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")

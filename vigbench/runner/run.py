@@ -26,7 +26,13 @@ from vigbench.runner.coordinator import Coordinator, Progress, Silent
 from vigbench.runner.machine import describe_machine, measure_ceilings
 from vigbench.runner.max_batch import BatchLimits
 from vigbench.runner.survey import estimated_s, facts_of, gmacs_of, survey
-from vigbench.subjects.catalog import matching_implementations, require_offered, resolve_implementations, task_of
+from vigbench.subjects.catalog import (
+    matching_implementations,
+    require_offered,
+    resolve_implementations,
+    task_of,
+    usual_resolution_of,
+)
 from vigbench.subjects.factory import in_one_line
 from vigbench.subjects.own import is_own
 from vigbench.suites.axes import Device
@@ -91,7 +97,7 @@ def plan_for(suite: str | Path | None, device: str = "auto", overrides: Override
 
 def _definition(suite: str | Path | None, overrides: Overrides | None) -> Suite:
     """The suite of that name or file; without one, that of the subjects in `overrides`."""
-    return load_suite(suite) if suite else custom_suite(overrides or Overrides())
+    return load_suite(suite) if suite else custom_suite(overrides or Overrides(), usual_resolution_of)
 
 
 def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Plan:

@@ -105,7 +105,12 @@ def create_model(
 
 def list_subjects(pattern: str = "*") -> list[str]:
     """vigbench's models, its baselines, operators and plug-ins that match a glob; with none, matching timm models."""
-    own = [*timm.list_models(["vig_*", "vim_*", "vrwkv_*", "dig_*", "dit_*", "glims"]), *NETWORKS, *BASELINES, *OPERATORS]
+    own = [
+        *timm.list_models(["vig_*", "vim_*", "vrwkv_*", "dig_*", "dit_*", "glims"]),
+        *NETWORKS,
+        *BASELINES,
+        *OPERATORS,
+    ]
     own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
@@ -189,6 +194,11 @@ def task_of(name: str) -> Task:
         return TASKS[name]
     target = own_target(name)
     return (own_task(name, target) if target is not None else None) or IMAGES
+
+
+def usual_resolution_of(name: str) -> int:
+    """The size at which a subject is looked at where nobody says one; of a factory of the user's that of images."""
+    return TASKS.get(name, IMAGES).usual_resolution
 
 
 def _auto(operator: str, device: str) -> str:

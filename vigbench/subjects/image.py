@@ -56,7 +56,7 @@ class ImageTask(Task):
     ) -> Probe:
         """An image that is the same in cases of every batch size and of larger resolutions."""
         assert case.resolution is not None
-        return self.probe_of(model, case, smaller(case.resolution, extent, self.dimensions), build)
+        return self.probe_of(model, case, smaller(case.resolution, extent), build)
 
     def probe_of(
         self, model: nn.Module, case: Case, resolution: Resolution, build: Callable[[Case], nn.Module]
@@ -68,7 +68,7 @@ class ImageTask(Task):
         return Probe(f"{resolution} px", {"resolution": resolution}, model, self.make_inputs(alone))
 
 
-def smaller(resolution: Resolution, side: float, dimensions: int = 2) -> Resolution:
+def smaller(resolution: Resolution, side: float) -> Resolution:
     """The resolution itself if its mean side is no larger, else equal sides of this, or about that of other sides."""
     if mean_side(resolution) <= side:
         return resolution

@@ -100,6 +100,8 @@ class VolumeTask(ImageTask):
 
         assert case.roi is not None
         assert case.windows is not None
+        assert case.window_batch is not None
+        assert case.overlap is not None
         progress = PassProgress("windows", case.windows * case.batch_size)
 
         def predict(windows: Tensor) -> Tensor:
@@ -147,7 +149,7 @@ class VolumeTask(ImageTask):
         with supervised(model, trains):
             return super().result(model, inputs, trains)
 
-    def largest_checked(self, case: Case, operator: str) -> float:  # noqa: ARG002  attention alone has a choice
+    def largest_checked(self, case: Case, operator: str) -> float:
         return LARGEST_CHECKED[case.device]
 
     def probe(
@@ -160,21 +162,22 @@ class VolumeTask(ImageTask):
     ) -> Probe:
         """A volume; of a whole scan one window."""
         assert case.built_for is not None
-        resolution = smaller(case.built_for, extent, self.dimensions)
+        resolution = smaller(case.built_for, extent)
         return self.probe_of(model, case, resolution, build)
 
 
 @contextmanager
 def supervised(model: nn.Module, deep: bool) -> Iterator[None]:
     """A model that gives logits of several sizes in training gives them inside, or not."""
-    if not hasattr(model, "deep_supervision"):
+    if not hasattr(model, name := "deep_supervision"):
         yield
         return
-    before, model.deep_supervision = model.deep_supervision, deep
+    before = getattr(model, name)
+    setattr(model, name, deep)
     try:
         yield
     finally:
-        model.deep_supervision = before
+        setattr(model, name, before)
 
 
 @cache

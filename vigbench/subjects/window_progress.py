@@ -13,7 +13,7 @@ _listener: Listener | None = None
 
 def listen(listener: Listener | None) -> None:
     """Who is told from now on, in a few words; None: nobody."""
-    global _listener  # noqa: PLW0603  a process has one case and one listener
+    global _listener
     _listener = listener
 
 

@@ -80,8 +80,8 @@ SLIDING = {"roi": 96, "overlap": 0.5, "weighting": Weighting.gaussian, "window_b
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 PHASE_MEANING = (
     "inference (forward), training (forward + backward), training_step (both and AdamW's step), sampling (diffusion "
-    f"models: {SAMPLING_STEPS} steps with guidance, each a forward pass of twice the batch) or sliding_window (volumes: "
-    "a whole scan, window by window)"
+    f"models: {SAMPLING_STEPS} steps with guidance, each a forward pass of twice the batch) or sliding_window "
+    "(volumes: a whole scan, window by window)"
 )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vigbench.suites.axes import AXES, SWEPT, Device
 from vigbench.suites.planner import Overrides
+from vigbench.suites.resolution import Resolution
 from vigbench.suites.schema import Suite
 
 NAME = "custom"
@@ -16,10 +17,11 @@ SIZES = {"resolution": "px", "scan": "", "length": "tokens"}  # axis -> its unit
 _MOST_NAMED = 4  # subjects in the question; more of them are only counted
 
 
-def custom_suite(overrides: Overrides) -> Suite:
+def custom_suite(overrides: Overrides, usual: Callable[[str], Resolution] = lambda _: RESOLUTION) -> Suite:
     """A suite of the subjects in `overrides`; every setting that is not there has the default of `vigbench duel`.
 
-    That is 224 px, batch 1, float32, one forward pass, on any device, in at most 5 minutes.
+    That is the `usual` size of the first subject, batch 1, float32, one forward pass, on any device, in at most 5
+    minutes.
 
     Raises:
         ValueError: if no subject is named, one is not named in full, or the sizes are not of one kind.
@@ -35,7 +37,7 @@ def custom_suite(overrides: Overrides) -> Suite:
                 f"(vigbench list subjects '{name}' shows them), or name a suite."
             )
     subjects = list(dict.fromkeys(overrides.subject))
-    extent = _extent(overrides)
+    extent = _extent(overrides, usual(subjects[0]))
     section = {**extent, "budget": BUDGET_S}
     return Suite.model_validate(
         {
@@ -59,10 +61,10 @@ def with_a_size(axes: Mapping[str, Any], usual: Any) -> dict[str, Any]:
     return given
 
 
-def _extent(overrides: Overrides) -> dict[str, list[Any]]:
+def _extent(overrides: Overrides, usual: Resolution) -> dict[str, list[Any]]:
     """The axes that say how large a case is."""
     asked = {axis.name: list(values) for axis in SWEPT if axis.of_size and (values := getattr(overrides, axis.name))}
-    return with_a_size(asked, [RESOLUTION])
+    return with_a_size(asked, [usual])
 
 
 def _question(subjects: list[str], extent: dict[str, list[Any]]) -> str:

@@ -92,7 +92,7 @@ def _nifti(path: str) -> Any:
         raise ValueError(
             f"{path} is read by nibabel, which is not installed: pip install 'vigbench[volumes]', or save it as .npy"
         ) from None
-    found = nibabel.load(path)
+    found: Any = nibabel.load(path)
     if found.get_data_dtype().kind not in "biuf":
         raise ValueError(f"{path} holds {found.get_data_dtype()}, no real numbers: {ADVICE}")
     return found

@@ -120,12 +120,18 @@ Axes = create_model("Axes", __base__=_Axes, **_fields)
 
 
 class Exclusion(Axes):
-    """Cases to leave out: those that have, on each axis that is named, one of the values given there."""
+    """Cases to leave out: those that have, on each axis that is named, one of the values given there.
+
+    Attributes:
+        args: beside the axes, arguments of a subject's constructor, all of them.
+    """
+
+    args: OneOrMore[Annotated[str, BeforeValidator(read_args)]] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Exclusion:
         if not self.model_fields_set:
-            raise ValueError(f"name the axes of the cases to leave out: {one_of(Axes.model_fields)}")
+            raise ValueError(f"name the axes of the cases to leave out: {one_of(Exclusion.model_fields)}")
         return self
 
     @model_serializer(mode="wrap")

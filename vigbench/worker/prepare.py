@@ -130,7 +130,7 @@ def prepare(
             del plain
         first_loss = check_step(call) if isinstance(call, TrainingStep) else None
         begin = perf_counter()
-        criterion = criterion_for(case.device)
+        criterion = criterion_for(case.device, case.passes)
         warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
         warmup_s = perf_counter() - begin
 

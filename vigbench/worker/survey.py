@@ -74,7 +74,8 @@ def survey_here(argument: str) -> Outcome:
 def facts_here(case: Case) -> Facts:
     """What is known of a case, by its subject's own code where it has any; of what that fails to say, nothing."""
     task = task_of(case.subject)
-    usual = case.model_copy(update={axis.name: axis.default for axis in ALL if not axis.of_size})
+    defaults = {axis.name: axis.default for axis in ALL if not axis.of_size}
+    usual = case.model_copy(update={**defaults, "resolution": case.built_for, "scan": None})
     return Facts(unit=task.unit, gmacs=_gmacs(usual), bytes_moved=or_none(lambda: task.bytes_moved(case)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,7 @@ class DilatedBlock(nn.Module):
         mixed = dilated_convs(
             x,
             [branch.conv.weight for branch in branches],
-            [branch.conv.bias for branch in branches],
+            [cast("Tensor", branch.conv.bias) for branch in branches],
             [branch.norm.weight for branch in branches],
             [branch.norm.bias for branch in branches],
             [branch.prelu.weight for branch in branches],
@@ -137,7 +137,7 @@ class SpatialGate(nn.Module):
             pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
             number = norm(conv(pooled).movedim(1, -1)).movedim(-1, 1)
         else:
-            number = instead_of_convolution(norm.bias, x[:, :2], conv.weight)
+            number = instead_of_convolution(cast("Tensor", norm.bias), x[:, :2], cast("Tensor", conv.weight))
         return prelu(number).sigmoid()  # type: ignore[no-any-return]
 
 

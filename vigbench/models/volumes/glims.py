@@ -55,18 +55,10 @@ class WindowStage(nn.Module):
     def __init__(self, dim: int, grid: Grid, depth: int, **more: nn.Module) -> None:
         super().__init__()
         self.grid = grid
-        layer = nn.Module()
-        layer.position_embeddings = nn.Parameter(torch.zeros(1, dim, prod(grid)))
-        layer.blocks = nn.ModuleList(WindowBlock(dim, shifted=bool(i % 2)) for i in range(depth))
-        for name, module in more.items():
-            layer.add_module(name, module)
-        self.layer = layer
-        nn.init.trunc_normal_(layer.position_embeddings, std=0.02)
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        """In order; every second is shifted."""
-        return cast("nn.ModuleList", self.layer.blocks)
+        blocks = nn.ModuleList(WindowBlock(dim, shifted=bool(i % 2)) for i in range(depth))
+        self.layer = nn.ModuleDict({"blocks": blocks, **more})
+        self.layer.position_embeddings = nn.Parameter(torch.zeros(1, dim, prod(grid)))
+        nn.init.trunc_normal_(self.layer.position_embeddings, std=0.02)
 
     def placed(self, x: Tensor) -> Tensor:
         """With position embeddings, (batch, dim, D, H, W)."""
@@ -148,17 +140,17 @@ class GLIMS(Model):
         """From a sixteenth of the size to a thirty-second and back, (batch, 16 feature_size, D, H, W)."""
         tokens = self.attend(self.t4_pre, self.t4_pre.placed(x))
         skip5 = channels_first(normalised(tokens))
-        merged = channels_first(normalised(self.t4_pre.layer.downsample(tokens)))
+        merged = channels_first(normalised(self.t4_pre.layer["downsample"](tokens)))
         tokens = normalised(self.attend(self.t4, self.t4.placed(merged)))
         after = self.t4_post.layer
-        x = self.t4_post.placed(channels_first(after.upsample(tokens)))
-        x = after.conv1x1(torch.cat([x, self.csab5(skip5)], 1))
+        x = self.t4_post.placed(channels_first(after["upsample"](tokens)))
+        x = after["conv1x1"](torch.cat([x, self.csab5(skip5)], 1))
         return channels_first(self.attend(self.t4_post, x))
 
     def attend(self, stage: WindowStage, x: Tensor) -> Tensor:
         """A stage's blocks on (batch, dim, D, H, W): tokens (batch, D, H, W, dim)."""
         x = x.permute(0, 2, 3, 4, 1)
-        for block in stage.blocks:
+        for block in cast("nn.ModuleList", stage.layer["blocks"]):
             x = self.run_block(block, x)
         return x
 
@@ -170,7 +162,7 @@ class GLIMS(Model):
             size = "x".join(map(str, self.img_size))
             raise ValueError(
                 f"this GLIMS takes volumes (batch, {self.in_chans}, {', '.join(map(str, self.img_size))}), not "
-                f"{tuple(x.shape)}: its position embeddings are of {size}; create it with img_size and in_chans of yours"
+                f"{tuple(x.shape)}: its position embeddings are of {size}; create it with your img_size and in_chans"
             )
 
 
@@ -186,13 +178,14 @@ def channels_first(tokens: Tensor) -> Tensor:
 
 def sides_of(size: int | Sequence[int]) -> Grid:
     """Depth, height and width. ValueError unless each is a multiple of 32."""
-    sides = (size,) * 3 if isinstance(size, int) else tuple(size)
+    sides = [size] * 3 if isinstance(size, int) else list(size)
     if len(sides) != 3 or any(side < STRIDE or side % STRIDE for side in sides):
         raise ValueError(
             f"GLIMS halves a volume {STRIDE.bit_length() - 1} times, and {'x'.join(map(str, sides))} cannot be: choose "
             f"three sides that are multiples of {STRIDE}, such as 96 or 96x96x64"
         )
-    return cast("Grid", sides)
+    depth, height, width = sides
+    return depth, height, width
 
 
 def _require(config: GlimsConfig) -> None:

@@ -111,8 +111,8 @@ def swin_unetr(
         in_chans: channels of a volume.
         num_classes: channels of the logits.
         feature_size: channels of the first level.
-        patch_merging: "before_1.5" reads corners as MONAI did until 1.4, for weights that were trained with it; else, or
-            with "since_1.5", they are MONAI's of today.
+        patch_merging: "before_1.5" reads corners as MONAI did until 1.4, for weights trained with that; with
+            "since_1.5", or where nothing is said, they are those of today.
         options: further ones of MONAI's class, such as use_flash_attention.
     """
     if patch_merging not in ("", *MERGINGS):
