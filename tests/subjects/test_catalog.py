@@ -23,6 +23,7 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
     others = {f"{name}_{size}_patch16_224" for name in ("vim", "vrwkv") for size in ("tiny", "small", "base")}
     sizes = ("small", "base", "large", "xlarge")
     others |= {f"dit_{size}_patch{patch}" for size in sizes for patch in (2, 4, 8)} | {f"dig_{x}_patch2" for x in sizes}
+    others |= {"glims", "swin_unetr", "unetr", "unet", "segresnet", "nnunet"}
     assert set(vigbench.list_subjects()) == {*OWN, *others, *BASELINES, *OPERATORS}
     assert "vit_small_patch16_224" in vigbench.list_subjects("vit_small*")
     assert vigbench.list_subjects("there_is_none*") == []
@@ -38,6 +39,9 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
         ("swin_tiny_patch4_window7_224", "windowed", "attention", "sdpa"),
         ("dig_small_patch2", "vig", "gla", "torch_chunk"),
         ("dit_xlarge_patch8", "deit", "attention", "sdpa"),
+        ("glims", family_of("glims"), "attention", "sdpa"),
+        ("swin_unetr", "windowed", "attention", "sdpa"),
+        ("nnunet", "cnn", None, "default"),
         ("convnext_tiny", "cnn", None, "default"),
         ("resnet50", "cnn", None, "default"),
         ("gla", "vig", "gla", "torch_chunk"),

@@ -81,22 +81,23 @@ def test_gradients_reach_the_model_and_its_latents() -> None:
 
 
 def test_sampling_runs_every_step_with_and_without_label() -> None:
-    inputs, seen = TASK.make_inputs(case_of(phase="sampling", batch_size=2)), []
+    case = case_of(phase="sampling", batch_size=2)
+    inputs, seen = TASK.make_inputs(case), []
 
     def model(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         seen.append((x.shape, t.tolist(), y.tolist()))
         return torch.cat([x, x], 1).tanh() * (y[:, None, None, None] + 1) / 1000
 
-    found = TASK.outputs(TASK.iterate(model, inputs, Phase.sampling))
+    found = TASK.outputs(TASK.iterate(model, inputs, case))
     assert {name: x.shape for name, x in found.items()} == {"latent": (2, 4, 8, 12)}
     assert len(seen) == SAMPLING_STEPS
-    assert Phase.sampling.passes == 2 * SAMPLING_STEPS
+    assert case.passes == 2 * SAMPLING_STEPS
     assert all(shape == (4, 4, 8, 12) for shape, _, _ in seen), "twice the batch"
     assert all(labels == [*inputs["y"].tolist(), CLASSES, CLASSES] for _, _, labels in seen)
     steps = [t[0] for _, t, _ in seen]
     assert steps == sorted(steps, reverse=True)
     assert (steps[0], steps[-1]) == (999, 0)
-    again = TASK.outputs(TASK.iterate(model, inputs, Phase.sampling))
+    again = TASK.outputs(TASK.iterate(model, inputs, case))
     assert torch.equal(found["latent"], again["latent"]), "the same noise each time"
     assert GUIDANCE > 1
 

@@ -102,8 +102,8 @@ def _at_cpu_peak(call: Callable[[], object], model: nn.Module) -> int:
 @contextmanager
 def _whenever_stored(model: nn.Module, store: Callable[[int], None]) -> Iterator[None]:
     def on_gradient(parameter: Tensor) -> None:
-        assert parameter.grad is not None
-        store(parameter.grad.untyped_storage().nbytes())
+        if parameter.grad is not None:  # a function of the user's may have said that there is none
+            store(parameter.grad.untyped_storage().nbytes())
 
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hooks = [parameter.register_post_accumulate_grad_hook(on_gradient) for parameter in trainable]

@@ -15,11 +15,13 @@ from vigbench.records.files import write_atomically
 GROUPS = ("check", "tests", "tune", "suites")
 SUITES = {
     "smoke": 3.0,
-    "at-its-best": 7.0,
-    "resolution-scaling": 11.0,
+    "at-its-best": 6.0,
+    "resolution-scaling": 9.0,
     "kernels-gla": 6.0,
-    "training-step": 4.0,
-    "diffusion-scaling": 4.0,
+    "training-step": 3.0,
+    "diffusion-scaling": 3.0,
+    "volumes": 3.5,
+    "volume-scan": 1.5,
 }
 RUN_SHARE = 0.85  # of a suite's limit is its run's budget: the last case and the report come after that
 TEST_TIMEOUT_S = 300  # of one test
