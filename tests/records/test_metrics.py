@@ -13,7 +13,7 @@ from vigbench.worker.messages import Outcome, decode
 SUFFIXES = {
     "_ms": Units.ms, "_s": Units.s, "_mib": Units.mib, "_per_s": Units.items_per_s, "_gb_per_s": Units.gb_per_s,
     "_tflop_per_s": Units.tflop_per_s, "gmacs": Units.gmacs, "_j_per_img": Units.joule, "_w": Units.watt,
-    "_mhz": Units.mhz, "_c": Units.celsius,
+    "_mhz": Units.mhz, "_c": Units.celsius, "voxels_per_s": Units.voxels_per_s,
 }  # fmt: skip
 WITHOUT_UNIT = {QuantityKind.count, QuantityKind.ratio, QuantityKind.text}
 

@@ -36,8 +36,8 @@ class Memory:
         peak: allocator peak during the iteration, weights, inputs and `kept` included.
         reserved: CUDA: held by the caching allocator at the peak.
         slack: CUDA: what of it was not in use: kept for later, or lost to fragmentation.
-        process_peak: CPU: resident memory of the whole process at its peak during one iteration.
-        process_growth: CPU: resident memory gained from before that iteration to its peak, without pages of files.
+        process_peak: resident memory of the whole process on the host at its peak during one iteration.
+        process_growth: resident memory gained from before that iteration to its peak, without pages of files.
     """
 
     weights: int
@@ -96,8 +96,12 @@ def _measure_cuda(call: Callable[[], object], weights: int, inputs: int, kept: i
     torch.cuda.empty_cache()  # so that `reserved` shows this iteration, not the warm-up
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()  # beside weights, inputs and `kept`, what libraries keep from the warm-up
-    call()
-    torch.cuda.synchronize()
+
+    def call_to_its_end() -> None:
+        call()
+        torch.cuda.synchronize()
+
+    host_peak, host_growth = process_peak(call_to_its_end)
     allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     return Memory(
         weights=weights,
@@ -105,6 +109,8 @@ def _measure_cuda(call: Callable[[], object], weights: int, inputs: int, kept: i
         peak=weights + inputs + kept + allocated - before,
         reserved=reserved,
         slack=reserved - allocated,
+        process_peak=host_peak,
+        process_growth=host_growth,
         kept=kept,
     )
 

@@ -40,12 +40,8 @@ class Metrics(BaseModel):
     latency_p99_ms: float | None = column("99th percentile; empty below 299 samples", Units.ms, Combine.middle)
     samples: int | None = column("timed calls behind the latency columns", Units.count, Combine.total)
     warmup_iterations: int | None = column("calls before the first timed one", Units.count, Combine.total)
-    outliers: int | None = column(
-        "timed calls outside the far Tukey fences; kept in every figure", Units.count, Combine.total
-    )
-    effective_samples: float | None = column(
-        "independent samples that `samples` are worth, after their autocorrelation", Units.count, Combine.total
-    )
+    outliers: int | None = column("timed calls outside the far Tukey fences; kept", Units.count, Combine.total)
+    effective_samples: float | None = column("independent samples that they are worth", Units.count, Combine.total)
     calibrated_latency: float | None = column(
         "latency / duration of a fixed workload run in the same blocks; comparable between moments",
         Units.ratio,
@@ -234,14 +230,12 @@ class Metrics(BaseModel):
         shown=Shown("Saved for backward", "memory kept for the backward pass"),
     )
     process_peak_memory_mib: float | None = column(
-        "CPU: resident memory of the process at its peak during one iteration, torch itself included",
+        "resident memory of the process on the host at its peak during one iteration, torch itself included",
         Units.mib,
         Combine.largest,
     )
     process_growth_mib: float | None = column(
-        "CPU: growth of resident memory without pages of files, from just before to its peak",
-        Units.mib,
-        Combine.largest,
+        "growth of that during the iteration, without pages of files", Units.mib, Combine.largest
     )
     largest_batch: int | None = column(
         "with --max-batch: largest batch that fits, by bisection in fresh processes",

@@ -47,6 +47,20 @@ operator_cases = st.builds(
     **SHARED,
 )
 
+volume_cases = st.builds(
+    Case,
+    subject=st.just("glims"),
+    implementation=st.sampled_from(["eager", "sdpa"]),
+    phase=st.sampled_from(["inference", "sliding_window"]),
+    resolution=st.sampled_from([96, 128]),
+    roi=st.sampled_from([32, 96, "96x96x64"]),
+    overlap=st.sampled_from([0.25, 0.5]),
+    weighting=st.sampled_from(["constant", "gaussian"]),
+    window_batch=st.integers(1, 4),
+    gather=st.sampled_from(["device", "host"]),
+    **SHARED,
+)
+
 
 def planned(command: str) -> list[str]:
     """Ids of the cases that a command would measure, as `vigbench plan` prints them."""
@@ -67,9 +81,19 @@ def repeat_command(case: Case, run_info: dict[str, Any] | None = None) -> str:
 
 
 @pytest.mark.slow
-@given(case=model_cases | operator_cases)
-@settings(max_examples=12)
+@given(case=model_cases | operator_cases | volume_cases)
+@settings(max_examples=16)
 def test_the_command_plans_exactly_this_case(case: Case) -> None:
+    assert planned(repeat_command(case)) == [case.case_id]
+
+
+def test_windows_are_said_where_there_are_some() -> None:
+    pytest.importorskip("monai")
+    whole = repeat_command(Case(subject="glims", implementation="sdpa", resolution=96))
+    assert not {"--roi", "--overlap", "--weighting", "--window-batch", "--gather"} & set(shlex.split(whole))
+    case = Case(subject="glims", implementation="sdpa", resolution=96, phase="sliding_window", roi="64x64x32")
+    words = shlex.split(repeat_command(case))
+    assert words[words.index("--roi") + 1] == "64x64x32"
     assert planned(repeat_command(case)) == [case.case_id]
 
 

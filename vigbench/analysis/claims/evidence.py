@@ -16,7 +16,7 @@ from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import NORMAL_95
-from vigbench.suites.axes import SWEPT, Device, Precision
+from vigbench.suites.axes import SWEPT, Device, Precision, known
 from vigbench.suites.resolution import read_resolution
 
 CLAIMED = ("batch_size", "precision", "phase")  # what a claim says of its setting; every other axis is at its default
@@ -125,7 +125,7 @@ class Evidence:
             and row["batch_size"] == batch_size
             and row["precision"] == precision
             and row["phase"] == claim.phase
-            and all(row[axis.name] == axis.default for axis in PLAIN)
+            and all((row[axis.name] if known(row[axis.name]) else None) == axis.default for axis in PLAIN)
         )
 
     def _count(self, quantity: Quantity, side: ClaimSide, point: ClaimPoint) -> Amount | None:

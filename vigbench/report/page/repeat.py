@@ -34,7 +34,7 @@ def setting_options(row: Row) -> str:
     if row["shape"]:
         options.append(("shape", "x".join(str(row[name]) for name in SHAPE)))
     options += [(name, row[name]) for name in ALWAYS]
-    options += [(axis.name, _value(row[axis.name])) for axis in OTHERS if row[axis.name] != axis.default]
+    options += [(axis.name, _value(row[axis.name])) for axis in OTHERS if row[axis.name] not in ("", axis.default)]
     if row["device"] == "cpu" and row["threads"]:
         options.append(("threads", row["threads"]))
     return _options([*options, ("device", row["device"])])

@@ -85,7 +85,7 @@ def _layout(rows: Sequence[Row]) -> TableLayout:
     """The columns for these cases; optional settings get one only where they vary or are set."""
     models, operators = any(not row["shape"] for row in rows), any(row["shape"] for row in rows)
     extra = [name for name in ("phase", "device", "device_name", "run") if len({row[name] for row in rows}) > 1]
-    extra += [axis.name for axis in OPTIONAL if any(row[axis.name] != axis.default for row in rows)]
+    extra += [axis.name for axis in OPTIONAL if any(row[axis.name] not in ("", axis.default) for row in rows)]
     extra += ["threads"] if len({row["threads"] for row in rows}) > 1 else []
     measured = [metric for metric in TABLE_METRICS if any(row[metric.column] is not None for row in rows)]
     return TableLayout(
