@@ -121,20 +121,25 @@ class GLIMS(Model):
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         self._require_volumes(x)
-        skip1, x = self._run(self.dmsf_1, self.stem(x))
-        skip2, x = self._run(self.dmsf_2, x)
-        skip3, x = self._run(self.dmsf_3, x)
-        skip4, x = self._run(self.dmsf_4, channels_first(normalised(self.attend(self.t3, self.t3.placed(x)))))
-        x = self.deepest(x)
-        x4 = self._run(self.dmsu_4, x, self.csab4(skip4))
+        skip1, x = self.encode(self.dmsf_1, self.csab1, self.stem(x))
+        skip2, x = self.encode(self.dmsf_2, self.csab2, x)
+        skip3, x = self.encode(self.dmsf_3, self.csab3, x)
+        x = channels_first(normalised(self.attend(self.t3, self.t3.placed(x))))
+        skip4, x = self.encode(self.dmsf_4, self.csab4, x)
+        x4 = self.run_block(self.dmsu_4, self.deepest(x), skip4)
         x = channels_first(normalised(self.attend(self.t3_up, self.t3_up.placed(x4))))
-        x3 = self._run(self.dmsu_3, x, self.csab3(skip3))
-        x2 = self._run(self.dmsu_2, x3, self.csab2(skip2))
-        x1 = self._run(self.dmsu_1, x2, self.csab1(skip1))
+        x3 = self.run_block(self.dmsu_3, x, skip3)
+        x2 = self.run_block(self.dmsu_2, x3, skip2)
+        x1 = self.run_block(self.dmsu_1, x2, skip1)
         supervised = self.training if self.deep_supervision is None else self.deep_supervision
         if not supervised:
             return self.out1(x1)  # type: ignore[no-any-return]
         return [self.out1(x1), self.out2(x2), self.out3(x3), self.out4(x4)]
+
+    def encode(self, level: nn.Module, gate: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The gated skip of a level, and what goes on."""
+        skip, x = cast("tuple[Tensor, Tensor]", self.run_block(level, x))
+        return gate(skip), x
 
     def deepest(self, x: Tensor) -> Tensor:
         """From a sixteenth of the size to a thirty-second and back, (batch, 16 feature_size, D, H, W)."""
@@ -153,9 +158,6 @@ class GLIMS(Model):
         for block in cast("nn.ModuleList", stage.layer["blocks"]):
             x = self.run_block(block, x)
         return x
-
-    def _run(self, level: nn.Module, *inputs: Tensor) -> Any:
-        return self.run_block(level, *inputs)
 
     def _require_volumes(self, x: Tensor) -> None:
         if x.ndim != 5 or x.shape[1] != self.in_chans or tuple(x.shape[2:]) != self.img_size:
