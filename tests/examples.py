@@ -8,7 +8,7 @@ from torch import nn
 from vigbench.subjects.catalog import IMAGES, task_of
 from vigbench.suites.case import Case
 
-USUAL_PX = 256  # of models that do not take images
+USUAL_PX = 256  # of models of latents
 
 
 def example_of(name: str, model: nn.Module) -> tuple[Any, ...]:
@@ -16,4 +16,5 @@ def example_of(name: str, model: nn.Module) -> tuple[Any, ...]:
     task = task_of(name)
     if task is IMAGES:
         return (torch.randn(1, *model.pretrained_cfg["input_size"]),)  # type: ignore[index, misc]
-    return task.arguments(task.make_inputs(Case(subject=name, resolution=USUAL_PX)))[0]
+    resolution = USUAL_PX if task.dimensions == 2 else task.usual_resolution
+    return task.arguments(task.make_inputs(Case(subject=name, resolution=resolution)))[0]

@@ -48,3 +48,13 @@ def test_outputs_that_are_no_fractions_or_empty_are_compared() -> None:
     assert relative_error(torch.tensor([3, 4]), labels) == pytest.approx(0.2)
     assert relative_error(labels > 3, labels > 3) == 0.0
     assert relative_error(torch.zeros(0, 4), torch.zeros(0, 4)) == 0.0, "as boxes where nothing is found"
+
+
+def test_the_gradient_of_one_number_is_judged_on_the_scale_of_the_largest() -> None:
+    reference = {"weight": torch.ones(10), "bias": 0.1 * torch.ones(10), "slope": torch.tensor([0.1])}
+    slope_off = {**reference, "slope": torch.tensor([0.11])}
+    assert gradient_error(slope_off, reference) == (pytest.approx(0.01), "slope")
+    bias_off = {**reference, "bias": 0.11 * torch.ones(10)}
+    assert gradient_error(bias_off, reference) == (pytest.approx(0.1), "bias")
+    larger = {**reference, "slope": torch.tensor([4.0])}
+    assert gradient_error({**larger, "slope": torch.tensor([4.4])}, larger) == (pytest.approx(0.1), "slope"), "itself"

@@ -31,7 +31,9 @@ SUBJECTS = [
     *(
         pytest.param(name, DEFAULT, marks=pytest.mark.slow)
         for name in list_subjects()
-        if name not in (*QUICK, *OPERATORS) and not LARGER.search(name)
+        if name not in (*QUICK, *OPERATORS)
+        and not LARGER.search(name)
+        and task_of(name).dimensions == 2  # GLIMS: volumes/
     ),
     *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHER_IMPLEMENTATIONS),
 ]

@@ -19,6 +19,9 @@ OPTIONAL_PACKAGES = {
     "mamba-ssm": ("Mamba's CUDA selective scan", "pip install mamba-ssm"),
     "causal-conv1d": ("Mamba's CUDA convolution", "pip install causal-conv1d"),
     "flash-linear-attention": ("fla's GLA kernels", "pip install flash-linear-attention"),
+    "monai": ("networks of volumes, their loss, whole scans", "pip install 'vigbench[volumes]'"),
+    "nibabel": ("NIfTI images", "pip install 'vigbench[volumes]'"),
+    "dynamic-network-architectures": ("nnU-Net's network", "pip install 'vigbench[volumes]'"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -56,6 +56,13 @@ class Cost:
     def coverage(self) -> float:
         """Share of operator calls that the counting rule covers, 0 to 1; below 1, `uncounted` names the rest."""
         return 1 - sum(self.uncounted.values()) / self.calls if self.calls else 1.0
+
+    def times(self, passes: int) -> Cost:
+        """What so many of these forward passes cost, with the parameters of one."""
+        by_operator = {name: passes * macs for name, macs in self.by_operator.items()}
+        return replace(
+            self, macs=passes * self.macs, executed_macs=passes * self.executed_macs, by_operator=by_operator
+        )
 
     @property
     def operator_macs(self) -> int:

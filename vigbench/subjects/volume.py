@@ -58,7 +58,6 @@ class VolumeTask(ImageTask):
                 sides_of(case.roi, self.dimensions)
             except ValueError as error:
                 raise ValueError(f"{case.subject} takes windows, {self.size_words}: {error}.") from error
-            MONAI.require()
 
     def make_inputs(self, case: Case) -> Inputs:
         """A normal random volume with a fixed seed; labels in training; of a whole scan also its first window."""
@@ -82,6 +81,7 @@ class VolumeTask(ImageTask):
             )
         window = laid_out(normal(case.built_for))
         if case.roi is not None:
+            MONAI.require()
             scan = normal(case.resolution) if case.scan is None else _from_file(case, channels)
             return {"volume": window, "scan": scan.to(DTYPES[case.precision])}
         if case.phase.trains:

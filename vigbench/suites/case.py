@@ -131,17 +131,17 @@ class Case(BaseModel):
 
     @property
     def windows(self) -> int | None:
-        """Windows of one scan; None in other phases. ValueError for sides that are not three."""
+        """Windows of one scan, each a forward pass; None in other phases. ValueError for sides that are not three."""
         if self.roi is None or self.resolution is None or self.overlap is None:
             return None
         return windows_of(sides_of(self.resolution, 3), sides_of(self.roi, 3), self.overlap)
 
     @property
     def passes(self) -> int:
-        """Multiply-adds of an iteration, in forward passes of its batch: a product has two gradients."""
+        """Multiply-adds of an iteration over those of its items: a product has two gradients."""
         if self.phase is Phase.sampling:
             return 2 * SAMPLING_STEPS  # with and without label
-        return self.windows or (3 if self.phase.trains else 1)
+        return 3 if self.phase.trains else 1
 
     @property
     def extent(self) -> float:

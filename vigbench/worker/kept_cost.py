@@ -14,11 +14,12 @@ import torch
 from vigbench.measure.cost import Cost
 from vigbench.records.fingerprint import code_hash
 from vigbench.subjects.own import is_own
-from vigbench.suites.axes import ALL
+from vigbench.suites.axes import ALL, SLIDING
 from vigbench.suites.case import Case
 from vigbench.worker.references import write_whole
 
-WITHOUT_EFFECT = {axis.name for axis in ALL if not axis.of_size} - {"precision", "memory_format"}  # one item, forward
+# of one item, forward
+WITHOUT_EFFECT = {axis.name for axis in ALL if not axis.of_size} - {"precision", "memory_format", *SLIDING}
 
 
 def kept_cost(folder: Path | None, case: Case, count: Callable[[], Cost]) -> Cost:

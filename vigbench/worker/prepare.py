@@ -130,7 +130,7 @@ def prepare(
             del plain
         first_loss = check_step(call) if isinstance(call, TrainingStep) else None
         begin = perf_counter()
-        criterion = criterion_for(case.device, case.passes)
+        criterion = criterion_for(case.device, case.windows or case.passes)
         warmup_iterations = warm_up(timed(call, synchronize), criterion, budget_s)
         warmup_s = perf_counter() - begin
 
@@ -155,7 +155,7 @@ def prepare(
 
 
 def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, inputs: Inputs) -> Cost:
-    """What one item of a batch costs: by the task's definition where there is one, else as counted.
+    """What one item of a batch costs: by the task's definition where there is one, else as counted; a scan in windows.
 
     A model that runs and cannot be counted is measured without a count.
     """
@@ -163,6 +163,8 @@ def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, i
         cost = count_cost(model, *task.arguments(task.item(inputs)))
     except Exception as error:  # of the user's own code too
         return not_counted(model, in_one_line(error))
+    if case.windows is not None:
+        cost = cost.times(case.windows)
     if (macs := task.macs(case)) is None or operator is None:
         return cost
     executed = task.executed_macs(case, cost.executed_macs)

@@ -76,7 +76,9 @@ def facts_here(case: Case) -> Facts:
     task = task_of(case.subject)
     defaults = {axis.name: axis.default for axis in ALL if not axis.of_size}
     usual = case.model_copy(update={**defaults, "resolution": case.built_for, "scan": None})
-    return Facts(unit=task.unit, gmacs=_gmacs(usual), bytes_moved=or_none(lambda: task.bytes_moved(case)))
+    gmacs = _gmacs(usual)
+    gmacs = None if gmacs is None else gmacs * (case.windows or 1)
+    return Facts(unit=task.unit, gmacs=gmacs, bytes_moved=or_none(lambda: task.bytes_moved(case)))
 
 
 @lru_cache(maxsize=1024)
