@@ -73,11 +73,12 @@ def test_a_case_of_every_other_kind_keeps_the_id_it_had_before(settings: dict[st
     ("settings", "windows"),
     [({}, 48), ({"overlap": 0.25}, 18), ({"overlap": 0.8}, 405), ({"roi": 128}, 18), ({"resolution": 64}, 1)],
 )
-def test_an_iteration_has_a_pass_for_each_window(settings: dict[str, Any], windows: int) -> None:
+def test_a_scan_has_as_many_windows(settings: dict[str, Any], windows: int) -> None:
     case = Case(**{**SLIDES, **settings})
-    assert case.windows == case.passes == windows
+    assert case.windows == windows
+    assert case.passes == 1, "the multiply-adds of a scan are those of all its windows"
     assert case.built_for == case.roi
-    assert Case(**{**SLIDES, **settings, "batch_size": 2}).passes == windows, "of the whole batch"
+    assert Case(**{**SLIDES, **settings, "batch_size": 2}).windows == windows, "of one scan"
     alone = case.model_copy(update={**case.ALONE, "resolution": 64})
     assert (alone.built_for, alone.windows) == (64, None)
 

@@ -54,14 +54,9 @@ class ImageTask(Task):
         extent: float,
         build: Callable[[Case], nn.Module],
     ) -> Probe:
-        """An image that is the same in cases of every batch size and of larger resolutions."""
-        assert case.resolution is not None
-        return self.probe_of(model, case, smaller(case.resolution, extent), build)
-
-    def probe_of(
-        self, model: nn.Module, case: Case, resolution: Resolution, build: Callable[[Case], nn.Module]
-    ) -> Probe:
-        """A single item of this resolution, through the model of it."""
+        """An item that is the same in cases of every batch size and of larger resolutions; of a whole scan a window."""
+        assert case.built_for is not None
+        resolution = smaller(case.built_for, extent)
         alone = case.model_copy(update={**case.ALONE, "resolution": resolution})
         if resolution != case.built_for and not takes_any_size(model):
             model = build(alone).eval()

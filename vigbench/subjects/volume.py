@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from vigbench.models.volumes.networks import MONAI
 from vigbench.ops.registry import UnsupportedError
-from vigbench.subjects.image import ImageTask, smaller
-from vigbench.subjects.task import DTYPES, SEED, Inputs, Probe, Result
+from vigbench.subjects.image import ImageTask
+from vigbench.subjects.task import DTYPES, SEED, Inputs, Result
 from vigbench.subjects.window_progress import PassProgress
 from vigbench.suites.arguments import CHANNELS, args_of
 from vigbench.suites.axes import Device, Gathering, MemoryFormat, Phase, Precision
@@ -151,19 +151,6 @@ class VolumeTask(ImageTask):
 
     def largest_checked(self, case: Case, operator: str) -> float:
         return LARGEST_CHECKED[case.device]
-
-    def probe(
-        self,
-        model: nn.Module,
-        case: Case,
-        inputs: Inputs,
-        extent: float,
-        build: Callable[[Case], nn.Module],
-    ) -> Probe:
-        """A volume; of a whole scan one window."""
-        assert case.built_for is not None
-        resolution = smaller(case.built_for, extent)
-        return self.probe_of(model, case, resolution, build)
 
 
 @contextmanager
