@@ -81,6 +81,10 @@ def vigbench(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "--suite", "smoke", "--memory-limit", "8GiB"], "belongs to --max-batch"),
         (["run", "--suite", "smoke", "--processes", "0"], "--processes"),
         (["gate", "--suite", "smoke"], "--baseline"),
+        (["plan", "--subject", "glims", "--scan", "/nowhere/scan.nii"], "there is no file /nowhere/scan.nii"),
+        (["plan", "--subject", "glims", "--overlap", "1"], "not a number from 0 to below 1"),
+        (["plan", "--subject", "glims", "--weighting", "gausian"], "choose from constant, gaussian"),
+        (["plan", "--subject", "glims", "--resolution", "96x64"], "takes volumes, depth x height x width"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_exit_code_2(invoke: Invoke, arguments: list[str], expected: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import vigbench
 from vigbench.subjects import window_progress
 from vigbench.subjects.volume import VolumeTask
 from vigbench.suites.case import Case
@@ -109,6 +110,16 @@ def test_a_scan_of_a_file_is_what_is_covered(channels: int | None, tmp_path: Pat
     normed = (whole - whole.mean((1, 2, 3), keepdim=True)) / whole.std((1, 2, 3), keepdim=True, correction=0)
     for item in inputs["scan"]:
         torch.testing.assert_close(item, normed.expand(4, -1, -1, -1).float(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_case_of_a_scan_is_made_in_python(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    np.save(path := tmp_path / "scan.npy", np.ones((4, 24, 40, 32), np.float32))
+    settings = {"phase": "sliding_window", "roi": 32, "device": "cpu", "args": {"feature_size": 4}}
+    case = vigbench.create_case("glims", scan=path, **settings)
+    assert (case.scan, case.resolution, case.roi) == (str(path), "24x40x32", 32)
+    with pytest.raises(ValueError, match="Give models --resolution"):
+        vigbench.create_case("glims", scan=path, resolution=96, **settings)
 
 
 def test_a_scan_of_other_channels_is_refused_with_advice(tmp_path: Path) -> None:

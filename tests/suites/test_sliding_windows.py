@@ -171,6 +171,14 @@ def test_subjects_without_a_suite_take_scans_too(scan: str) -> None:
     assert (case.scan, case.resolution, case.roi) == (scan, "24x40x32", 96)
 
 
+def test_a_subject_of_a_scan_may_have_args(scan: str) -> None:
+    cpu = {"phase": "sliding_window", "resolution": 96, "budget": 60}
+    subject = {"name": "glims", "args": {"feature_size": 4}}
+    suite = Suite.model_validate({"name": "one", "question": "?", "subjects": [subject], "devices": {"cpu": cpu}})
+    (case,) = cases(suite, scan=[scan])
+    assert (case.scan, case.args) == (scan, '{"feature_size": 4}')
+
+
 def test_sizes_of_a_scan_and_of_others_do_not_go_together(scan: str) -> None:
     overrides = Overrides(subject=["glims"], scan=[scan], resolution=[96])
     with pytest.raises(ValueError, match=r"[Gg]ive") as error:

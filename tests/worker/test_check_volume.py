@@ -53,6 +53,17 @@ def test_the_gate_compares_all_four_logits_in_training() -> None:
         judged(case_of(), spoil("t3.layer.blocks.1.attn.proj"))
 
 
+@pytest.mark.parametrize("resolution", ["24x40x32", 20, "32x64x48"])
+def test_of_a_scan_one_window_is_compared_however_small_the_scan(resolution: int | str) -> None:
+    pytest.importorskip("monai")
+    windows = case_of(phase="sliding_window", resolution=resolution, roi=32)
+    found = judged(windows)
+    assert found.error is not None
+    assert found.size == {"resolution": 32}
+    with pytest.raises(WrongResultError, match="differs from the reference"):
+        judged(windows, spoil("t3.layer.blocks.1.attn.proj"))
+
+
 def test_dilated_convolutions_of_another_code_are_compared_with_the_plain_one() -> None:
     plain, other = (case_of(implementation="eager", args=args) for args in (NARROW, ""))
     assert judged(plain).error == 0.0, "it is the reference"

@@ -47,12 +47,12 @@ def create_case(
     if "shape" in values and (only := parse_entry(values["shape"])[1]) not in (None, values["length"]):
         raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")
     if not is_own(subject):
-        task_of(subject).require_axes(subject, sizes)
+        task_of(subject).require_axes(subject, {"resolution"} if "scan" in sizes else sizes)  # which says it
     (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
     }
-    if args and "resolution" not in sizes:
+    if args and "length" in sizes:
         raise ValueError(f"{subject} is an operator, which has no constructor: leave args out.")
     case = Case.model_validate(
         {

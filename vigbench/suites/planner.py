@@ -103,7 +103,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     subjects: list[tuple[str, str, str]] = []
     offered: list[str] = []
     for entry in entries:
-        if entry.args and section.resolution is None:
+        if entry.args and section.sized_by() != ("resolution",):
             raise ValueError(f"{entry.name} is an operator, which has no constructor: leave its args out.")
         implementations = resolve(entry.name, entry.implementation or [], device)
         offered += implementations
