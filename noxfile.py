@@ -39,6 +39,7 @@ SIDE_BY_SIDE = [
     "tests/test_notebook.py",
     "tests/measure/test_all_of_timm.py",
     "tests/measure/test_closed_form.py",
+    "tests/measure/test_closed_form_volumes.py",
     "tests/measure/test_counting_rule.py",
     "tests/measure/test_flop_formulas.py",
     "tests/measure/test_free_operators.py",
@@ -54,6 +55,7 @@ ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
 COUNTS_AND_COMPILATION = [
     "tests/measure/test_all_of_timm.py",
     "tests/measure/test_closed_form.py",
+    "tests/measure/test_closed_form_volumes.py",
     "tests/measure/test_cost.py",
     "tests/measure/test_counting_rule.py",
     "tests/measure/test_flop_formulas.py",

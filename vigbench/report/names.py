@@ -28,6 +28,14 @@ FAMILIES = {
     "mambaout": "MambaOut",
 }
 SIZES = {"nano": "N", "tiny": "T", "small": "S", "base": "B", "large": "L", "huge": "H", "xlarge": "XL"}
+OF_VOLUMES = {
+    "glims": "GLIMS",
+    "swin_unetr": "Swin UNETR",
+    "unetr": "UNETR",
+    "unet": "U-Net",
+    "segresnet": "SegResNet",
+    "nnunet": "nnU-Net",
+}
 OPERATORS = {subject.name: subject.title for operator in list_operators() for subject in operator.subjects}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
@@ -60,8 +68,8 @@ def short_name(subject: str) -> str:
 
 
 def _short(subject: str) -> str:
-    if subject in OPERATORS:
-        return OPERATORS[subject]
+    if (title := {**OPERATORS, **OF_VOLUMES}.get(subject)) is not None:
+        return title
     if match := _SIZED.fullmatch(subject):
         return f"{FAMILIES[match[1]]}-{SIZES[match[2]]}"
     matches = ((match, name) for pattern, name in _OWN_SCHEME.items() if (match := pattern.fullmatch(subject)))

@@ -169,7 +169,10 @@ def supervised(model: nn.Module, deep: bool) -> Iterator[None]:
 
 @cache
 def dice_and_cross_entropy() -> Callable[[Tensor, Tensor], Tensor]:
-    """MONAI's loss, with a sigmoid on each class. UnsupportedError without MONAI."""
+    """MONAI's loss as GLIMS was trained with: a sigmoid on each class for Dice, and cross entropy over the classes.
+
+    UnsupportedError without MONAI.
+    """
     MONAI.require()
     from monai.losses import DiceCELoss
 

@@ -152,6 +152,11 @@ class Case(BaseModel):
         return self.length
 
     @property
+    def extent_of_pass(self) -> float:
+        """The same of what the model takes at once: of a scan one window."""
+        return self.extent if self.roi is None else mean_side(self.roi)
+
+    @property
     def extent_text(self) -> str:
         """The size as written, with its unit."""
         return f"{self.length} tokens" if self.resolution is None else f"{self.resolution} px"

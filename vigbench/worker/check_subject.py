@@ -92,8 +92,8 @@ def _check(
     compare = partial(_compare, case, task, operator, references)
     parts = [if_it_fits(partial(compare, probe)) for probe in task.probes_of_whole(model, case, inputs, whole)]
     del whole
-    extent = min(case.extent, task.largest_checked(case, operator))
-    while extent >= min(SMALLEST_EXTENT, case.extent):
+    extent = min(case.extent_of_pass, task.largest_checked(case, operator))
+    while extent >= min(SMALLEST_EXTENT, case.extent_of_pass):
         if found := if_it_fits(lambda extent=extent: compare(task.probe(model, case, inputs, extent, build_on_device))):  # type: ignore[misc]
             return replace(found, unverified=None in parts)
         extent //= 2
