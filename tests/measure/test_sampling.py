@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from vigbench.measure.latency import measure_timing, timed
-from vigbench.measure.sampling import CPU, CUDA, sample, warm_up
+from vigbench.measure.sampling import CPU, CUDA, MANY_PASSES, criterion_for, sample, warm_up
 
 
 def stream(values: Iterator[float]) -> Callable[[], float]:
@@ -24,6 +24,15 @@ def test_steady_calls_need_only_the_minimum() -> None:
     samples = sample(stream(ramp(1.0, 1.0, 1.0)), CPU, budget_s=60)
     assert samples.converged
     assert len(samples.durations_s) == CPU.min_samples
+
+
+def test_an_iteration_of_many_passes_is_not_repeated_as_often() -> None:
+    assert criterion_for("cpu", MANY_PASSES - 1) == CPU
+    criterion = criterion_for("cpu", MANY_PASSES)
+    assert warm_up(stream(ramp(100.0, 1.0, 100.0)), criterion, budget_s=0) == 1
+    samples = sample(stream(ramp(100.0, 1.0, 100.0)), criterion, budget_s=0)
+    assert len(samples.durations_s) == 3
+    assert not samples.converged
 
 
 def test_a_device_is_warmed_up_for_its_time_however_short_the_calls() -> None:
