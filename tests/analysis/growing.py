@@ -51,3 +51,9 @@ def frame(records: Iterable[Record], run: str = "demo") -> pd.DataFrame:
 def sweep(laws: Mapping[str, Law], extents: Iterable[int] = PX, **settings: Any) -> list[Record]:
     over = "length" if settings.get("operator") else "resolution"
     return [record(name, one, law(tokens_of(over, one)), **settings) for name, law in laws.items() for one in extents]
+
+
+def of_volumes(laws: Mapping[str, Law], extents: Iterable[int]) -> list[Record]:
+    """The same of volumes, over patches of 16 x 16 x 16 voxels."""
+    made = [record(name, one, law((one / 16) ** 3)) for name, law in laws.items() for one in extents]
+    return [one.model_copy(update={"unit": "volume"}) for one in made]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.analysis.growing import HOSTILE, LAWS, PX, frame, record, sweep
+from tests.analysis.growing import HOSTILE, LAWS, PX, frame, of_volumes, record, sweep
 from vigbench.analysis.capacity import largest_resolution
 from vigbench.analysis.crossovers import crossovers
 from vigbench.analysis.curves import curves_of
@@ -33,6 +33,16 @@ def test_an_operator_s_size_is_its_length() -> None:
     found = fit_scaling(frame(sweep({"gla": lambda n: 2 + 0.5 * n}, (196, 1024, 4096, 16384), operator=True)))
     assert found["linear_ms_per_token"][0] == pytest.approx(0.5)
     assert (found["over"][0], found["next"][0]) == ("length", 65536)
+
+
+def test_volumes_grow_over_their_voxels() -> None:
+    rows = frame(of_volumes({"linear": lambda n: 0.5 * n, "square": lambda n: 0.001 * n**2}, (64, 96, 128, 160, 192)))
+    found = fit_scaling(rows).set_index("subject")
+    assert found.loc["linear", "exponent"] == pytest.approx(1, rel=1e-3)
+    assert found.loc["square", "exponent"] == pytest.approx(2, rel=1e-3)
+    assert found.loc["linear", "linear_ms_per_token"] == pytest.approx(0.5, rel=1e-3)
+    crossing = crossovers(rows).set_index(["a", "b"]).loc["linear", "square"]
+    assert crossing["crossing"] == pytest.approx(16 * 500 ** (1 / 3), rel=0.01)
 
 
 def test_memory_has_its_own_unit_and_hardly_any_noise() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vigbench.analysis.curves import Curve, curves_of, keys_of, tokens_of
+from vigbench.analysis.curves import Curve, curves_of, keys_of
 from vigbench.analysis.scaling import reason
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import PREDICTION_FROM, GrowthLaw, evaluate
@@ -92,12 +92,12 @@ def _row(curve: Curve, memory: float) -> dict[str, Any]:
         return row
     row["fits"] = law.fits
     limits: dict[str, Callable[[int], float]] = {
-        "largest_px": lambda px: float(evaluate(law.coefficients, np.asarray([_tokens(px)]))[0])
+        "largest_px": lambda px: float(evaluate(law.coefficients, np.asarray([curve.tokens_at(px)]))[0])
     }
     if len(law.sizes) >= PREDICTION_FROM:
         limits |= {
-            "largest_low_px": lambda px: _end(law, px, "high"),
-            "largest_high_px": lambda px: _end(law, px, "low"),
+            "largest_low_px": lambda px: _end(law, curve.tokens_at(px), "high"),
+            "largest_high_px": lambda px: _end(law, curve.tokens_at(px), "low"),
         }
     for name, memory_at in limits.items():
         # memory rises with the resolution
@@ -108,8 +108,8 @@ def _row(curve: Curve, memory: float) -> dict[str, Any]:
     return row
 
 
-def _end(law: GrowthLaw, px: int, end: str) -> float:
-    predicted = law.predict(_tokens(px))
+def _end(law: GrowthLaw, tokens: float, end: str) -> float:
+    predicted = law.predict(tokens)
     assert predicted is not None
     return float(getattr(predicted, end))
 
@@ -121,7 +121,3 @@ def _overruled(px: int, curve: Curve, memory: float) -> int:
     above = [extent for extent, value in measured if value > memory]
     px = min([px, *(int(extent - 1) // STEP_PX * STEP_PX for extent in above)])
     return max([px, *(int(extent) // STEP_PX * STEP_PX for extent in fitting)])
-
-
-def _tokens(px: int) -> float:
-    return tokens_of("resolution", px)

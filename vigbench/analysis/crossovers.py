@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import METRICS, OF_ONE_SIDE, Curve, curves_of, extent_of, extents_text, keys_of
+from vigbench.analysis.curves import METRICS, OF_ONE_SIDE, Curve, curves_of, extents_text, keys_of
 from vigbench.analysis.disturbance import KEYS
 from vigbench.nearest import did_you_mean
 from vigbench.records.metrics import SOURCES
@@ -106,7 +106,7 @@ def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
         return None
 
     def extent(tokens: float | None) -> float | None:
-        return None if tokens is None else extent_of(first.over, tokens)
+        return None if tokens is None else first.extent_at(tokens)
 
     return {
         **row,
@@ -115,7 +115,7 @@ def _row(first: Curve, second: Curve, metric: str) -> dict[str, Any] | None:
         "low": extent(found.low),
         "high": extent(found.high),
         "share": found.share,
-        "others": ";".join(f"{extent_of(first.over, size):.6g}" for size in found.others),
+        "others": ";".join(f"{first.extent_at(size):.6g}" for size in found.others),
         "smallest": extent(found.smallest),
         "largest": extent(found.largest),
         "sentence": sentence(first, second, metric, found, disturbed),
@@ -136,9 +136,9 @@ def sentence(one: Curve, two: Curve, metric: str, found: Crossover, disturbed: S
 def _told(one: Curve, two: Curve, metric: str, found: Crossover, *, of_all: bool = True) -> str:
     """The sentence without its full stop; `of_all`: whether every size that was measured counts."""
     pair, unit = f"{one.name} {METRICS[metric]} {two.name}", _unit(one)
-    largest = f"{extent_of(one.over, found.largest):.0f} {unit}"
-    span = largest if found.smallest == found.largest else f"{extent_of(one.over, found.smallest):.0f} to {largest}"
-    low, high = (None if end is None else _number(one.over, end) for end in (found.low, found.high))
+    largest = f"{one.extent_at(found.largest):.0f} {unit}"
+    span = largest if found.smallest == found.largest else f"{one.extent_at(found.smallest):.0f} to {largest}"
+    low, high = (None if end is None else _number(one, end) for end in (found.low, found.high))
     if found.kind is Kind.level:
         return f"{one.name} and {two.name} are level within the noise ({span})"
     if found.kind is Kind.never:
@@ -154,10 +154,10 @@ def _told(one: Curve, two: Curve, metric: str, found: Crossover, *, of_all: bool
         return f"{pair} at every {'size measured' if of_all else 'undisturbed size'} ({span}){sure}"
     assert found.size is not None
     interval = f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high or 'any size'} or less"
-    where = f"{pair} from {_number(one.over, found.size)} {unit} ({interval}) on"
+    where = f"{pair} from {_number(one, found.size)} {unit} ({interval}) on"
     if found.kind is Kind.extrapolated:
         return f"By the fitted laws, not measured{'' if of_all else ' undisturbed'} beyond {largest}: {where}"
-    others = ", ".join(_number(one.over, size) for size in found.others)
+    others = ", ".join(_number(one, size) for size in found.others)
     return f"{where}{f'; the curves also cross at {others} {unit}' if others else ''}"
 
 
@@ -170,7 +170,7 @@ def _unit(curve: Curve) -> str:
     return "px" if curve.over == "resolution" else "tokens"
 
 
-def _number(over: str, tokens: float) -> str:
+def _number(curve: Curve, tokens: float) -> str:
     """Whole px; tokens to three digits."""
-    extent = extent_of(over, tokens)
-    return f"{extent:.0f}" if over == "resolution" else f"{float(f'{extent:.3g}'):.0f}"
+    extent = curve.extent_at(tokens)
+    return f"{extent:.0f}" if curve.over == "resolution" else f"{float(f'{extent:.3g}'):.0f}"

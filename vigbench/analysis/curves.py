@@ -18,7 +18,7 @@ from vigbench.records.schema import Status
 from vigbench.stats.growth_law import GrowthLaw, fit_growth
 from vigbench.suites.arguments import with_args
 from vigbench.suites.case import Case
-from vigbench.suites.resolution import aspect_of, mean_side, read_resolution
+from vigbench.suites.resolution import aspect_of, dimensions_of, mean_side, read_resolution
 
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
 METRICS = {name: column.less for name, column in COLUMNS.items() if column.less}
@@ -40,6 +40,7 @@ class Curve:
         errors: relative standard errors of the values.
         failed: resolution or length -> status of each case that is not ok.
         disturbed: resolutions or lengths whose value is left out, since it carries no conclusion, rising.
+        dimensions: sides of a resolution.
     """
 
     settings: Mapping[str, Any]
@@ -49,6 +50,7 @@ class Curve:
     errors: tuple[float, ...]
     failed: Mapping[float, str]
     disturbed: tuple[float, ...] = ()
+    dimensions: int = 2
 
     @property
     def name(self) -> str:
@@ -59,7 +61,7 @@ class Curve:
     def group(self) -> tuple[Any, ...]:
         """Equal for curves that may be set side by side."""
         rest = (value for name, value in self.settings.items() if name not in OF_ONE_SIDE)
-        return (self.over, *rest)
+        return (self.over, self.dimensions, *rest)
 
     @property
     def measured(self) -> tuple[float, ...]:
@@ -69,7 +71,15 @@ class Curve:
     @property
     def tokens(self) -> tuple[float, ...]:
         """The extents as N of a law."""
-        return tuple(tokens_of(self.over, extent) for extent in self.extents)
+        return tuple(map(self.tokens_at, self.extents))
+
+    def tokens_at(self, extent: float) -> float:
+        """N of a resolution in px, or of a length."""
+        return tokens_of(self.over, extent, self.dimensions)
+
+    def extent_at(self, tokens: float) -> float:
+        """The resolution in px, or the length, of so many tokens."""
+        return extent_of(self.over, tokens, self.dimensions)
 
     @property
     def points(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
@@ -94,14 +104,16 @@ def curve_name(settings: Mapping[str, Any]) -> str:
     return subject if implementation in ("", "default") else f"{subject}@{implementation}"
 
 
-def tokens_of(over: str, extent: float) -> float:
-    """N: the length itself, or the patches of 16 px in an image with this mean side."""
-    return (extent / PATCH_PX) ** 2 if over == "resolution" else extent
+def tokens_of(over: str, extent: float, dimensions: int = 2) -> float:
+    """N: the length itself, or the patches of 16 px in an image (or volume) with this mean side."""
+    return float((extent / PATCH_PX) ** dimensions) if over == "resolution" else extent
 
 
-def extent_of(over: str, tokens: float) -> float:
-    """The resolution in px, or the length, of so many tokens."""
-    return PATCH_PX * math.sqrt(tokens) if over == "resolution" else tokens
+def extent_of(over: str, tokens: float, dimensions: int = 2) -> float:
+    """The reverse of `tokens_of`."""
+    if over != "resolution":
+        return tokens
+    return float(PATCH_PX * (math.sqrt(tokens) if dimensions == 2 else tokens ** (1 / dimensions)))
 
 
 def curves_of(frame: pd.DataFrame, metric: str) -> list[Curve]:
@@ -173,6 +185,7 @@ def _curve(settings: Mapping[str, Any], over: str, rows: list[Mapping[str, Any]]
         tuple(relative_error(row, metric) for row in known.values()),
         {extent: str(row["status"]) for extent, row in sorted(by_extent.items()) if row["status"] != Status.ok},
         tuple(extent for extent in measured if extent not in known),
+        dimensions_of(read_resolution(rows[0][over]), str(rows[0].get("unit") or "")),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from vigbench.analysis.curves import Curve, curves_of, extents_text, keys_of, tokens_of
+from vigbench.analysis.curves import Curve, curves_of, extents_text, keys_of
 from vigbench.stats.growth_law import (
     LAW_FROM,
     LEAST_SPAN,
@@ -25,8 +25,8 @@ UNITS = ("", "_per_token", "_per_token2")
 def fit_scaling(frame: pd.DataFrame, metric: str = "latency_ms") -> pd.DataFrame:
     """Fit the growth of each curve: one subject, one implementation, everything else the same.
 
-    N counts tokens: for a model the patches of 16 px in its square input, (resolution / 16)^2, whatever its own patch,
-    so that subjects compare; for an operator the length.
+    N counts tokens: for a model the patches of 16 px in its square input, (resolution / 16)^2, or ^3 of a volume,
+    whatever its own patch, so that subjects compare; for an operator the length.
 
     Args:
         frame: of `load_results`; curves of different runs stay apart.
@@ -95,7 +95,7 @@ def _row(curve: Curve, metric: str, unit: str) -> dict[str, Any]:
         row |= _bounded("exponent", law.exponent(curve.tokens[-1]))
         row |= {"fits": law.fits, "largest_residual": law.largest_residual, "next": following}
         if following is not None:
-            row |= _bounded("predicted", law.predict(tokens_of(curve.over, following)))
+            row |= _bounded("predicted", law.predict(curve.tokens_at(following)))
     return {**row, "reason": reason(curve, law, following)}
 
 

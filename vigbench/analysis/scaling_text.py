@@ -20,7 +20,9 @@ LAW_HEADS = ("curve", "exponent at the largest size", "between the last two", "c
              "per token^2", "law fits", "next", "predicted there", "note")  # fmt: skip
 MEMORY_HEADS = ("curve", "memory, MiB", "largest, px", "measured, px", "out of memory, px", "note")
 SHOWN_FROM = 2  # sizes
-TOKENS = "N = tokens: patches of 16 px, (px / 16)^2, or an operator's length; 95% intervals in brackets."
+TOKENS = (
+    "N = tokens: patches of 16 px, (px / 16)^2 (of volumes ^3), or an operator's length; 95% intervals in brackets."
+)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from vigbench.subjects.window_progress import PassProgress
 from vigbench.suites.arguments import CHANNELS, args_of
 from vigbench.suites.axes import Device, Gathering, MemoryFormat, Phase, Precision
 from vigbench.suites.case import Case
-from vigbench.suites.resolution import Resolution, sides_of
+from vigbench.suites.resolution import DIMENSIONS, Resolution, sides_of
 from vigbench.suites.scan import read_scan
 
 MODALITIES, CLASSES = 4, 3  # of BraTS: four images of a brain, three nested regions of a tumour
@@ -37,7 +37,7 @@ class VolumeTask(ImageTask):
 
     name = "volume"
     unit = "volume"
-    dimensions = 3
+    dimensions = DIMENSIONS[unit]
     size_words = "depth x height x width"
     # of norms; GLIMS amplifies rounding, whose share of its output is 3e-6, 6e-3 and 6e-2
     tolerance: ClassVar[Mapping[str, float]] = {"float32": 1e-3, "bfloat16": 1e-1, "float16": 3e-2}

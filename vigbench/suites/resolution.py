@@ -8,6 +8,9 @@ import re
 Resolution = int | str
 """A number where all sides are equal, else their text: so 224x224 is 224, and compares as that."""
 
+DIMENSIONS = {"volume": 3}
+"""Sides of an item, by what it is called, where those are not two."""
+
 _TEXT = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", re.ASCII)
 
 
@@ -39,6 +42,11 @@ def sides_of(resolution: Resolution, dimensions: int) -> tuple[int, ...]:
     if len(sides) != dimensions:
         raise ValueError(f"{resolution} has {len(sides)} sides, and {dimensions} are needed")
     return sides
+
+
+def dimensions_of(resolution: Resolution, unit: str) -> int:
+    """How many sides a resolution has: those that are written, or where all are equal those of such items."""
+    return DIMENSIONS.get(unit, 2) if isinstance(resolution, int) else resolution.count("x") + 1
 
 
 def mean_side(resolution: Resolution) -> float:
