@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import vigbench
-from vigbench.subjects import window_progress
+from vigbench.subjects import pass_progress
 from vigbench.subjects.volume import VolumeTask
 from vigbench.suites.case import Case
 from vigbench.suites.windows import windows_of
@@ -84,14 +84,14 @@ def test_progress_is_told_to_whoever_listens(monkeypatch: pytest.MonkeyPatch) ->
     case, told = case_of(), []
     inputs = TASK.make_inputs(case)
     TASK.iterate(uneven, inputs, case)
-    window_progress.listen(told.append)
+    pass_progress.listen(told.append)
     try:
         TASK.iterate(uneven, inputs, case)
         assert told == [], "at most once a second"
-        monkeypatch.setattr(window_progress, "EVERY_S", 0.0)
+        monkeypatch.setattr(pass_progress, "EVERY_S", 0.0)
         TASK.iterate(uneven, inputs, case)
     finally:
-        window_progress.listen(None)
+        pass_progress.listen(None)
     assert told == [f"{done} of {case.windows} windows" for done in range(1, case.windows or 0)]
     TASK.iterate(uneven, inputs, case)
     assert len(told) == (case.windows or 0) - 1

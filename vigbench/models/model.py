@@ -54,7 +54,7 @@ class Model(nn.Module):
     def settle_weights(self) -> None:
         """Make seeded random weights compute what rounding leaves as it is, where they do not by themselves."""
 
-    def run_block(self, block: nn.Module, *inputs: Tensor) -> Tensor:
+    def run_block(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
         """One block, recomputed in the backward if gradient checkpointing is on."""
         recomputed = self.grad_checkpointing and torch.is_grad_enabled()
         out: Tensor = checkpoint(block, *inputs) if recomputed else block(*inputs)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from vigbench.models.volumes.networks import MONAI
 from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects.image import ImageTask
+from vigbench.subjects.pass_progress import PassProgress
 from vigbench.subjects.task import DTYPES, SEED, Inputs, Result
-from vigbench.subjects.window_progress import PassProgress
 from vigbench.suites.arguments import CHANNELS, args_of
 from vigbench.suites.axes import Device, Gathering, MemoryFormat, Phase, Precision
 from vigbench.suites.case import Case

@@ -19,7 +19,7 @@ from vigbench.measure.memory import MIB, status_bytes
 from vigbench.measure.settings import bind_threads
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
-from vigbench.subjects.window_progress import listen
+from vigbench.subjects.pass_progress import listen
 from vigbench.suites.axes import Phase
 from vigbench.suites.case import Case
 from vigbench.worker.build import apply_case_settings, build_on_device, iteration, make_inputs

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vigbench.models.volumes.convolution import ConvUnit, DecoderLevel, DilatedBlock, EncoderLevel, SkipGate
-from vigbench.models.volumes.windows import CornerMerging, TokenExpansion, WindowBlock
+from vigbench.models.volumes.windows import CornerMerging, TokenExpansion, WindowBlock, WindowLayout
 from vigbench.subjects.catalog import fill_weights
 
 EPS = 1e-5
@@ -190,7 +190,7 @@ def test_windows_attend_within_themselves(grid: tuple[int, int, int], shifted: b
     hidden = of_channels(y, module.norm2) @ mlp.get_parameter("linear1.weight").T + mlp.get_parameter("linear1.bias")  # type: ignore[arg-type]
     hidden = prelu(hidden, mlp.get_parameter("fn.weight"))
     expected = y + hidden @ mlp.get_parameter("linear2.weight").T + mlp.get_parameter("linear2.bias")
-    assert_same(module(x), expected)
+    assert_same(module(x, WindowLayout.of(grid, True).seams(x)), expected)
 
 
 @torch.no_grad()

@@ -109,14 +109,14 @@ def test_a_golden_by_every_portable_code(implementation: str, golden: Golden, wi
     assert worst(all_logits(model, "32x32x32"), golden, "32x32x32") <= 1e-8
 
 
-def its_own_places(attention: windows.WindowAttention, tokens: int, seams: Tensor | None, count: int) -> Tensor:
+def its_own_places(table: Tensor, released: Tensor, tokens: int, seams: Tensor | None, count: int) -> Tensor:
     """The bias by the places of a smaller cube, as Swin defines it."""
     side = round(tokens ** (1 / 3))
     assert side**3 == tokens
     places = torch.tensor(list(itertools.product(range(side), repeat=3)))
     apart = places[:, None] - places[None] + 6
     index = (apart[..., 0] * 13 + apart[..., 1]) * 13 + apart[..., 2]
-    return attention.relative_position_bias_table[index].permute(2, 0, 1)[None]
+    return table[index].permute(2, 0, 1)[None]
 
 
 def alive(gate: convolution.SpatialGate, x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ OTHERWISE: dict[str, tuple[str, object, str, object]] = {
     "the corrected corners": ("32x32x32", windows, "CORNERS", tuple(itertools.product((0, 1), repeat=3))),
     "no shift": ("64x32x96", windows, "SHIFT", 0),
     "no mask at the seams": ("64x32x96", windows.WindowLayout, "seams", lambda layout, like: None),
-    "a bias of the window's own places": ("32x32x32", windows.WindowAttention, "bias", its_own_places),
+    "a bias of the window's own places": ("32x32x32", windows, "score_bias", its_own_places),
     "parts in the grid's order": ("32x32x32", windows.TokenExpansion, "forward", in_grid_order),
     "an alive spatial gate": ("32x32x32", convolution.SpatialGate, "forward", alive),
     "no spatial gate": ("32x32x32", convolution.SpatialGate, "forward", lambda gate, x: 1),

@@ -15,7 +15,6 @@ from vigbench.models.diffusion.transformer import (
     register_all,
 )
 from vigbench.ops.attention import set_attention
-from vigbench.ops.registry import select_implementation
 
 MLP_RATIO = 4
 
@@ -40,7 +39,7 @@ class DiT(DiffusionTransformer):
     def set_implementation(self, name: str) -> None:
         """Compute attention with this code from now on, in training and eval; ValueError for an unknown name."""
         super().set_implementation(name)
-        set_attention(self, select_implementation(self.operator, name, "cpu").name if name == "auto" else name)
+        set_attention(self, name)
 
 
 _SIZES = {  # GMACs of patch 2 at 256 px: 6.06, 23.0, 80.7, 118.6

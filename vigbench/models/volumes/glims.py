@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from vigbench.models.model import Model
 from vigbench.models.volumes.convolution import ConvUnit, DecoderLevel, EncoderLevel, SkipGate, SpatialGateMode
-from vigbench.models.volumes.windows import CornerMerging, Grid, TokenExpansion, WindowBlock
+from vigbench.models.volumes.windows import CornerMerging, Grid, TokenExpansion, WindowBlock, WindowLayout
 from vigbench.nearest import one_of
 from vigbench.ops.attention import set_attention
-from vigbench.ops.registry import get_implementation, select_implementation
+from vigbench.ops.registry import get_implementation
 
 STRIDE = 32  # of the deepest stage
 RELEASED_SIZE = (96, 96, 96)
@@ -113,7 +113,7 @@ class GLIMS(Model):
     def set_implementation(self, name: str) -> None:
         """Compute attention with this code from now on, in training and eval; ValueError for an unknown name."""
         super().set_implementation(name)
-        set_attention(self, select_implementation(self.operator, name, "cpu").name if name == "auto" else name)
+        set_attention(self, name)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Also takes weights of the released size, which `timm.create_model(checkpoint_path=...)` does not resample."""
@@ -155,8 +155,9 @@ class GLIMS(Model):
     def attend(self, stage: WindowStage, x: Tensor) -> Tensor:
         """A stage's blocks on (batch, dim, D, H, W): tokens (batch, D, H, W, dim)."""
         x = x.permute(0, 2, 3, 4, 1)
+        seams = WindowLayout.of(x.shape[1:4], shifted=True).seams(x)
         for block in cast("nn.ModuleList", stage.layer["blocks"]):
-            x = self.run_block(block, x)
+            x = self.run_block(block, x, seams)
         return x
 
     def _require_volumes(self, x: Tensor) -> None:

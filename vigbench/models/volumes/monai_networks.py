@@ -13,10 +13,10 @@ from monai.networks.nets import swin_unetr as swin
 from torch import Tensor, nn
 
 from vigbench.models.volumes.networks import Sides
-from vigbench.models.volumes.windows import CornerMerging
+from vigbench.models.volumes.windows import CornerMerging, score_bias
 from vigbench.nearest import one_of
 from vigbench.ops.attention import set_attention
-from vigbench.ops.registry import UnsupportedError, select_implementation
+from vigbench.ops.registry import UnsupportedError
 
 BEFORE_1_5 = "before_1.5"
 MERGINGS = (BEFORE_1_5, "since_1.5")
@@ -42,9 +42,7 @@ class SwitchedAttention(swin.WindowAttention):  # type: ignore[misc]  # MONAI ha
             return super().forward(x, mask)  # type: ignore[no-any-return]
         windows, tokens, dim = x.shape
         q, k, v = self.qkv(x).view(windows, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self.relative_position_bias_table[self.relative_position_index[:tokens, :tokens]].permute(2, 0, 1)[None]
-        if mask is not None:
-            bias = (bias + mask[:, None]).repeat(windows // len(mask), 1, 1, 1)
+        bias = score_bias(self.relative_position_bias_table, self.relative_position_index, tokens, mask, windows)
         x = F.scaled_dot_product_attention(
             q,
             k,
@@ -84,7 +82,7 @@ class SwitchedSwinUNETR(SwinUNETR):  # type: ignore[misc]
 
     def set_implementation(self, name: str) -> None:
         """Compute attention with this code from now on, in training and eval; ValueError for an unknown name."""
-        set_attention(self, select_implementation("attention", name, "cpu").name if name == "auto" else name)
+        set_attention(self, name)
 
 
 class MergingBefore15(CornerMerging):

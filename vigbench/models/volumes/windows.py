@@ -72,6 +72,23 @@ def relative_position_index() -> Tensor:
     return (apart[..., 0] * span + apart[..., 1]) * span + apart[..., 2]
 
 
+def score_bias(table: Tensor, index: Tensor, tokens: int, seams: Tensor | None, windows: int) -> Tensor:
+    """What is added to the scores of so many windows, (1 or windows, heads, tokens, tokens).
+
+    Args:
+        table: (rows, heads).
+        index: row of each pair of tokens of a full window; of a smaller one its first tokens count.
+        tokens: of a window.
+        seams: of a volume's windows, see `WindowLayout.seams`; None: no shift.
+        windows: of the whole batch.
+    """
+    bias = table[index[:tokens, :tokens]].permute(2, 0, 1)[None]
+    if seams is None:
+        return bias
+    bias = bias + seams[:, None]
+    return bias if len(bias) == windows else bias.repeat(windows // len(bias), 1, 1, 1)
+
+
 class WindowAttention(nn.Module):
     """Attention within windows with a learned bias for each pair of places: (windows, tokens, dim) to the same.
 
@@ -94,21 +111,13 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, seams: Tensor | None) -> Tensor:
         windows, tokens, dim = x.shape
         q, k, v = self.qkv(x).view(windows, tokens, 3, self.num_heads, HEAD_DIM).permute(2, 0, 3, 1, 4).unbind(0)
-        bias, scale = self.bias(tokens, seams, windows).to(q.dtype), HEAD_DIM**-0.5
+        bias = score_bias(self.relative_position_bias_table, self.relative_position_index, tokens, seams, windows)
+        bias, scale = bias.to(q.dtype), HEAD_DIM**-0.5
         if self.fused_attn:
             x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
         else:
             x = ((q * scale) @ k.mT + bias).softmax(-1) @ v
         return self.proj(x.transpose(1, 2).reshape(windows, tokens, dim))  # type: ignore[no-any-return]
-
-    def bias(self, tokens: int, seams: Tensor | None, windows: int) -> Tensor:
-        """What is added to the scores: (1 or windows, heads, tokens, tokens)."""
-        index = self.relative_position_index[:tokens, :tokens]
-        bias = self.relative_position_bias_table[index].permute(2, 0, 1)[None]
-        if seams is None:
-            return bias
-        bias = bias + seams[:, None]
-        return bias if len(bias) == windows else bias.repeat(windows // len(bias), 1, 1, 1)
 
 
 class WindowMlp(nn.Module):
@@ -127,7 +136,8 @@ class WindowMlp(nn.Module):
 class WindowBlock(nn.Module):
     """Attention within windows and an MLP, each on normalised tokens and with a residual: (batch, D, H, W, dim).
 
-    Volumes are padded with zeros after the norm; padded tokens are attended to.
+    Volumes are padded with zeros after the norm; padded tokens are attended to. `seams` are those of a shifted block's
+    windows, which all such blocks of a stage share.
     """
 
     def __init__(self, dim: int, shifted: bool) -> None:
@@ -138,11 +148,11 @@ class WindowBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.mlp = WindowMlp(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attend(self.norm1(x))
+    def forward(self, x: Tensor, seams: Tensor | None) -> Tensor:
+        x = x + self.attend(self.norm1(x), seams if self.shifted else None)
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
-    def attend(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor, seams: Tensor | None) -> Tensor:
         """The attention of a volume's windows."""
         grid = x.shape[1:4]
         windows = WindowLayout.of(grid, self.shifted)
@@ -152,7 +162,7 @@ class WindowBlock(nn.Module):
         shift, axes = windows.shift, (1, 2, 3)
         if any(shift):
             x = x.roll([-by for by in shift], axes)
-        x = windows.join(self.attn(windows.cut(x), windows.seams(x)))
+        x = windows.join(self.attn(windows.cut(x), seams))
         if any(shift):
             x = x.roll(shift, axes)
         return x[:, : grid[0], : grid[1], : grid[2]]

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigbench.ops.attention.softmax import BACKENDS, Attention, pinned
-from vigbench.ops.registry import UnsupportedError, get_implementation
+from vigbench.ops.registry import UnsupportedError, get_implementation, select_implementation
 
 FUSED = "scaled_dot_product_attention"
 
@@ -28,12 +28,14 @@ def attention_modules(model: nn.Module) -> list[nn.Module]:
 
 
 def set_attention(model: nn.Module, implementation: str) -> None:
-    """Make every attention module of `model` compute by `implementation` from now on.
+    """Make every attention module of `model` compute by `implementation` from now on; "auto" is a CPU's first choice.
 
     Raises:
         UnsupportedError: if a module's code cannot be given this implementation.
         ValueError: for an unknown name, or a model without timm attention.
     """
+    if implementation == "auto":
+        implementation = select_implementation("attention", implementation, "cpu").name
     chosen = get_implementation("attention", implementation)
     modules = attention_modules(model)
     if not modules:
