@@ -33,7 +33,7 @@ devices:
 
 @pytest.fixture(scope="module")
 def folder(short_sampling: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     (suite := tmp_path_factory.mktemp("suite") / "windows.yaml").write_text(SUITE)
     out = tmp_path_factory.mktemp("results")
     return vigbench.run(suite, out=out, device="cpu", overrides=Overrides(**LIMITS)).folder
@@ -85,7 +85,7 @@ def test_its_report_says_volumes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_scan_of_a_file_is_measured(short_sampling: None, tmp_path: Path) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     np.save(scan := tmp_path / "scan.npy", np.random.default_rng(0).normal(size=(4, 24, 40, 32)).astype(np.float32))
     asked = {"subject": ["glims"], "scan": [str(scan)], "phase": ["sliding_window"], "roi": [32]}
     found = vigbench.run(out=tmp_path / "results", device="cpu", overrides=Overrides(**asked, **LIMITS))
@@ -95,14 +95,14 @@ def test_a_scan_of_a_file_is_measured(short_sampling: None, tmp_path: Path) -> N
 
 
 def test_it_is_profiled(tmp_path: Path) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     case = vigbench.create_case("glims", resolution=32, device="cpu", threads=1)
     profile = vigbench.profile_subject(case, iterations=2, out=tmp_path)
     assert {"stem", "dmsf_1", "t4", "csab5"} <= {row.module.partition(".")[0] for row in profile.record.modules}
 
 
 def test_what_makes_no_sense_ends_before_anything_is_written(tmp_path: Path) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     for settings, said in (
         ({"resolution": ["96x64"]}, "takes volumes, depth x height x width: 96x64 has 2 sides"),
         ({"phase": ["sampling"]}, "has no phase sampling"),
@@ -119,7 +119,7 @@ def test_what_makes_no_sense_ends_before_anything_is_written(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["volumes", "volume-scan"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_shipped_suites_plan_both_networks(name: str, device: str) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     cases = plan_suite(name, device, Overrides()).cases
     assert {"glims", "swin_unetr"} <= {case.subject for case in cases}
     assert {case.phase == "sliding_window" for case in cases} == {name == "volume-scan"}

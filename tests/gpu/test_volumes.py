@@ -52,7 +52,7 @@ def test_attention_with_a_bias_by_every_backend_that_takes_one(subject: str, imp
 
 @pytest.mark.parametrize("gather", ["device", "host"])
 def test_a_whole_scan_is_put_together_where_it_is_said(gather: str) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     settings = {"phase": "sliding_window", "roi": 32, "window_batch": 4, "gather": gather}
     case = case_of("segresnet", resolution="64x64x48", precision="bfloat16", **settings)
     outcome = measure_case(case, 0.5, lambda stage: None)

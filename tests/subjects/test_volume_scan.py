@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import vigbench
+from vigbench.models.volumes import networks
+from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects import pass_progress
 from vigbench.subjects.volume import VolumeTask
 from vigbench.suites.case import Case
 from vigbench.suites.windows import windows_of
 
 TASK = VolumeTask()
+OF_SCANS = "1.6"  # of MONAI
 
 
 def case_of(**settings: Any) -> Case:
@@ -40,6 +43,7 @@ def uneven(windows: Tensor) -> Tensor:
     ],
 )
 def test_a_scan_is_covered_as_monai_does(settings: dict[str, Any]) -> None:
+    pytest.importorskip("monai", minversion=OF_SCANS)
     inferers = pytest.importorskip("monai.inferers")
     case, seen = case_of(**settings), []
     inputs = TASK.make_inputs(case)
@@ -58,6 +62,21 @@ def test_a_scan_is_covered_as_monai_does(settings: dict[str, Any]) -> None:
     assert sum(shape[0] for shape in seen) == case.windows * case.batch_size  # type: ignore[operator]
     assert {shape[2:] for shape in seen} == {roi}
     assert max(shape[0] for shape in seen) == case.window_batch
+
+
+@pytest.mark.parametrize("settings", [{}, {"weighting": "constant", "overlap": 0}, {"resolution": "20x40x24"}])
+def test_what_comes_back_as_it_was_makes_the_same_scan(settings: dict[str, Any]) -> None:
+    pytest.importorskip("monai", minversion=OF_SCANS)
+    case = case_of(**settings)
+    inputs = TASK.make_inputs(case)
+    found = TASK.iterate(lambda windows: windows, inputs, case)
+    torch.testing.assert_close(found, inputs["scan"], rtol=1e-5, atol=1e-5)
+
+
+def test_an_older_monai_covers_no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "version", lambda name: "1.5.2")
+    with pytest.raises(UnsupportedError, match=r"monai 1\.5\.2 is installed, .* cut wrongly .*'monai>=1\.6'"):
+        TASK.make_inputs(case_of())
 
 
 @given(st.data())
@@ -80,7 +99,7 @@ def test_windows_of_a_brain(roi: int, overlap: float, count: int) -> None:
 
 
 def test_progress_is_told_to_whoever_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion=OF_SCANS)
     case, told = case_of(), []
     inputs = TASK.make_inputs(case)
     TASK.iterate(uneven, inputs, case)
@@ -99,7 +118,7 @@ def test_progress_is_told_to_whoever_listens(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("channels", [None, 1, 4])
 def test_a_scan_of_a_file_is_what_is_covered(channels: int | None, tmp_path: Path) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion=OF_SCANS)
     shape = (20, 36, 40) if channels is None else (channels, 20, 36, 40)
     values = np.random.default_rng(0).gamma(2, 300, shape).astype(np.float32)
     np.save(path := tmp_path / "scan.npy", values)
@@ -113,7 +132,7 @@ def test_a_scan_of_a_file_is_what_is_covered(channels: int | None, tmp_path: Pat
 
 
 def test_a_case_of_a_scan_is_made_in_python(tmp_path: Path) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion=OF_SCANS)
     np.save(path := tmp_path / "scan.npy", np.ones((4, 24, 40, 32), np.float32))
     settings = {"phase": "sliding_window", "roi": 32, "device": "cpu", "args": {"feature_size": 4}}
     case = vigbench.create_case("glims", scan=path, **settings)
@@ -123,6 +142,7 @@ def test_a_case_of_a_scan_is_made_in_python(tmp_path: Path) -> None:
 
 
 def test_a_scan_of_other_channels_is_refused_with_advice(tmp_path: Path) -> None:
+    pytest.importorskip("monai", minversion=OF_SCANS)
     np.save(path := tmp_path / "scan.npy", np.ones((2, 8, 8, 8), np.float32))
     case = case_of(resolution=8, scan=str(path))
     with pytest.raises(ValueError, match=r"has 2 channels, and glims takes 4: .* args: \{in_chans: 2\}") as error:

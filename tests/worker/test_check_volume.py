@@ -55,7 +55,7 @@ def test_the_gate_compares_all_four_logits_in_training() -> None:
 
 @pytest.mark.parametrize("resolution", ["24x40x32", 20, "32x64x48"])
 def test_of_a_scan_one_window_is_compared_however_small_the_scan(resolution: int | str) -> None:
-    pytest.importorskip("monai")
+    pytest.importorskip("monai", minversion="1.6")
     windows = case_of(phase="sliding_window", resolution=resolution, roi=32)
     found = judged(windows)
     assert found.error is not None

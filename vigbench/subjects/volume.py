@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.models.volumes.networks import MONAI
+from vigbench.models.volumes.networks import MONAI, MONAI_OF_SCANS
 from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects.image import ImageTask
 from vigbench.subjects.pass_progress import PassProgress
@@ -81,7 +81,7 @@ class VolumeTask(ImageTask):
             )
         window = laid_out(normal(case.built_for))
         if case.roi is not None:
-            MONAI.require()
+            MONAI_OF_SCANS.require()
             scan = normal(case.resolution) if case.scan is None else _from_file(case, channels)
             return {"volume": window, "scan": scan.to(DTYPES[case.precision])}
         if case.phase.trains:

@@ -42,7 +42,8 @@ class Package:
         if tuple(int(part) for part in found.split(".")[:2] if part.isdigit()) < self.oldest:
             least = ".".join(map(str, self.oldest))
             raise UnsupportedError(
-                f"{self.name} {found} is installed, and {least} or newer is needed ({self.why}): {EXTRA}"
+                f"{self.name} {found} is installed, and {least} or newer is needed ({self.why}): {EXTRA} "
+                f"'{self.name}>={least}'"
             )
 
 
@@ -93,6 +94,7 @@ class Network:
 
 
 MONAI = Package("monai", (1, 5), "before it Swin UNETR computes other values from the same weights")
+MONAI_OF_SCANS = Package("monai", (1, 6), "before it windows of a scan are cut wrongly with torch newer than 2.9")
 OF_NNUNET = Package("dynamic-network-architectures", (0, 3), "no earlier one has been tried")
 _MONAI = "vigbench.models.volumes.monai_networks"
 NETWORKS: Mapping[str, Network] = {
