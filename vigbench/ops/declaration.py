@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -134,6 +135,32 @@ class Implementation:
         return load_target(self.target)
 
 
+class Input(NamedTuple):
+    """An input of an operator that is measured on its own.
+
+    Attributes:
+        name: of it.
+        dims: its sizes after batch and length: names of `Shape`'s sizes, or numbers.
+        drawn: what standard normal numbers become, a function; empty: they are it. See `draws.py`.
+        per_token: whether tokens have their own; else `dims` are all that there are.
+        filled: with zeros, up to as many channels, where there are fewer: a name of a size; empty: not at all.
+    """
+
+    name: str
+    dims: tuple[str | int, ...]
+    drawn: Target = ""
+    per_token: bool = True
+    filled: str = ""
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Its sizes after batch and length."""
+        return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.dims)
+
+
+KEYS, VALUES = ("heads", "key_dim"), ("heads", "value_dim")
+QKV = (Input("q", KEYS), Input("k", KEYS), Input("v", VALUES))
+
+
 @dataclass(frozen=True)
 class OperatorSubject:
     """A way to call an operator that is measured on its own, beside models.
@@ -141,9 +168,15 @@ class OperatorSubject:
     Attributes:
         title: its name in pictures and tables.
         family: of models, whose token mixer it is: its colour.
-        directions: in which the sequence is scanned, each with log-decays of its own; 0: every token sees every other.
+        directions: in which the sequence is scanned; 0: every token sees every other.
+        inputs: of the call, in order. The output is (batch, length, heads, value_dim).
+        call: a function of them and `implementation`; empty: the implementation itself is called with them, the scale
+            of the scores and whether they are causal.
+        token_macs: multiply-adds of a token and direction (directions 0: of all tokens together), forward, by the
+            counting rule of docs/measurement.md, from heads, key_dim and value_dim; None: softmax attention's, of every
+            pair of tokens that see one another.
+        memory: tokens after which nothing is left of what one has written, whatever is drawn; None: something may be.
         causal: of attention: whether a token sees only itself and those before it.
-        logits: whether log-decays are computed in the call, logsigmoid(logits) / 16, as a model has to.
         operator: filled in by the operator's declaration.
     """
 
@@ -152,20 +185,24 @@ class OperatorSubject:
     family: str
     directions: int
     description: str
-    logits: bool = False
+    inputs: tuple[Input, ...]
+    call: Target = ""
+    token_macs: Callable[[int, int, int], int] | None = None
+    memory: int | None = None
     causal: bool = False
     operator: str = ""
 
     def macs(self, length: int, heads: int, key_dim: int, value_dim: int) -> int:
         """Multiply-adds of one sequence, forward, by the counting rule of docs/measurement.md."""
-        if self.directions == 0:
+        if self.token_macs is None:
             pairs = length * (length + 1) // 2 if self.causal else length * length
             return heads * pairs * (key_dim + value_dim)
-        return 3 * self.directions * heads * length * key_dim * value_dim
+        return max(1, self.directions) * length * self.token_macs(heads, key_dim, value_dim)
 
     def input_elements(self, heads: int, key_dim: int, value_dim: int) -> int:
-        """Numbers in q, k, v and the log-decays, for one token."""
-        return heads * ((2 + self.directions) * key_dim + value_dim)
+        """Numbers in the inputs of one token."""
+        sizes = {"heads": heads, "key_dim": key_dim, "value_dim": value_dim}
+        return sum(prod(each.shape(sizes)) for each in self.inputs if each.per_token)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.ops.declaration import OperatorInfo, OperatorSubject
-from vigbench.ops.gla import bidirectional_gla, bidirectional_gla_from_logits, gla
+from vigbench.ops.declaration import Input, OperatorInfo, OperatorSubject, load_target
 from vigbench.ops.registry import get_implementation, get_operator
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.task import DTYPES, SEED, Inputs, Probe, Result, Task
@@ -19,41 +19,31 @@ from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.suites.shape import Shape
 
-DECAY_DIVISOR = 16.0  # of ViG's log-decays: logsigmoid(x) / 16
 OUTPUT_GRADIENT = "output_gradient"
-WINDOW, MARGIN = 2048, 1024  # tokens; over the margin, decays of -0.05 a token leave e**-50 of a state
 
 
 class OperatorCall(nn.Module):
-    """An operator as a network without weights, of tensors (batch, length, heads, dim).
-
-    Takes q, k, v and a log-decay, or its logit, for each direction; gives (batch, length, heads, value_dim) like v.
-    """
+    """An operator as a network without weights: takes a subject's inputs, gives (batch, length, heads, value_dim)."""
 
     def __init__(self, subject: OperatorSubject, implementation: str, scale: float) -> None:
         super().__init__()
         self.subject, self.implementation, self.scale = subject, implementation, scale
         # found here: a look-up in a call would break torch.compile's graph
-        self.attend: Callable[..., Any] | None = None
-        if subject.directions == 0:
-            self.attend = get_implementation(subject.operator, implementation).load()
+        self.compute: Callable[..., Tensor]
+        if subject.call:
+            self.compute = partial(load_target(subject.call), implementation=implementation)
+        else:
+            plain = get_implementation(subject.operator, implementation).load()
+            self.compute = partial(plain, scale=scale, causal=subject.causal)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, *decays: Tensor) -> Tensor:
-        """scale * (sum over the directions, or over all pairs)."""
-        if self.attend is not None:
-            out: Tensor = self.attend(q, k, v, self.scale, self.subject.causal)
-            return out
-        if self.subject.directions == 1:
-            return gla(q, k, v, decays[0], self.scale, implementation=self.implementation)
-        both = (q, k, v, decays[0], decays[1])
-        if self.subject.logits:
-            return bidirectional_gla_from_logits(*both, DECAY_DIVISOR, self.scale, self.implementation)
-        return bidirectional_gla(*both, self.scale, self.implementation)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The operator's output, dtype of v."""
+        return self.compute(*inputs)
 
 
 @dataclass(frozen=True)
 class SequenceTask(Task):
-    """q, k, v and log-decays (batch, length, heads, dim); in training also the gradient of the output.
+    """An operator's inputs, such as q, k and v, (batch, length, heads, dim); in training the output's gradient, too.
 
     They lie in the inputs, not in weights: there is nothing to train but them.
     """
@@ -97,27 +87,15 @@ class SequenceTask(Task):
         return OperatorCall(self.subject, case.implementation, _shape(case).key_dim ** -0.5)
 
     def make_inputs(self, case: Case) -> Inputs:
-        """q, k, v standard normal, log-decays logsigmoid(normal) / 16, as ViG's are before training.
-
-        Fused attention takes equal dims only: narrower ones are filled up with zeros there, which change no product.
-        """
-        shape, length, subject = _shape(case), _length(case), self.subject
+        """Standard normal numbers, spread as the subject's inputs say."""
+        shape, length = _shape(case), _length(case)
         device = case.device.value  # drawn there: a long batch would take a CPU many seconds
         generator = torch.Generator(device).manual_seed(SEED)
-
-        def normal(dim: int, generator: torch.Generator = generator) -> Tensor:
-            size = (case.batch_size, length, shape.heads, dim)
-            return torch.randn(size, generator=generator, device=device)
-
-        tensors = [normal(dim) for dim in (shape.key_dim, shape.key_dim, shape.value_dim)]
-        logits = [normal(shape.key_dim) for _ in range(subject.directions)]
-        tensors += logits if subject.logits else [F.logsigmoid(x) / DECAY_DIVISOR for x in logits]
-        if subject.directions == 0 and shape.key_dim < shape.value_dim:
-            tensors[:2] = [F.pad(x, (0, shape.value_dim - shape.key_dim)) for x in tensors[:2]]
-        decays = ((), ("g",), ("g_fwd", "g_bwd"))[subject.directions]
-        inputs = dict(zip(("q", "k", "v", *decays), tensors, strict=True))
+        inputs = {each.name: _drawn(each, case, generator) for each in self.subject.inputs}
         if case.phase.trains:
-            inputs[OUTPUT_GRADIENT] = normal(shape.value_dim, torch.Generator(device).manual_seed(SEED + 1))
+            size = (case.batch_size, length, shape.heads, shape.value_dim)
+            of_gradient = torch.Generator(device).manual_seed(SEED + 1)
+            inputs[OUTPUT_GRADIENT] = torch.randn(size, generator=of_gradient, device=device)
         dtype = DTYPES[case.precision]
         inputs = {name: tensor.to(dtype) for name, tensor in inputs.items()}
         return self.leaves(inputs) if case.phase.trains else inputs
@@ -151,6 +129,27 @@ class SequenceTask(Task):
     def checked(self, inputs: Inputs) -> Inputs:
         return inputs
 
+    def item(self, inputs: Inputs, number: int = 0) -> Inputs:
+        return self._cut(inputs, number, 0, None)
+
+    def _cut(self, inputs: Inputs, sequence: int, first: int, end: int | None) -> Inputs:
+        """Some tokens of one sequence, and what all tokens share."""
+        return {
+            name: (tensor if name in self._shared else tensor[sequence : sequence + 1, first:end]).detach().clone()
+            for name, tensor in inputs.items()
+        }
+
+    def _last_from(self, result: Result, token: int) -> Result:
+        """Of the last sequence what begins at a token, without gradients of what all tokens share."""
+        outputs, gradients = (
+            {name: tensor[-1:, token:] for name, tensor in part.items() if name not in self._shared} for part in result
+        )
+        return outputs, gradients
+
+    @property
+    def _shared(self) -> set[str]:
+        return {each.name for each in self.subject.inputs if not each.per_token}
+
     def largest_checked(self, case: Case, operator: str) -> float:
         assert self.declared.longest is not None, (
             "an operator that is a subject says how long a sequence its reference takes"
@@ -167,23 +166,23 @@ class SequenceTask(Task):
     ) -> Probe:
         """The first tokens of one sequence."""
         length = int(extent)
-        return Probe(f"{length} tokens", {"length": length}, model, _cut(inputs, 0, 0, length))
+        return Probe(f"{length} tokens", {"length": length}, model, self._cut(inputs, 0, 0, length))
 
     def probes_of_whole(self, model: nn.Module, case: Case, inputs: Inputs, whole: Result) -> list[Probe]:
         """The last tokens of the last sequence, of which what lies before the window has no part left."""
-        if self.subject.directions == 0:
-            return []  # every token of attention depends on every other
-        length = _length(case)
-        first = max(0, length - WINDOW)
-        settled = MARGIN if first > 0 else 0
+        length, margin = _length(case), self.subject.memory
+        if margin is None:
+            return []  # its tokens depend on all others
+        first = max(0, length - 2 * margin)
+        settled = margin if first > 0 else 0
         return [
             Probe(
                 f"the end of the last sequence, {case.extent_text}",
                 {"length": length},
                 model,
-                _cut(inputs, case.batch_size - 1, first, length),
-                found=_last_from(whole, first + settled),
-                compared=lambda result: _last_from(result, settled),
+                self._cut(inputs, case.batch_size - 1, first, length),
+                found=self._last_from(whole, first + settled),
+                compared=lambda result: self._last_from(result, settled),
             )
         ]
 
@@ -203,14 +202,17 @@ def _length(case: Case) -> int:
     return case.length
 
 
-def _cut(inputs: Inputs, sequence: int, first: int, end: int) -> Inputs:
-    return {name: tensor.detach()[sequence : sequence + 1, first:end].clone() for name, tensor in inputs.items()}
-
-
-def _last_from(result: Result, token: int) -> Result:
-    """Of the last sequence what begins at a token."""
-    outputs, gradients = ({name: tensor[-1:, token:] for name, tensor in part.items()} for part in result)
-    return outputs, gradients
+def _drawn(each: Input, case: Case, generator: torch.Generator) -> Tensor:
+    """An input of the whole batch."""
+    sizes = _shape(case)._asdict()
+    size = each.shape(sizes)
+    if each.per_token:
+        size = (case.batch_size, _length(case), *size)
+    x = torch.randn(size, generator=generator, device=case.device.value)
+    if each.drawn:
+        x = load_target(each.drawn)(x)
+    missing = sizes[each.filled] - size[-1] if each.filled else 0
+    return F.pad(x, (0, missing)) if missing > 0 else x
 
 
 SEQUENCES = {name: SequenceTask(subject) for name, subject in OPERATORS.items()}

@@ -6,8 +6,11 @@ from vigbench.ops.declaration import (
     DASH_DOT_DOT,
     DASHED,
     DOTTED,
+    KEYS,
     SHORT_DASHED,
+    VALUES,
     Implementation,
+    Input,
     Limit,
     OperatorInfo,
     OperatorSubject,
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 _MATERIALISED = ("aten::bmm", "aten::_softmax")
 _SDPA = ("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention")
+# zeros change no product, and fused attention takes equal dims only
+_EQUAL_DIMS = (Input("q", KEYS, filled="value_dim"), Input("k", KEYS, filled="value_dim"), Input("v", VALUES))
 
 register_operator(
     OperatorInfo(
@@ -128,6 +133,7 @@ register_operator(
                 family="deit",
                 directions=0,
                 description="softmax attention of every token with every other",
+                inputs=_EQUAL_DIMS,
             ),
             OperatorSubject(
                 "causal_attention",
@@ -135,6 +141,7 @@ register_operator(
                 family="deit",
                 directions=0,
                 description="softmax attention of every token with those before it",
+                inputs=_EQUAL_DIMS,
                 causal=True,
             ),
         ),

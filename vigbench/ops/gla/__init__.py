@@ -7,9 +7,12 @@ from vigbench.ops.declaration import (
     DASH_DOT_DOT,
     DASHED,
     DOTTED,
+    KEYS,
     LONG_DASHED,
+    QKV,
     SHORT_DASHED,
     Implementation,
+    Input,
     Limit,
     OperatorInfo,
     OperatorSubject,
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
         gla_low_rank,
         selected_implementation,
     )
+
+GATE = "vigbench.ops.draws:gla_log_decay"
+
+
+def _token_macs(heads: int, key_dim: int, value_dim: int) -> int:
+    return 3 * heads * key_dim * value_dim  # decay, outer product, read
 
 
 register_operator(
@@ -123,7 +132,15 @@ register_operator(
         longest=Limit(16384, 4096),
         subjects=(
             OperatorSubject(
-                "gla", title="GLA", family="vig", directions=2, description="bidirectional gated linear attention"
+                "gla",
+                title="GLA",
+                family="vig",
+                directions=2,
+                description="bidirectional gated linear attention",
+                call="vigbench.ops.gla:bidirectional_gla",
+                inputs=(*QKV, Input("g_fwd", KEYS, GATE), Input("g_bwd", KEYS, GATE)),
+                token_macs=_token_macs,
+                memory=1024,
             ),
             OperatorSubject(
                 "gla_from_logits",
@@ -131,7 +148,10 @@ register_operator(
                 family="vig",
                 directions=2,
                 description="the same from the logits of its gates",
-                logits=True,
+                call="vigbench.ops.gla.interface:measured_from_logits",
+                inputs=(*QKV, Input("x_fwd", KEYS), Input("x_bwd", KEYS)),
+                token_macs=_token_macs,
+                memory=1024,
             ),
             OperatorSubject(
                 "gla_one_direction",
@@ -139,6 +159,10 @@ register_operator(
                 family="linear",
                 directions=1,
                 description="gated linear attention from the first token to the last",
+                call="vigbench.ops.gla:gla",
+                inputs=(*QKV, Input("g", KEYS, GATE)),
+                token_macs=_token_macs,
+                memory=1024,
             ),
         ),
     )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import autocasts, define, load_operator
+from vigbench.ops.draws import GLA_NORMALIZER
 from vigbench.ops.gla.operator import GlaFunction
 from vigbench.ops.precision import DTYPES
 from vigbench.ops.registry import list_implementations
@@ -90,6 +91,12 @@ def bidirectional_gla_from_logits(
         return native(q, k, v, x_fwd, x_bwd, scale / 2, normalizer)
     g_fwd, g_bwd = (F.logsigmoid(x) / normalizer for x in (x_fwd, x_bwd))
     return bidirectional_gla(q, k, v, g_fwd, g_bwd, scale, implementation)
+
+
+def measured_from_logits(*inputs: Tensor, implementation: str) -> Tensor:
+    """`bidirectional_gla_from_logits` with ViG's normalizer: the call that is measured on its own."""
+    q, k, v, x_fwd, x_bwd = inputs
+    return bidirectional_gla_from_logits(q, k, v, x_fwd, x_bwd, GLA_NORMALIZER, implementation=implementation)
 
 
 def bidirectional_gla_low_rank(
