@@ -51,7 +51,8 @@ SUITE = Suite.model_validate(
 
 @pytest.mark.parametrize("subject", [["a"], ["*", "a"], ["a", "a"]])
 def test_two_entries_of_one_subject_stay_two(subject: list[str]) -> None:
-    cases = plan(SUITE, Device.cpu, lambda name, asked, device: list(asked) or ["default"], Overrides(subject=subject))
+    overrides = Overrides(subject=subject)
+    cases = plan(SUITE, Device.cpu, lambda name, asked, *_: list(asked) or ["default"], overrides)
     assert [case.model for case in cases.cases if case.subject == "a"] == ["a", "a(in_chans=1)"]
 
 

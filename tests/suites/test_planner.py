@@ -16,7 +16,7 @@ from vigbench.suites.shape import Shape
 SUITE = load_suite("resolution-scaling")
 
 
-def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
+def resolve(subject: str, requested: Sequence[str], device: Device, args: str) -> list[str]:  # noqa: ARG001
     return list(requested) or ["default"]
 
 

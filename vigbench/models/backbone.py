@@ -55,7 +55,7 @@ class Backbone(Model, ABC):
     `first_conv` and `last_layer` are the paths of these layers.
     """
 
-    operator: ClassVar[str] = "gla"
+    operator: str = "gla"
     first_conv: ClassVar[str]
     last_layer: ClassVar[str] = "head"
     output_fmts: ClassVar[tuple[str, ...]] = ("NCHW", "NLC")  # of intermediate features

@@ -28,8 +28,8 @@ class Model(nn.Module):
     `takes_any_size` whether one model serves every size.
     """
 
-    operator: ClassVar[str]
-    fuses_blocks: ClassVar[bool] = False
+    operator: str
+    fuses_blocks: bool = False
     takes_any_size: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -63,6 +63,12 @@ class Model(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in the backward instead of storing its activations."""
         self.grad_checkpointing = enable
+
+
+@torch.no_grad()
+def liken_keys(queries: nn.Linear, keys: nn.Linear) -> None:
+    """Settle seeded weights: of a scan's first token a norm keeps the sign of q k, which rounding may turn."""
+    keys.weight.add_(queries.weight)
 
 
 C = TypeVar("C", bound="DataclassInstance")

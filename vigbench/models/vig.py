@@ -21,117 +21,20 @@ from vigbench.models.backbone import (
     resize_grid,
     timm_cfgs,
 )
-from vigbench.models.model import TokenMixer, create
+from vigbench.models.mixers import MIXERS
+from vigbench.models.mixers.gated_linear_attention import RMS_EPS, GatedLinearAttention2d, Norm, bias_of
+from vigbench.models.model import create
+from vigbench.nearest import one_of
 from vigbench.ops.conv_norm import conv_norm
-from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
-from vigbench.ops.gated_projection import gated_projection
-from vigbench.ops.gla import bidirectional_gla_low_rank, fuses_block, selected_implementation
-from vigbench.ops.norm_conv import norm_conv
+from vigbench.ops.gla import fuses_block
 from vigbench.ops.norm_swiglu import norm_swiglu
-
-RMS_EPS = 1e-6
-GATE_LOGIT_NORMALIZER = 16.0
-GATE_RANK = 16
-RELEASED_GAIN = 2**-2.5
-Norm = nn.RMSNorm | nn.LayerNorm
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViGConfig(PlainConfig):
     num_heads: int = 3
     act: bool = False  # of the mixers
-
-
-def bias_of(norm: Norm) -> Tensor | None:
-    """LayerNorm's."""
-    return norm.bias if isinstance(norm, nn.LayerNorm) else None
-
-
-class GatedLinearAttention2d(TokenMixer):
-    """ViG's mixer (arXiv 2405.18425, section 3): depthwise 3x3, bidirectional GLA on its result, the two gated.
-
-    Input and output are (batch, height, width, dim). `act` puts SiLU after the convolution and before the output
-    projection. `halve_in_eval` repeats a quirk of the released plain ViG, whose eval mode halves the output twice.
-    """
-
-    def __init__(
-        self, dim: int, num_heads: int, *, act: bool = False, halve_in_eval: bool = False, eps: float = RMS_EPS
-    ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.eps = eps
-        self.act = act
-        self.key_dim = dim // 2
-        self.scale = (self.key_dim // num_heads) ** -0.5
-        self.halve_in_eval = halve_in_eval
-        self.in_proj = nn.Sequential(
-            nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.SiLU() if act else nn.Identity()
-        )
-        self.qkv_proj = nn.Linear(dim, 2 * self.key_dim + dim, bias=False)
-        self.gk_proj = nn.Sequential(nn.Linear(dim, GATE_RANK, bias=False), nn.Linear(GATE_RANK, 2 * self.key_dim))
-        self.g_proj = nn.Linear(dim, dim)
-        self.g_norm = RMSNorm(dim // num_heads, eps=eps)
-        self.l_norm = RMSNorm(dim // num_heads, eps=eps)
-        self.o_proj = nn.Linear(dim, dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        local = self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
-        q, k, v = self.qkv_proj(local).split((self.key_dim, self.key_dim, local.shape[-1]), dim=-1)
-        o, implementation = self._attend(q, k, v, self.gk_proj[0](local))
-        o = gated_norm(
-            o,
-            self._heads(local),
-            self._heads(self.g_proj(local)),
-            self.g_norm.weight,
-            self.l_norm.weight,
-            self.eps,
-            self.act,
-            fused=implementation in FUSED_WITH,
-        )
-        return self.o_proj(o.flatten(-2)).view(x.shape)  # type: ignore[no-any-return]
-
-    def forward_fused(self, x: Tensor, norm: Norm, residual: bool) -> Tensor:
-        """self(norm(x)), and x added with `residual`, by kernels that take more than one step at once."""
-        conv = cast("nn.Conv2d", self.in_proj[0])
-        local = norm_conv(x, norm.weight, bias_of(norm), conv.weight, norm.eps or 0.0, self.act).flatten(1, 2)
-        layers = (self.qkv_proj, cast("nn.Linear", self.gk_proj[0]), self.g_proj)
-        projected = F.linear(local, torch.cat([layer.weight for layer in layers]))  # one product for all of them
-        q, k, v, low_rank, gate = projected.split((self.key_dim, self.key_dim, x.shape[-1], GATE_RANK, x.shape[-1]), -1)
-        o, _ = self._attend(q, k, v, low_rank)
-        return gated_projection(
-            o,
-            self._heads(local),
-            self._heads(gate),
-            self.g_proj.bias,
-            self.g_norm.weight,
-            self.l_norm.weight,
-            self.o_proj.weight,
-            x.flatten(1, 2) if residual else None,
-            self.eps,
-            self.act,
-        ).view(x.shape)
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, low_rank: Tensor) -> tuple[Tensor, str]:
-        """The operator's output, (batch, tokens, heads, head_dim), and the code that computed it."""
-        q, k, v = (self._heads(y) for y in (q, k, v))
-        logits = cast("nn.Linear", self.gk_proj[1])
-        gates = (  # both directions' logits are computed where the implementation wants them
-            low_rank,
-            logits.weight.view(2, self.num_heads, -1, GATE_RANK),
-            logits.bias.view(2, self.num_heads, -1),
-        )
-        scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
-        implementation = selected_implementation(self.implementation, q, k, v, *gates)
-        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
-        return o, implementation
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
-
-    def init_weights(self) -> None:
-        """The released initialisation."""
-        for layer in (self.qkv_proj, self.in_proj[0], self.g_proj, self.o_proj, *self.gk_proj):
-            nn.init.xavier_uniform_(layer.weight, gain=RELEASED_GAIN)
+    mixer: str = "gla"  # what they compute: one of MIXERS
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -186,7 +89,7 @@ class Block(nn.Module):
         super().__init__()
         dim = config.embed_dim
         self.attn_norm = RMSNorm(dim, eps=RMS_EPS)
-        self.attn = GatedLinearAttention2d(dim, config.num_heads, act=config.act, halve_in_eval=True)
+        self.attn = MIXERS[config.mixer](dim, config.num_heads, act=config.act, halve_in_eval=True)
         self.mlp_norm = RMSNorm(dim, eps=RMS_EPS)
         self.mlp = SwiGLU(dim, swiglu_dim(dim, multiple=256))
         self.drop_path = DropPath(config.drop_path(layer))
@@ -228,13 +131,15 @@ class PatchEmbed(nn.Module):
 class ViG(PlainBackbone):
     """Any input size its stem accepts; position embeddings are resized to the grid of tokens."""
 
-    fuses_blocks = True
     first_conv = "patch_embed.proj.0"
     blocks_path = "blocks"
     init_matrix = staticmethod(nn.init.normal_)
 
     def __init__(self, config: ViGConfig) -> None:
+        if config.mixer not in MIXERS:
+            raise ValueError(f"mixer {config.mixer!r} is none of ViG's: choose {one_of(MIXERS)}")
         super().__init__(config)
+        self.operator, self.fuses_blocks = MIXERS[config.mixer].operator, MIXERS[config.mixer].fuses_blocks
         self.pos_embed = nn.Parameter(torch.zeros(1, POS_GRID**2, config.embed_dim))
         self.patch_embed = PatchEmbed(config)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.depth))

@@ -10,8 +10,9 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from vigbench.models.backbone import Backbone, Config, linear_head, timm_cfgs
+from vigbench.models.mixers.gated_linear_attention import GatedLinearAttention2d
 from vigbench.models.model import create
-from vigbench.models.vig import GatedLinearAttention2d, LayerNorm2d, fused_block, swiglu, swiglu_dim
+from vigbench.models.vig import LayerNorm2d, fused_block, swiglu, swiglu_dim
 from vigbench.ops.gla import fuses_block
 
 HEAD_DIM = 32

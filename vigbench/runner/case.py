@@ -48,17 +48,18 @@ def create_case(
         raise ValueError(f"shape: {values['shape']} is for {only} tokens; leave its @ out, or give that length.")
     if not is_own(subject):
         task_of(subject).require_axes(subject, {"resolution"} if "scan" in sizes else sizes)  # which says it
-    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen)
+    if args and "length" in sizes:
+        raise ValueError(f"{subject} is an operator, which has no constructor: leave args out.")
+    arguments = _read_args(args or {})
+    (resolved,) = resolve_implementations(subject, [implementation] if implementation else [], chosen, arguments)
     settings = {
         field: setting for name, value in values.items() for field, setting in AXES[name].settings(value).items()
     }
-    if args and "length" in sizes:
-        raise ValueError(f"{subject} is an operator, which has no constructor: leave args out.")
     case = Case.model_validate(
         {
             **settings,
             "subject": subject,
-            "args": _read_args(args or {}),
+            "args": arguments,
             "implementation": resolved,
             "device": chosen,
             "threads": threads,

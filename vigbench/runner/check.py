@@ -114,7 +114,7 @@ def used_by(cases: Iterable[Case]) -> set[str]:
     names = {unit.name for unit in units()}
     found = set()
     for case in cases:
-        operator = None if is_own(case.subject) else describe(case.subject).operator
+        operator = None if is_own(case.subject) else describe(case.subject, case.args).operator
         found.add(f"{operator}/{case.implementation}/{case.precision}")
     return found & names
 

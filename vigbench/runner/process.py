@@ -69,7 +69,7 @@ class Worker:
         self._tail: deque[bytes] = deque(maxlen=2)
         if python is None and forked:
             arguments = (there, output_end, job.to_json())
-            process = context().Process(target=worker_main, args=arguments, daemon=not job.errand.starts_processes)
+            process = context().Process(target=worker_main, args=arguments, daemon=not job.starts_processes)
             with serving(variables):
                 process.start()
             assert process.pid is not None

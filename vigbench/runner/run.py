@@ -107,14 +107,14 @@ def _plan(definition: Suite, device: Device, overrides: Overrides | None) -> Pla
     named = overrides.implementation if definition.name == CUSTOM else None
     if named is not None:
         overrides = overrides.but_for("implementation")
-        require_offered([entry.name for entry in definition.subjects], named, device)
+        require_offered([(entry.name, entry.args) for entry in definition.subjects], named, device)
 
-    def resolve(subject: str, requested: Sequence[str], device: Device) -> list[str]:
+    def resolve(subject: str, requested: Sequence[str], device: Device, args: str) -> list[str]:
         if not is_own(subject):
             task_of(subject).require_axes(subject, section.sized_by())
         if named is not None:
-            return matching_implementations(subject, named, device)
-        return resolve_implementations(subject, requested, device)
+            return matching_implementations(subject, named, device, args)
+        return resolve_implementations(subject, requested, device, args)
 
     planned = plan(definition, device, resolve, overrides)
     survey(planned.cases, planned.case_timeout_s)

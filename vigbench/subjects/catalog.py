@@ -116,8 +116,8 @@ def list_subjects(pattern: str = "*") -> list[str]:
     return found or [name for name in timm.list_models() if fnmatchcase(name, pattern)]
 
 
-def describe(name: str) -> Subject:
-    """What a subject is, without building its weights.
+def describe(name: str, args: str = "") -> Subject:
+    """What a subject is, with these arguments of its constructor (as a `Case` has them), without building its weights.
 
     Raises:
         ValueError: if there is no such subject; the message names the nearest ones.
@@ -128,24 +128,29 @@ def describe(name: str) -> Subject:
         return Subject(name, family_of(name), OPERATORS[name].operator)
     if name in NETWORKS:  # without its package, which need not be there
         return Subject(name, family_of(name), NETWORKS[name].operator)
-    return _describe_model(name)
+    return _describe_model(name, args)
 
 
 @lru_cache(maxsize=256)
-def _describe_model(name: str) -> Subject:
-    model = build_on_meta(lambda: create_model(name))
+def _describe_model(name: str, args: str) -> Subject:
+    try:
+        model = build_on_meta(lambda: create_model(name, **args_of(args)))
+    except Exception:
+        if not args:
+            raise
+        return _describe_model(name, "")  # building the case will say what is wrong with its arguments
     if isinstance(model, Model):
         return Subject(name, family_of(name), model.operator, model.fuses_blocks)
     return Subject(name, family_of(name), "attention" if attention_modules(model) else None)
 
 
-def resolve_implementations(name: str, requested: Sequence[str], device: str) -> list[str]:
+def resolve_implementations(name: str, requested: Sequence[str], device: str, args: str = "") -> list[str]:
     """The implementations to measure: those requested, else the one that users get by default.
 
     Raises:
         ValueError: if the subject or an implementation is unknown, or the subject offers no choice.
     """
-    subject = describe(name)
+    subject = describe(name, args)
     wanted = [choice for choice in requested if choice != DEFAULT]
     if subject.operator is None:
         if wanted:
@@ -161,10 +166,10 @@ def resolve_implementations(name: str, requested: Sequence[str], device: str) ->
     return list(dict.fromkeys(auto if choice == "auto" else choice for choice in wanted)) or [auto]
 
 
-def matching_implementations(name: str, patterns: Sequence[str], device: str) -> list[str]:
+def matching_implementations(name: str, patterns: Sequence[str], device: str, args: str = "") -> list[str]:
     """Those that a subject offers and a name or glob matches; `auto` is the one that users get by default."""
-    subject = describe(name)
-    default = resolve_implementations(name, [], device)
+    subject = describe(name, args)
+    default = resolve_implementations(name, [], device, args)
     offered = [DEFAULT] if subject.operator is None else offered_by(subject)
     matching = [choice for choice in offered if any(fnmatchcase(choice, pattern) for pattern in patterns)]
     return list(dict.fromkeys([*(default if "auto" in patterns else []), *matching]))
@@ -176,11 +181,12 @@ def offered_by(subject: Subject) -> list[str]:
     return [choice.name for choice in every if subject.fuses_blocks or not choice.whole_block]
 
 
-def require_offered(subjects: Sequence[str], patterns: Sequence[str], device: str) -> None:
-    """Raise ValueError, naming what there is, if no subject offers what is asked for."""
-    if any(matching_implementations(name, patterns, device) for name in subjects):
+def require_offered(subjects: Sequence[tuple[str, str]], patterns: Sequence[str], device: str) -> None:
+    """Raise ValueError, naming what there is, if no subject (name, args) offers what is asked for."""
+    if any(matching_implementations(name, patterns, device, args) for name, args in subjects):
         return
-    offered = dict.fromkeys(choice for name in subjects for choice in matching_implementations(name, ["*"], device))
+    every = (matching_implementations(name, ["*"], device, args) for name, args in subjects)
+    offered = dict.fromkeys(choice for one in every for choice in one)
     raise ValueError(f"No subject here has the implementation {one_of(patterns)}. They have: {one_of(offered)}.")
 
 
@@ -249,7 +255,7 @@ def build_subject(
     """
     if target := own_target(name):
         return build_own(name, target, resolution, args)
-    operator = describe(name).operator
+    operator = describe(name, read_args(args or {})).operator
     model = _build_timm(name, resolution, args or {})
     if operator is not None:
         use_implementation(model, operator, implementation)
@@ -290,7 +296,7 @@ def require_buildable(name: str, resolutions: Sequence[Resolution], args: Mappin
     called = with_args(name, read_args(args))
     if weights := [one for one in OF_WEIGHTS if one in args]:
         raise ValueError(f"{called}: every model is measured with seeded weights; leave {one_of(weights)} out.")
-    (usual,) = resolve_implementations(name, [], "cpu")
+    (usual,) = resolve_implementations(name, [], "cpu", read_args(args))
     try:
         build_on_meta(lambda: build_subject(name, usual, resolutions[0], args))
     except (UnsupportedError, MemoryError, torch.OutOfMemoryError):

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigbench.ops.declaration import Input, OperatorInfo, OperatorSubject, load_target
-from vigbench.ops.registry import get_implementation, get_operator
+from vigbench.ops.registry import UnsupportedError, get_implementation, get_operator
 from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.sharding import Sharding, TokenSharding
 from vigbench.subjects.task import DTYPES, SEED, Inputs, Probe, Result, Task
 from vigbench.suites.axes import MemoryFormat, Phase
 from vigbench.suites.case import Case
@@ -190,6 +191,14 @@ class SequenceTask(Task):
         assert isinstance(model, OperatorCall)
         twin = OperatorCall(self.subject, self.declared.reference, model.scale)
         return twin, getattr(torch, self.declared.reference_dtype)
+
+    def sharding(self, model: nn.Module, case: Case) -> Sharding:
+        assert isinstance(model, OperatorCall)
+        if not self.subject.over_ranks:
+            return super().sharding(model, case)
+        if _length(case) < case.ranks:
+            raise UnsupportedError(f"{case.extent_text} are fewer than {case.ranks} ranks: choose a longer sequence.")
+        return TokenSharding(self.subject, case, model.scale)
 
 
 def _shape(case: Case) -> Shape:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vigbench.nearest import one_of
 from vigbench.ops.registry import UnsupportedError, get_operator
 from vigbench.subjects.implementations import use_implementation
+from vigbench.subjects.sharding import Sharding
 from vigbench.suites.axes import AXES, MemoryFormat, Phase
 from vigbench.suites.case import Case
 from vigbench.suites.resolution import sides_of
@@ -217,6 +218,10 @@ class Task(ABC):
             if use_reference is not None:
                 use_reference()
         return twin, torch.float32
+
+    def sharding(self, model: nn.Module, case: Case) -> Sharding:
+        """How an item's tokens are cut over ranks; UnsupportedError, with advice, where they cannot be."""
+        raise UnsupportedError(f"{case.subject} is not cut over ranks: leave --ranks out for it.")
 
     def is_reference(self, model: nn.Module, case: Case, operator: str) -> bool:
         """Whether a case's own model computes what its reference would, by the same code."""

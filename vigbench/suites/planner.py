@@ -15,8 +15,8 @@ from vigbench.suites.axes import SWEPT, Device, Precision
 from vigbench.suites.case import Case
 from vigbench.suites.schema import DeviceSection, SubjectEntry, Suite
 
-Resolve = Callable[[str, Sequence[str], Device], list[str]]
-"""(subject, implementations named in the suite, device) -> the implementations to measure; ValueError if unknown."""
+Resolve = Callable[[str, Sequence[str], Device, str], list[str]]
+"""(subject, implementations that a suite names, device, args) -> those to measure; ValueError if unknown."""
 
 
 class _Frozen(BaseModel):
@@ -105,7 +105,7 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     for entry in entries:
         if entry.args and section.sized_by() != ("resolution",):
             raise ValueError(f"{entry.name} is an operator, which has no constructor: leave its args out.")
-        implementations = resolve(entry.name, entry.implementation or [], device)
+        implementations = resolve(entry.name, entry.implementation or [], device, entry.args)
         offered += implementations
         subjects += [
             (entry.name, entry.args, name) for name in implementations if _wanted(name, section.implementation)

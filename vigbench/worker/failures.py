@@ -63,7 +63,7 @@ def guarded(case: Case, work: Callable[[], Outcome]) -> Outcome:
 
 def _failure(case: Case, status: Status, reason: str) -> Outcome:
     try:
-        operator = describe(case.subject).operator
+        operator = describe(case.subject, case.args).operator
     except Exception:  # the subject itself is what failed
         operator = None
     return Outcome(status=status, reason=reason, operator=operator)

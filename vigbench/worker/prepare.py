@@ -72,7 +72,7 @@ class Prepared:
 
 def operator_of(case: Case) -> str | None:
     """The operator whose implementation the case names; UnsupportedError if that cannot run on its device."""
-    subject = describe(case.subject)
+    subject = describe(case.subject, case.args)
     require_supported(subject, case.implementation, case.device, case.phase.trains, DTYPES[case.precision])
     require_steppable(case)
     if case.device == "cuda" and not torch.cuda.is_available():
@@ -80,6 +80,12 @@ def operator_of(case: Case) -> str | None:
     if case.device == "cpu" and case.compile and (lack := missing_compiler()):
         raise UnsupportedError(f"{lack}. Or measure with --compile false.")
     return subject.operator
+
+
+def require_one_rank(case: Case) -> None:
+    """Raise UnsupportedError for a case of several ranks, which only a run measures."""
+    if case.ranks > 1:
+        raise UnsupportedError("Several ranks are measured by `vigbench run` alone; leave --ranks out here.")
 
 
 def prepare(
@@ -102,6 +108,7 @@ def prepare(
         on_stage("device")
         torch.cuda.synchronize()  # opens the driver and makes a context, which the first tensor there would do
     on_stage("build")
+    require_one_rank(case)
     operator = operator_of(case)
     apply_case_settings(case)
     task = task_of(case.subject)
@@ -210,14 +217,18 @@ def prove_path(prepared: Prepared) -> ExecutedPath:
     Raises:
         WrongResultError: if they are not those of the implementation named.
     """
-    case, operator = prepared.case, prepared.operator
     path = record_path(prepared.call, prepared.device)
+    require_promised(path, prepared.case, prepared.operator)
+    return path
+
+
+def require_promised(path: ExecutedPath, case: Case, operator: str | None) -> None:
+    """Raise WrongResultError if what ran is not the implementation that the case names."""
     if operator is None:
-        return path
+        return
     if broken := path.broken_promise(*get_operator(operator).promise(case.implementation, case.device)):
         raise WrongResultError(
             f"The label says {operator}/{case.implementation}, but {broken}. Its timing was discarded; "
             f"operators/{case.case_id}.csv of the run has what ran.",
             path,
         )
-    return path

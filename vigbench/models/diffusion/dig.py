@@ -1,9 +1,8 @@
 """DiG, diffusion on gated linear attention in one direction (arXiv 2405.18428), as released (hustvl/DiG)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,15 +14,15 @@ from vigbench.models.diffusion.transformer import (
     diffusion_cfgs,
     register_all,
 )
-from vigbench.models.model import TokenMixer
-from vigbench.models.vig import GATE_LOGIT_NORMALIZER, GATE_RANK, RELEASED_GAIN, RMS_EPS, SwiGLU, swiglu_dim
+from vigbench.models.mixers.gated_linear_attention import GATE_LOGIT_NORMALIZER, GATE_RANK, RELEASED_GAIN, RMS_EPS
+from vigbench.models.model import TokenMixer, liken_keys
+from vigbench.models.vig import SwiGLU, swiglu_dim
 from vigbench.nearest import one_of
 from vigbench.ops.gated_norm import FUSED_WITH
 from vigbench.ops.gla import gla_low_rank, selected_implementation
 from vigbench.ops.norm_swish_gate import norm_swish_gate
 
 ScanOrder = Literal["released", "raster"]
-KEY_NOISE = 1.0  # in seeded weights, beside what keys share with queries
 SCAN_ORDERS: tuple[str, ...] = get_args(ScanOrder)
 
 
@@ -45,18 +44,21 @@ class DiGConfig(DiffusionConfig):
 
 
 class GatedLinearAttention(TokenMixer):
-    """GLA in one direction with an output gate: (batch, tokens, dim) to the same."""
+    """GLA in one direction with an output gate: (batch, tokens, dim) to the same.
 
-    def __init__(self, dim: int, num_heads: int) -> None:
+    `key_dim` is that of all heads together, by default half of `dim`; `eps` that of the norm.
+    """
+
+    def __init__(self, dim: int, num_heads: int, key_dim: int | None = None, eps: float = RMS_EPS) -> None:
         super().__init__()
-        key_dim = dim // 2
+        key_dim = dim // 2 if key_dim is None else key_dim
         self.num_heads = num_heads
         self.q_proj = nn.Linear(dim, key_dim, bias=False)
         self.k_proj = nn.Linear(dim, key_dim, bias=False)
         self.v_proj = nn.Linear(dim, dim, bias=False)
         self.g_proj = nn.Linear(dim, dim, bias=False)
         self.gk_proj = nn.Sequential(nn.Linear(dim, GATE_RANK, bias=False), nn.Linear(GATE_RANK, key_dim))
-        self.g_norm_swish_gate = RMSNorm(dim // num_heads, eps=RMS_EPS)
+        self.g_norm_swish_gate = RMSNorm(dim // num_heads, eps=eps)
         self.o_proj = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor, reverse: bool = False) -> Tensor:
@@ -66,7 +68,8 @@ class GatedLinearAttention(TokenMixer):
         implementation = selected_implementation(self.implementation, q, k, v, low_rank, weight, bias)
         gates = low_rank, weight, bias, GATE_LOGIT_NORMALIZER
         o: Tensor = gla_low_rank(q, k, v, *gates, reverse=reverse, implementation=implementation)
-        o = norm_swish_gate(o, gate, self.g_norm_swish_gate.weight, RMS_EPS, fused=implementation in FUSED_WITH)
+        norm = self.g_norm_swish_gate
+        o = norm_swish_gate(o, gate, norm.weight, norm.eps or 0.0, fused=implementation in FUSED_WITH)
         return self.o_proj(o.flatten(-2))  # type: ignore[no-any-return]
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ class DiGBlock(Block):
 class DiG(DiffusionTransformer):
     """Blocks that read the grid by rows and columns, from either end, in turns of four."""
 
-    operator: ClassVar[str] = "gla"
+    operator: str = "gla"
 
     def __init__(self, config: DiGConfig) -> None:
         if config.scan_order not in SCAN_ORDERS:
@@ -132,13 +135,10 @@ class DiG(DiffusionTransformer):
                 x = reoriented(x, layer)
         return x
 
-    @torch.no_grad()
     def settle_weights(self) -> None:
-        """Keys like queries: of a scan's first token the norm keeps the sign of q k, which rounding may turn."""
         for block in self.blocks:
             assert isinstance(block, DiGBlock)
-            keys = block.attn.k_proj.weight
-            keys.copy_(block.attn.q_proj.weight + KEY_NOISE * keys)
+            liken_keys(block.attn.q_proj, block.attn.k_proj)
 
     def init_weights(self) -> None:
         super().init_weights()

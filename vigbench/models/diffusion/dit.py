@@ -1,7 +1,6 @@
 """DiT, diffusion transformers on softmax attention (arXiv 2212.09748)."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
@@ -29,7 +28,7 @@ class TanhGELU(nn.GELU):
 class DiT(DiffusionTransformer):
     """Blocks of timm's attention and MLP."""
 
-    operator: ClassVar[str] = "attention"
+    operator: str = "attention"
 
     def make_block(self, config: DiffusionConfig, layer: int) -> Block:  # noqa: ARG002  all blocks are alike
         dim = config.embed_dim

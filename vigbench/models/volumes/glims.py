@@ -83,7 +83,7 @@ class GLIMS(Model):
     mode changes nothing. A model takes volumes of its own `img_size`.
     """
 
-    operator: ClassVar[str] = "attention"
+    operator: str = "attention"
     takes_any_size: ClassVar[bool] = False
 
     def __init__(self, config: GlimsConfig) -> None:
