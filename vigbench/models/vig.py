@@ -131,6 +131,7 @@ class PatchEmbed(nn.Module):
 class ViG(PlainBackbone):
     """Any input size its stem accepts; position embeddings are resized to the grid of tokens."""
 
+    fuses_blocks = True
     first_conv = "patch_embed.proj.0"
     blocks_path = "blocks"
     init_matrix = staticmethod(nn.init.normal_)
@@ -139,7 +140,7 @@ class ViG(PlainBackbone):
         if config.mixer not in MIXERS:
             raise ValueError(f"mixer {config.mixer!r} is none of ViG's: choose {one_of(MIXERS)}")
         super().__init__(config)
-        self.operator, self.fuses_blocks = MIXERS[config.mixer].operator, MIXERS[config.mixer].fuses_blocks
+        self.operator = MIXERS[config.mixer].operator
         self.pos_embed = nn.Parameter(torch.zeros(1, POS_GRID**2, config.embed_dim))
         self.patch_embed = PatchEmbed(config)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.depth))

@@ -1,5 +1,6 @@
 """ViG's mixer (arXiv 2405.18425, section 3), and what mixers around other operators take over from it."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -18,6 +19,7 @@ GATE_LOGIT_NORMALIZER = 16.0
 GATE_RANK = 16
 RELEASED_GAIN = 2**-2.5
 Norm = nn.RMSNorm | nn.LayerNorm
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, str]]
 
 
 def bias_of(norm: Norm) -> Tensor | None:
@@ -40,7 +42,6 @@ class GatedLinearAttention2d(TokenMixer):
     """
 
     operator: str = "gla"
-    fuses_blocks: bool = True
 
     def __init__(
         self, dim: int, num_heads: int, *, act: bool = False, halve_in_eval: bool = False, eps: float = RMS_EPS
@@ -50,7 +51,7 @@ class GatedLinearAttention2d(TokenMixer):
         self.eps = eps
         self.act = act
         self.key_dim = dim // 2
-        self.scale = (self.key_dim // num_heads) ** -0.5
+        self.scale: float = (self.key_dim // num_heads) ** -0.5
         self.halve_in_eval = halve_in_eval
         self.in_proj = nn.Sequential(
             nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False), nn.SiLU() if act else nn.Identity()
@@ -74,9 +75,13 @@ class GatedLinearAttention2d(TokenMixer):
         return self._attend_low_rank(q, k, v, self.gk_proj[0](local))
 
     def forward(self, x: Tensor) -> Tensor:
-        local = self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
+        return self.mix(self.in_proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), self.attend)
+
+    def mix(self, x: Tensor, attend: Attend) -> Tensor:
+        """What follows the convolution, from its output; `attend` computes the operator as `self.attend` does."""
+        local = x.flatten(1, 2)
         q, k, v = self.qkv_proj(local).split((self.key_dim, self.key_dim, local.shape[-1]), dim=-1)
-        o, implementation = self.attend(self._heads(q), self._heads(k), self._heads(v), local)
+        o, implementation = attend(self._heads(q), self._heads(k), self._heads(v), local)
         o = gated_norm(
             o,
             self._heads(local),
@@ -117,10 +122,14 @@ class GatedLinearAttention2d(TokenMixer):
             logits.weight.view(2, self.num_heads, -1, GATE_RANK),
             logits.bias.view(2, self.num_heads, -1),
         )
-        scale = self.scale / 2 if self.halve_in_eval and not self.training else self.scale
         implementation = selected_implementation(self.implementation, q, k, v, *gates)
-        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, scale, implementation)
+        o = bidirectional_gla_low_rank(q, k, v, *gates, GATE_LOGIT_NORMALIZER, self.scale_now, implementation)
         return o, implementation
+
+    @property
+    def scale_now(self) -> float:
+        """Of the scores, in this mode."""
+        return self.scale / 2 if self.halve_in_eval and not self.training else self.scale
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
