@@ -93,7 +93,8 @@ def test_a_name_means_one_class_but_for_the_parts_of_models() -> None:
 
 @pytest.mark.parametrize("axis", ["tf32", "cuda_graph", "memory_format"])
 def test_an_axis_is_named_in_few_files(axis: str) -> None:
-    assert len(house.files_that_name(axis)) <= 12
+    named = [file for file in house.files_that_name(axis) if not file.startswith("ops/")]  # they know torch's word alone
+    assert len(named) <= 10
 
 
 PUBLIC = (

@@ -31,7 +31,7 @@ from vigbench.suites.axes import Device
 from vigbench.suites.planner import MOST_SAMPLING_S
 from vigbench.worker.check_call import VISIBLE_LEARNING_RATE
 from vigbench.worker.contest import REFRESH_BELOW_S
-from vigbench.worker.main import MEMORY_SHARE
+from vigbench.worker.limits import MEMORY_SHARE
 from vigbench.worker.measure_case import PARTS_SHARE
 from vigbench.worker.observe import KERNEL_SHARE
 from vigbench.worker.profile_case import SAMPLING_BUDGET_S, WARMUP_BUDGET_S

@@ -134,7 +134,7 @@ def test_wrong_input_is_the_same_from_a_shell() -> None:
     assert result.stderr == (
         "vigbench: There is no suite 'smok'; did you mean 'smoke'? "
         "Suites: at-its-best, backbones-224, diffusion-sampling, diffusion-scaling, kernels-gla, regression, "
-        "resolution-scaling, smoke, training-step, volume-scan, volumes.\n"
+        "resolution-scaling, sequence-parallel, sequence-parallel-vig, smoke, training-step, volume-scan, volumes.\n"
     )
 
 

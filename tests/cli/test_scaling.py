@@ -117,3 +117,48 @@ def test_wrong_input_says_what_to_do(
 def test_no_run_is_said(say: Callable[..., str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No run matches"):
         say(tmp_path / "nothing")
+
+
+def test_over_ranks_a_given_time_becomes_a_table(say: Callable[..., str]) -> None:
+    given = ["--ranks", "2,8", "--time", "65536=12.5", "--precision", "bf16", "--bandwidth", "25"]
+    text = say(*given)
+    assert "No network was measured" in text
+    assert "shape 3x32x64, batch size 1, precision bfloat16, phase inference" in text
+    assert re.search(r"65536 +8 +ring +25 +0.0469 +31.5 +12.5", text)
+    rows = json.loads(say(*given, "--length", "1024", "--format", "json"))
+    assert [(row["length"], row["ranks"], row["exchange"]) for row in rows] == [
+        (1024, ranks, exchange) for ranks in (2, 8) for exchange in ("all_gather", "ring")
+    ]
+    assert rows[0]["faster_from_tokens"] is None
+    assert say(*given, "--format", "csv").startswith("shape,batch_size,precision,phase,length")
+    assert say(*given, "--format", "markdown").count("|") > 20
+
+
+def test_over_ranks_a_run_is_what_was_measured(say: Callable[..., str]) -> None:
+    run = Path(__file__).parents[2] / "results" / "kernels-gla-cpu-20261121"
+    rows = json.loads(say(run, "--ranks", "4", "--format", "json"))
+    assert {row["length"] for row in rows} == {196, 1024, 4096, 16384, 65536}
+    assert any(row["faster_from_tokens"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Name a run"),
+        (["--time", "64=1"], "--time stands for runs, and belongs to --ranks"),
+        (["--ranks", "2", "--time", "64"], "--time: '' is not a number above 0"),
+        (["--ranks", "2", "--time", "many=1"], "--time: 'many' is not a whole number"),
+        (["--ranks", "1", "--time", "64=1"], "--ranks: 1 is the device that was measured"),
+        (["--ranks", "two", "--time", "64=1"], "--ranks: 'two' is not a whole number"),
+        (["--ranks", "99", "--time", "64=1"], "--ranks: 99 ranks have no tokens each of 64"),
+        (["--ranks", "2", "--time", "64=1", "--bandwidth", "0"], "--bandwidth: '0' is not a number above 0"),
+        (["--ranks", "2", "--time", "64=1", "--metric", "peak_memory_mib"], "--metric: "),
+        (["--ranks", "2", "--time", "64=1", "--phase", "sampling"], "--phase: 'sampling' is not allowed"),
+        (["--ranks", "2", "--time", "64=1", "--shape", "3"], "--shape: "),
+    ],
+)
+def test_over_ranks_what_is_wrong_is_named_with_its_option(
+    say: Callable[..., str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        say(*arguments)

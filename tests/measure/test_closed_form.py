@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from vigbench.measure.closed_form import closed_form_macs, cnn, hierarchical, linear_complexity, transformers
+from vigbench.measure.closed_form import closed_form_macs, cnn, hierarchical, linear_complexity, transformers, vig
 from vigbench.measure.cost import count_cost
 from vigbench.subjects.building import build_on_meta
 from vigbench.subjects.catalog import build_subject, resolve_implementations
@@ -25,7 +25,7 @@ QUICK = re.compile("tiny|_b1$|040$|resnet50|dinov2")  # the smallest of each arc
 
 
 def families() -> Iterator[Any]:
-    for family in (transformers, hierarchical, cnn, linear_complexity):
+    for family in (transformers, hierarchical, cnn, linear_complexity, vig):
         for subject in family.FORMULAS:
             for resolution in RESOLUTIONS:
                 slow = resolution > 224 or not QUICK.search(subject)

@@ -1,6 +1,8 @@
 """One call of each operator's Triton kernels on tensors of the meta device, to be compiled and not run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 
@@ -9,13 +11,19 @@ from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as conv
 from vigbench.ops.conv_norm import triton_fused as conv_norm
 from vigbench.ops.dilated_convs import triton_fused as dilated_convs
+from vigbench.ops.gated_delta import triton_fused as gated_delta
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_recurrent
+from vigbench.ops.gla.kernels import settings as gla_settings
+from vigbench.ops.gsa import triton_fused as gsa
 from vigbench.ops.norm_conv import triton_fused as norm_conv
 from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
 from vigbench.ops.norm_swiglu.settings import default_settings
 from vigbench.ops.norm_swish_gate import triton_fused as norm_swish_gate
+from vigbench.ops.regla import triton_fused as regla
+from vigbench.ops.scalar_gla.kernels import launch as scalar_launch
+from vigbench.ops.scalar_gla.kernels.settings import default_settings as scalar_settings
 from vigbench.ops.scan.kernels import launch
 from vigbench.ops.scan.operator import ScanArguments
 
@@ -32,6 +40,80 @@ def recurrent_call(dtype: str, key_dim: int, value_dim: int) -> Call:
     """ViG's recurrent kernel."""
     q, v = (_meta(2, 64, 3, dim, dtype=dtype) for dim in (key_dim, value_dim))
     return lambda: triton_recurrent._forward(q, q, v, q, q, 1.0)
+
+
+def regla_call(pass_: str, dtype: str, key_dim: int, value_dim: int) -> Call:
+    """One pass of ReGLA in both directions, with the settings of a device that nobody has tuned for."""
+    q, v = (_meta(2, 4096, 3, dim, dtype=dtype) for dim in (key_dim, value_dim))
+    inputs = (q, q, v, q, q, q, q, 1.0)
+    return lambda: regla._forward(*inputs) if pass_ == "forward" else regla._backward(v, *inputs)
+
+
+def gated_delta_call(pass_: str, dtype: str, dims: tuple[int, int], capability: int | str, length: int = 4097) -> Call:
+    """One pass of the gated delta rule in both directions: key and value channels, with that GPU's settings."""
+    key_dim, value_dim = dims
+    q, v = (_meta(2, length, 3, dim, dtype=dtype) for dim in (key_dim, value_dim))
+    g = _meta(2, length, 3)
+    given = (q, q, v, g, g, g, g, 1.0)
+
+    def call() -> None:
+        with patch.object(gated_delta, "capability_of", lambda _: capability_name(capability)):
+            if pass_ == "forward":
+                gated_delta._forward(*given)
+            else:
+                gated_delta._backward(v, *given)
+
+    return call
+
+
+def scalar_gla_call(
+    pass_: str,
+    dtype: str,
+    dims: tuple[int, int],
+    capability: int | str,
+    directions: int = 2,
+    groups: int = 4,
+    length: int = 4097,
+) -> Call:
+    """One pass of linear attention with scalar decays, of 4 heads, with that GPU's settings."""
+    q, v = _meta(2, length, groups, dims[0], dtype=dtype), _meta(2, length, 4, dims[1], dtype=dtype)
+    g = _meta(2, length, 4)
+    given = (q, q, v, g, g if directions == 2 else None, 1.0)
+
+    def call() -> None:
+        if pass_ == "forward":
+            scalar_launch.forward(*given, scalar_settings(capability_name(capability), v.dtype, "forward"))
+        else:
+            scalar_launch.backward(v, *given, scalar_settings(capability_name(capability), v.dtype, "backward"))
+
+    return call
+
+
+def gsa_call(pass_: str, dtype: str, dims: tuple[int, int, int], capability: int | str) -> Call:
+    """One pass of gated slot attention in one direction: key and value channels, slots, with that GPU's settings."""
+    q, v, s = (_meta(2, 4097, 3, dim, dtype=dtype) for dim in dims)
+    given = (q, q, v, s, None, s, None, 1.0)
+
+    def call() -> None:
+        with _settings_of(capability):
+            if pass_ == "forward":
+                gsa._forward(*given)
+            else:
+                gsa._backward(v, *given)
+
+    return call
+
+
+@contextmanager
+def _settings_of(capability: int | str) -> Iterator[None]:
+    """Inside, gated linear attention's settings for tensors without data are those of a GPU."""
+    gla_settings.settings_for.cache_clear()
+    with (
+        patch.object(gla_settings, "capability_of", lambda _: capability_name(capability)),
+        patch.object(gsa, "capability_of", lambda _: capability_name(capability)),
+    ):
+        yield
+    gla_settings.settings_for.cache_clear()
 
 
 def gated_norm_call(dtype: str, dim: int) -> Call:

@@ -12,9 +12,13 @@ from tests.ops.calls import (
     biwkv_call,
     conv_call,
     dilated_convs_call,
+    gated_delta_call,
     gated_norm_call,
+    gsa_call,
     norm_swish_gate_call,
     recurrent_call,
+    regla_call,
+    scalar_gla_call,
     scan_call,
 )
 from tests.ops.gla.compiling import AMD_LANES, PASSES, Variant, call_of, compiled, shared_limit
@@ -26,6 +30,10 @@ def every_call(architecture: str) -> Iterator[tuple[str, Call]]:
         for dims, dtype, gate in (((32, 64), "bfloat16", LOW_RANK), ((16, 32), "float32", LOG_DECAY)):
             variant = Variant(pass_, *dims, dtype, gate, architecture)
             yield f"gla {pass_} {dtype}", lambda variant=variant: call_of(variant)
+        yield f"scalar decays {pass_}", scalar_gla_call(pass_, "bfloat16", (128, 64), architecture)
+        yield f"ReGLA {pass_}", regla_call(pass_, "bfloat16", 32, 64)
+        yield f"gated delta {pass_}", gated_delta_call(pass_, "bfloat16", (32, 64), architecture)
+        yield f"GSA {pass_}", gsa_call(pass_, "bfloat16", (32, 64, 32), architecture)
         yield f"scan {pass_}", scan_call(pass_, 384, "bfloat16")
         yield f"Bi-WKV {pass_}", biwkv_call(pass_, "bfloat16")
     yield "recurrence", recurrent_call("bfloat16", 32, 64)

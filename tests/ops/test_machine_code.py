@@ -15,9 +15,13 @@ from tests.ops.calls import (
     biwkv_call,
     conv_call,
     dilated_convs_call,
+    gated_delta_call,
     gated_norm_call,
+    gsa_call,
     norm_swish_gate_call,
     recurrent_call,
+    regla_call,
+    scalar_gla_call,
     scan_call,
 )
 from tests.ops.gla.compiling import DIMS, WALKS, WALKS_BACK, Binary, Variant, binaries, call_of
@@ -62,6 +66,43 @@ def test_a_walk(walk: str, gate: str) -> None:
 def test_gla(dims: tuple[int, int], gate: str, pass_: str) -> None:
     found = binaries(HOPPER, lambda: call_of(Variant(pass_, *dims, "bfloat16", gate, HOPPER)))
     assert {kernel.kernel for kernel in found} >= (set(GRADIENTS[:2]) if pass_ == "backward" else {"chunk_outputs"})
+    for kernel in found:
+        assert_safe(kernel)
+
+
+@pytest.mark.parametrize("pass_", ["forward", pytest.param("backward", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dims", [(32, 64, 32), pytest.param((128, 128, 128), marks=pytest.mark.slow)])
+def test_gsa(dims: tuple[int, int, int], pass_: str) -> None:
+    found = binaries(HOPPER, gsa_call(pass_, "bfloat16", dims, HOPPER))
+    assert "slot_probabilities" in {kernel.kernel for kernel in found}
+    for kernel in found:
+        assert_safe(kernel)
+
+
+@pytest.mark.parametrize("pass_", ["forward", pytest.param("backward", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dims", [DIMS[0], pytest.param((128, 128), marks=pytest.mark.slow)])
+def test_gated_delta(dims: tuple[int, int], pass_: str) -> None:
+    """No tile has 64 rows, so that no warp group multiplies."""
+    for kernel in binaries(HOPPER, gated_delta_call(pass_, "bfloat16", dims, HOPPER)):
+        assert_safe(kernel)
+        assert not warp_group_products(kernel.compiled.asm["ptx"]), kernel.kernel
+
+
+@pytest.mark.parametrize("pass_", ["forward", pytest.param("backward", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dims", [(128, 64), pytest.param((256, 512), marks=pytest.mark.slow)])
+def test_scalar_decays(dims: tuple[int, int], pass_: str) -> None:
+    """Warp groups multiply forward only."""
+    found = binaries(HOPPER, scalar_gla_call(pass_, "bfloat16", dims, HOPPER))
+    for kernel in found:
+        assert_safe(kernel)
+        assert pass_ == "forward" or not warp_group_products(kernel.compiled.asm["ptx"]), kernel.kernel
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_regla(pass_: str) -> None:
+    found = binaries(HOPPER, regla_call(pass_, "bfloat16", *DIMS[0]))
+    assert {"block_maxima", "head_maxima"} < {kernel.kernel for kernel in found}
     for kernel in found:
         assert_safe(kernel)
 

@@ -21,7 +21,22 @@ from vigbench.ops.registry import (
 NEEDS_NOTHING = Implementation("plain", "does it", "math:sqrt")
 NEEDS_PACKAGE = Implementation("fancy", "does it fast", "no_such_pkg:f", requires=("no_such_pkg",))
 CUDA_ONLY = Implementation("kernel", "does it on GPUs", "math:sqrt", devices=("cuda",))
-SHOWN = ("gla", "scan", "biwkv", "attention", "causal_conv", "gated_norm", "norm_swish_gate", "dilated_convs")
+SHOWN = (
+    "gla",
+    "gsa",
+    "scan",
+    "biwkv",
+    "gated_delta",
+    "scalar_gla",
+    "regla",
+    "linear_attention",
+    "causal_linear_attention",
+    "attention",
+    "causal_conv",
+    "gated_norm",
+    "norm_swish_gate",
+    "dilated_convs",
+)
 OWN = [one for one in list_implementations() if one.own]
 
 
@@ -137,7 +152,8 @@ def test_own_code_runs_as_the_operators_that_a_promise_names() -> None:
     for one in OWN:
         one.load()
     names = torch._C._dispatch_get_all_op_names()
-    defined = {name for name in names if re.match(r"vigbench::(gla|scan|biwkv|dilated_convs)_", name)}
+    operators = "gla|gsa|regla|scan|biwkv|gated_delta|scalar_gla|linear_attention|causal_linear_attention|dilated_convs"
+    defined = {name for name in names if re.match(rf"vigbench::({operators})_", name)}
     promised = [name for one in OWN for name in one.own_operators()]
     assert len(promised) == len(set(promised))
     assert defined <= set(promised), "one that no promise of another would miss"

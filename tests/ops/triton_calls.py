@@ -8,15 +8,20 @@ from torch import Tensor
 
 from vigbench.ops.biwkv import triton_fused as biwkv
 from vigbench.ops.causal_conv import triton_fused as causal_conv
+from vigbench.ops.causal_linear_attention import triton_fused as causal
 from vigbench.ops.conv_norm import triton_fused as conv_norm
 from vigbench.ops.dilated_convs import triton_fused as dilated_convs
+from vigbench.ops.gated_delta import triton_fused as gated_delta
 from vigbench.ops.gated_norm import triton_fused as gated_norm
 from vigbench.ops.gated_projection import triton_fused as gated_projection
 from vigbench.ops.gla import triton_fused as gla
 from vigbench.ops.gla import triton_recurrent, triton_unfused
+from vigbench.ops.gsa import triton_fused as gsa
 from vigbench.ops.norm_conv import triton_fused as norm_conv
 from vigbench.ops.norm_swiglu import triton_fused as norm_swiglu
 from vigbench.ops.norm_swish_gate import triton_fused as norm_swish_gate
+from vigbench.ops.regla import triton_fused as regla
+from vigbench.ops.scalar_gla import triton_fused as scalar_gla
 from vigbench.ops.scan import triton_fused as scan
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -42,7 +47,17 @@ def calls(length: int) -> dict[str, Call]:
         "log-decays backward": (gla._backward, (grad, q, k, v, g, h, 0.1)),
         "unfused": (triton_unfused._forward, (q, k, v, g, h, 0.1)),
         "recurrent": (triton_recurrent._forward, (q, k, v, g, h, 0.1)),
+        "gsa": (gsa._forward, (q, k, v, q, k, g, h, 0.1)),
+        "gsa of one direction": (gsa._forward, (q, k, v, None, k, None, h, 0.1)),
+        "gsa backward": (gsa._backward, (grad, q, k, v, q, k, g, h, 0.1)),
+        "causal linear attention": (causal._forward, (q, k, v, 0.1, True)),
+        "causal linear attention backward": (causal._backward, (grad, q, k, v, 0.1, False)),
+        "regla": (regla._forward, (q, k, v, g, h, h, g, 0.1)),
+        "regla of one direction": (regla._forward, (q, k, v, None, None, h, g, 0.1)),
+        "regla backward": (regla._backward, (grad, q, k, v, g, h, h, g, 0.1)),
     }
+    found |= gated_delta_calls(grad, q, k, v)
+    found |= scalar_gla_calls(grad, q, k, v)
     x, weight, bias = torch.randn(2, length, 96), torch.randn(2, 96, 4), torch.randn(2, 96)
     o, local, gate = torch.randn(3, length, 3, 64).unbind(0)
     w, u = torch.randn(2, 96).unbind(0)
@@ -65,6 +80,30 @@ def calls(length: int) -> dict[str, Call]:
             "scan backward": (scan._backward, (torch.randn_like(x), *scanned)),
         }
     )
+
+
+def scalar_gla_calls(grad: Tensor, q: Tensor, k: Tensor, v: Tensor) -> dict[str, Call]:
+    """Scalar decays of tokens, of heads alone, and of queries and keys in one group."""
+    g, h = torch.randn(*q.shape[:3], 2).to(q.dtype).unbind(-1)
+    heads = torch.randn(q.shape[2]).expand(q.shape[:3])
+    one = q[:, :, :1]
+    return {
+        "scalar decays": (scalar_gla._forward, (q, k, v, g, h, 0.1)),
+        "scalar decays of heads": (scalar_gla._forward, (q, k, v, None, heads, 0.1)),
+        "scalar decays backward": (scalar_gla._backward, (grad, q, k, v, g, h, 0.1)),
+        "scalar decays of a group backward": (scalar_gla._backward, (grad, one, one, v, g, None, 0.1)),
+    }
+
+
+def gated_delta_calls(grad: Tensor, q: Tensor, k: Tensor, v: Tensor) -> dict[str, Call]:
+    """The gated delta rule; the gates of both directions are slices of one tensor."""
+    g_fwd, g_bwd, beta_fwd, beta_bwd = torch.randn(*q.shape[:3], 4).to(q.dtype).unbind(-1)
+    gates = (g_fwd, g_bwd, beta_fwd, beta_bwd)
+    return {
+        "gated delta": (gated_delta._forward, (q, k, v, *gates, 0.1)),
+        "gated delta of one direction": (gated_delta._forward, (q, k, v, None, g_bwd, None, beta_bwd, 0.1)),
+        "gated delta backward": (gated_delta._backward, (grad, q, k, v, *gates, 0.1)),
+    }
 
 
 def volume_calls(length: int) -> dict[str, Call]:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.analysis.claims.conftest import frame
 from vigbench.analysis.claims import load_claims
-from vigbench.analysis.claims.evidence import on_each_device
+from vigbench.analysis.claims.evidence import on_each_device, rows_of
 from vigbench.analysis.claims.schema import Quantity
 from vigbench.measure.environment import device_name
 from vigbench.ops.registry import UnsupportedError
@@ -57,6 +58,21 @@ def test_a_comparison_of_memory_is_a_run_of_its_two_cases() -> None:
         planned = plan_suite(None, "cuda", one.overrides(60.0))
         assert {one.ours, one.theirs} <= set(planned.cases)
         assert planned.budget_s == 60.0
+
+
+def test_what_ranks_send_is_counted_on_the_cpu_whatever_is_measured_elsewhere() -> None:
+    volume = CLAIMS["lasp2-volume"]
+    for device in (Device.cpu, Device.cuda):
+        (found,) = missing([volume], [], device)
+        assert not found.is_duel
+        assert [(one.device, one.ranks, one.exchange) for one in (found.ours, found.theirs)] == [
+            ("cpu", 4, "all_gather"),
+            ("cpu", 4, "ring"),
+        ]
+        planned = plan_suite(None, "cpu", found.overrides(60.0))
+        assert set(planned.cases) == {found.ours, found.theirs}
+        numbers = frame(*((one, {"latency_ms": 1.0, "sent_mib_per_rank": 1.0}) for one in (found.ours, found.theirs)))
+        assert list(missing([volume], on_each_device(rows_of(numbers), ()), device)) == []
 
 
 def test_what_vigbench_lacks_is_neither_measured_nor_counted() -> None:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 import vigbench
+from vigbench.models.layers.table import LAYERS
 from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects.building import build_on_meta
 from vigbench.subjects.catalog import BASELINES, build_subject, describe, fill_weights, resolve_implementations
@@ -24,7 +25,7 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
     sizes = ("small", "base", "large", "xlarge")
     others |= {f"dit_{size}_patch{patch}" for size in sizes for patch in (2, 4, 8)} | {f"dig_{x}_patch2" for x in sizes}
     others |= {"glims", "swin_unetr", "unetr", "unet", "segresnet", "nnunet"}
-    assert set(vigbench.list_subjects()) == {*OWN, *others, *BASELINES, *OPERATORS}
+    assert set(vigbench.list_subjects()) == {*OWN, *others, *BASELINES, *OPERATORS, *LAYERS}
     assert "vit_small_patch16_224" in vigbench.list_subjects("vit_small*")
     assert vigbench.list_subjects("there_is_none*") == []
 
@@ -47,6 +48,9 @@ def test_subjects_are_vigbench_s_models_baselines_and_operators_and_any_timm_mod
         ("gla", "vig", "gla", "torch_chunk"),
         ("gla_from_logits", "vig", "gla", "torch_chunk"),
         ("gla_one_direction", "linear", "gla", "torch_chunk"),
+        ("gla_layer", "vig", "gla", "torch_chunk"),
+        ("llama_layer", "deit", "attention", "sdpa"),
+        ("mamba2_layer", "linear", "scalar_gla", "torch_chunk"),
         ("attention", "deit", "attention", "sdpa"),
         ("some.module:factory", "other", None, "default"),
     ],

@@ -146,7 +146,8 @@ def test_multiply_adds_and_inputs_are_those_of_the_operator_s_own_code(
     assert (
         2 * whole.macs(length, heads, dim, dim) == count_cost(SEQUENCES[name].build(case), list(inputs.values())).macs
     )
-    assert 2 * length * subject.input_elements(heads, dim, dim) == sum(one.numel() for one in inputs.values())
+    of_tokens = [inputs[each.name].numel() for each in subject.inputs if each.per_token]
+    assert 2 * length * subject.input_elements(heads, dim, dim) == sum(of_tokens)
 
 
 def test_attention_with_narrow_keys_costs_by_definition() -> None:

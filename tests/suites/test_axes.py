@@ -9,7 +9,7 @@ from vigbench.cli.dueling import duel
 from vigbench.cli.planning import plan
 from vigbench.cli.profiling import profile
 from vigbench.cli.running import run
-from vigbench.suites.axes import ALL, AXES, SLIDING, SWEPT, MemoryFormat
+from vigbench.suites.axes import ALL, AXES, OF_RANKS, RUN_ALONE, SLIDING, SWEPT, MemoryFormat
 from vigbench.suites.case import Case
 from vigbench.suites.planner import Overrides
 from vigbench.suites.schema import DeviceSection, Exclusion, Suite
@@ -24,14 +24,15 @@ OTHER: dict[str, Any] = {
     "cuda_graph": True,
     "memory_format": "channels_last",
     "tf32": True,
+    "ranks": 4,
     "threads": 3,
 }
-# what means something in one phase only has its own tests (test_sliding_windows.py)
-PLAIN = [axis for axis in ALL if not axis.of_size and axis.name not in SLIDING]
+# what means something in one phase, or over several ranks, has its own tests (test_sliding_windows.py, test_ranks.py)
+PLAIN = [axis for axis in ALL if not axis.of_size and axis.name not in {*SLIDING, *OF_RANKS}]
 
 
 def test_every_axis_is_known_to_this_test() -> None:
-    assert {*OTHER, *SLIDING, *(axis.name for axis in ALL if axis.of_size)} == set(AXES)
+    assert {*OTHER, *SLIDING, *OF_RANKS, *(axis.name for axis in ALL if axis.of_size)} == set(AXES)
 
 
 @pytest.mark.parametrize("axis", PLAIN, ids=lambda axis: axis.name)
@@ -53,7 +54,8 @@ def test_suites_overrides_and_commands_take_it(axis: Any) -> None:
     assert axis.name in Overrides.model_fields
     for command in (run, plan, duel, profile):
         names = inspect.signature(command).parameters
-        assert (axis.name in names) == (command is not profile or axis.name not in ("compile", "cuda_graph"))
+        without = {run: (), plan: (), duel: RUN_ALONE, profile: ("compile", "cuda_graph", *RUN_ALONE)}[command]
+        assert (axis.name in names) == (axis.name not in without)
 
 
 @pytest.mark.parametrize("was", [False, True])

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from vigbench.suites.shape import Shape
 SUITE = load_suite("resolution-scaling")
 
 
-def resolve(subject: str, requested: Sequence[str], device: Device, args: str) -> list[str]:  # noqa: ARG001
+def resolve(subject: str, requested: Sequence[str], device: Device, args: str) -> list[str]:
     return list(requested) or ["default"]
 
 
@@ -156,6 +157,27 @@ def test_a_shape_for_one_length_is_left_out_of_others_and_the_command_line_s_is_
     assert len({case.length for case in asked}) == 5
     with pytest.raises(ValueError, match="every shape is for another length"):
         plan(suite, Device.cuda, resolve, Overrides(length=[64], shape=["12x32x64@4096"]))
+
+
+def _suite_of_shapes(section: dict[str, Any], **b: Any) -> Suite:
+    subjects = [{"name": "a", "shape": ["4x2x8", "4x4x8@32"]}, {"name": "b", **b}]
+    cpu = {"length": [32, 16], "budget": 60, **section}
+    return Suite.model_validate({"name": "x", "question": "?", "subjects": subjects, "devices": {"cpu": cpu}})
+
+
+def test_a_subject_with_a_shape_of_its_own_is_measured_at_that_one() -> None:
+    suite = _suite_of_shapes({"shape": "1x8x8"})
+    found = [(case.length, case.subject, str(case.shape)) for case in plan(suite, Device.cpu, resolve).cases]
+    short = [(16, "b", "1x8x8"), (16, "a", "4x2x8")]
+    assert found == [*short, (32, "b", "1x8x8"), (32, "a", "4x2x8"), (32, "a", "4x4x8")]
+    asked = plan(suite, Device.cpu, resolve, Overrides(shape=["2x2x2"])).cases
+    assert {str(case.shape) for case in asked} == {"2x2x2"}, "the command line's choice is for all"
+
+
+def test_every_subject_has_a_shape() -> None:
+    assert len(plan(_suite_of_shapes({}, shape="1x8x8"), Device.cpu, resolve).cases) == 5
+    with pytest.raises(ValueError, match="name a shape for b: in cpu, or beside the subject"):
+        _suite_of_shapes({})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 from vigbench.cli import one_case, options
 from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
+from vigbench.suites.axes import RUN_ALONE
 
 if TYPE_CHECKING:
     from vigbench.suites.case import Case
@@ -31,7 +32,7 @@ Out = Annotated[Path, typer.Option(help="Folder in which the duel's folder is ma
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The result alone.")]
 
 
-@one_value()
+@one_value(*RUN_ALONE)
 def duel(
     a: Base,
     b: Head,

@@ -12,6 +12,7 @@ import typer
 from vigbench.cli import one_case, options
 from vigbench.cli.axes import AxisValues, one_value
 from vigbench.cli.measuring import command_line
+from vigbench.suites.axes import RUN_ALONE
 from vigbench.tabulate import aligned
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ HEADS = ("module", "share", "ms", "with inner ms", "peak MiB")
 FLOOR_HEADS = ("operator", "share", "ms", "floor ms", "times its floor", "bound by")
 
 
-@one_value("compile", "cuda_graph")
+@one_value("compile", "cuda_graph", *RUN_ALONE)
 def profile(
     subject: Subject,
     implementation: Implementation = None,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vigbench.cli import options
+from vigbench.cli import options, rank_scaling
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders, or quoted patterns of them.")]
+Runs = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN...", help="Runs' folders, or quoted patterns of them.")
+]
 Metric = Annotated[str, typer.Option(help="latency_ms, kernel_ms, peak_memory_mib or activation_memory_mib.")]
 Against = Annotated[
     str | None, typer.Option(help="Only crossovers with this: subject, subject@implementation, or a glob.")
@@ -26,20 +28,43 @@ Out = Annotated[Path | None, typer.Option(help="File to write to; default: the t
 
 
 def scaling(
-    runs: Runs,
+    runs: Runs = None,
     metric: Metric = "latency_ms",
     against: Against = None,
     memory: Memory = None,
+    ranks: rank_scaling.Ranks = None,
+    bandwidth: rank_scaling.Bandwidth = "25,200",
+    step_us: rank_scaling.StepUs = 10.0,
+    length: rank_scaling.Length = None,
+    time: rank_scaling.Time = None,
+    shape: rank_scaling.Shape = "3x32x64",
+    precision: rank_scaling.Precision = "float32",
+    phase: rank_scaling.Phase = "inference",
     form: Format = "table",
     csv_dialect: options.CsvDialect = "standard",
     out: Out = None,
 ) -> None:
     """Fit how a metric grows with tokens: exponents, crossovers, the next size, the largest resolution that fits.
 
-    Intervals are 95%. Exit codes: 0 done; 2 wrong input.
+    With --ranks: what gated linear attention's time on one device becomes on several, on paper. Intervals are 95%.
+
+    Exit codes: 0 done; 2 wrong input.
     """
     render = options.one_of_names("--format", form, ("table", "markdown", "csv", "json"))
     for_spreadsheets = options.is_for_spreadsheets(csv_dialect, render, to_terminal=out is None)
+    times = rank_scaling.given_times(time, shape, precision, phase)
+    if times and (runs or ranks is None):
+        raise ValueError("--time stands for runs, and belongs to --ranks: give it with that, and without a run.")
+    if not times and not runs:
+        raise ValueError("Name a run, such as results/<run>; or give --ranks and a time, --time 65536=12.5.")
+    if ranks is not None:
+        over = rank_scaling.scaled_over_ranks(runs or [], metric, ranks, bandwidth, step_us, length, times)
+        from vigbench.analysis.rank_scaling_text import FORMATS as OF_RANKS
+        from vigbench.records.spreadsheet import spreadsheet
+
+        options.write_or_print("--out", out, spreadsheet(over) if for_spreadsheets else OF_RANKS[render](over))
+        return
+    assert runs, "checked above"
     given = None if memory is None else options.memory_mib("--memory", memory)
 
     from vigbench.analysis.scaling import fit_scaling

@@ -42,13 +42,6 @@ class PlainConfig(Config):
         return self.drop_path_rate * layer / max(1, self.depth - 1)
 
 
-class RMSNorm(nn.RMSNorm):
-    """RMSNorm in the dtype of its input: autocast hands it half precision, and torch fuses equal dtypes only."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
-
-
 class Backbone(Model, ABC):
     """An image classifier: (batch, in_chans, height, width) to (batch, num_classes).
 

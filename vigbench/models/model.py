@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
+import torch.nn.functional as F
 from timm.models import build_model_with_cfg, checkpoint
 from torch import Tensor, nn
 
@@ -12,6 +13,13 @@ from vigbench.ops.registry import UnsupportedError, get_implementation
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm in the dtype of its input: autocast hands it half precision, and torch fuses equal dtypes only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class TokenMixer(nn.Module):
@@ -29,7 +37,7 @@ class Model(nn.Module):
     """
 
     operator: str
-    fuses_blocks: bool = False
+    fuses_blocks: ClassVar[bool] = False
     takes_any_size: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -54,7 +62,7 @@ class Model(nn.Module):
     def settle_weights(self) -> None:
         """Make seeded random weights compute what rounding leaves as it is, where they do not by themselves."""
 
-    def run_block(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
+    def run_block(self, block: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         """One block, recomputed in the backward if gradient checkpointing is on."""
         recomputed = self.grad_checkpointing and torch.is_grad_enabled()
         out: Tensor = checkpoint(block, *inputs) if recomputed else block(*inputs)

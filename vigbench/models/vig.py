@@ -12,18 +12,10 @@ from timm.layers.drop import DropPath
 from timm.models import register_model
 from torch import Tensor, nn
 
-from vigbench.models.backbone import (
-    POS_GRID,
-    PlainBackbone,
-    PlainConfig,
-    RMSNorm,
-    linear_head,
-    resize_grid,
-    timm_cfgs,
-)
+from vigbench.models.backbone import POS_GRID, PlainBackbone, PlainConfig, linear_head, resize_grid, timm_cfgs
 from vigbench.models.mixers import MIXERS
 from vigbench.models.mixers.gated_linear_attention import RMS_EPS, GatedLinearAttention2d, Norm, bias_of
-from vigbench.models.model import create
+from vigbench.models.model import RMSNorm, create
 from vigbench.nearest import one_of
 from vigbench.ops.conv_norm import conv_norm
 from vigbench.ops.gla import fuses_block

@@ -15,12 +15,11 @@ from vigbench.models.backbone import (
     PlainBackbone,
     PlainConfig,
     Pool,
-    RMSNorm,
     linear_head,
     resize_grid,
     timm_cfgs,
 )
-from vigbench.models.model import TokenMixer, create
+from vigbench.models.model import RMSNorm, TokenMixer, create
 from vigbench.ops.causal_conv import FUSED_WITH, bidirectional_causal_conv
 from vigbench.ops.scan import bidirectional_selective_scan, selected_implementation
 

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {  # what to install, where it is not called like the module
     "flash_attn_2_cuda": "flash-attn",
     "flash_attn.cute": "--pre flash-attn-4",
     "selective_scan_cuda": "mamba-ssm",
+    "flash_bla": "git+https://github.com/fla-org/flash-bidirectional-linear-attention",
 }
 DASHED, SHORT_DASHED, DOTTED = (4, 2), (2.4, 1.2), (1.2, 1.6)
 LONG_DASHED = (8, 1.6)
@@ -177,6 +178,9 @@ class OperatorSubject:
             pair of tokens that see one another.
         memory: tokens after which nothing is left of what one has written, whatever is drawn; None: something may be.
         causal: of attention: whether a token sees only itself and those before it.
+        over_ranks: the same call of this rank's tokens, a function of the inputs, `scale`, `group` and `exchange`, and
+            of `implementation` (where there is a `call`) or `causal`; empty: it is not cut over ranks.
+        over_ranks_by: the implementation that this is; empty: the one that it is given.
         operator: filled in by the operator's declaration.
     """
 
@@ -190,6 +194,8 @@ class OperatorSubject:
     token_macs: Callable[[int, int, int], int] | None = None
     memory: int | None = None
     causal: bool = False
+    over_ranks: Target = ""
+    over_ranks_by: str = ""
     operator: str = ""
 
     def macs(self, length: int, heads: int, key_dim: int, value_dim: int) -> int:

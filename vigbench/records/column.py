@@ -15,7 +15,7 @@ class QuantityKind(Enum):
     time = "time"
     rate = "rate"  # items, bytes or operations per second: falls where the time grows
     memory = "memory"
-    cost = "cost"  # parameters and multiply-adds: they follow from the subject, nothing about them is timed
+    cost = "cost"  # parameters, multiply-adds, what ranks send: they follow from the case, nothing about them is timed
     energy = "energy"
     ratio = "ratio"
     count = "count"
@@ -33,6 +33,7 @@ class Units(Enum):
     gb_per_s = "GB/s", QuantityKind.rate
     tflop_per_s = "TFLOP/s", QuantityKind.rate
     mib = "MiB", QuantityKind.memory
+    sent_mib = "MiB", QuantityKind.cost
     gmacs = "GMACs", QuantityKind.cost
     parameters = "", QuantityKind.cost
     joule = "J", QuantityKind.energy

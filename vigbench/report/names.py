@@ -36,6 +36,13 @@ OF_VOLUMES = {
     "segresnet": "SegResNet",
     "nnunet": "nnU-Net",
 }
+OF_LAYERS = {
+    "gla_layer": "GLA layer",
+    "llama_layer": "LLaMA layer",
+    "retnet_layer": "RetNet layer",
+    "mamba2_layer": "Mamba-2 layer",
+    "gsa_layer": "GSA layer",
+}
 OPERATORS = {subject.name: subject.title for operator in list_operators() for subject in operator.subjects}
 # only plain variants: a `distilled` or `stem8` model is another model and keeps its whole name
 _SIZED = re.compile(
@@ -68,7 +75,7 @@ def short_name(subject: str) -> str:
 
 
 def _short(subject: str) -> str:
-    if (title := {**OPERATORS, **OF_VOLUMES}.get(subject)) is not None:
+    if (title := {**OPERATORS, **OF_LAYERS, **OF_VOLUMES}.get(subject)) is not None:
         return title
     if match := _SIZED.fullmatch(subject):
         return f"{FAMILIES[match[1]]}-{SIZES[match[2]]}"

@@ -54,6 +54,8 @@ class Comparison:
             batch_size=[ours.batch_size],
             precision=[ours.precision.value],
             phase=[ours.phase.value],
+            ranks=[ours.ranks],
+            exchange=list(dict.fromkeys(side.exchange.value for side in sides if side.exchange)) or None,
             threads=ours.threads,
             budget=budget_s,
         )
@@ -94,6 +96,7 @@ def measure_claims(
 ) -> bool:
     """Measure what claims about speed and memory lack on this machine, the quickest first, while there is time.
 
+    What ranks send is the same anywhere, and counted on the CPU.
     Then `vigbench.check_claims([*evidence, f"{out}/*"])` says which hold.
 
     Args:
@@ -154,7 +157,7 @@ def count_claimed_models(claims: Sequence[Claim] | None = None) -> Counts:
     """
     found: dict[tuple[str, int], dict[str, float]] = {}
     for claim in load_claims() if claims is None else claims:
-        for point in claim.points if claim.quantity.is_counted and not claim.lacks else ():
+        for point in claim.points if claim.quantity.is_of_model and not claim.lacks else ():
             for side in (claim.ours, claim.theirs):
                 if side is not None and point.resolution is not None:
                     key = (side.subject, point.resolution)
@@ -169,9 +172,9 @@ def missing(
     """The comparisons that the evidence lacks, each once, in the order of the claims; none of a model that is not here.
 
     Args:
-        claims: those about speed and memory are looked at.
-        evidence: what is known; only that of the same device and, on a CPU, threads counts.
-        device: on which to compare.
+        claims: those about speed, memory and what ranks send are looked at.
+        evidence: what is known; of speed and memory only that of the same device and, on a CPU, threads counts.
+        device: on which to compare; what ranks send is counted on the CPU, which has as many ranks as one likes.
         threads: of a CPU; 0: one for each physical core.
     """
     seen: set[tuple[bool, Case, Case]] = set()
@@ -179,14 +182,15 @@ def missing(
     name = device_name(device, threads) if device is Device.cpu else None
     here = [known for known in evidence if known.device == device and name in (None, known.device_name)]
     for claim in claims:
-        if claim.lacks or not claim.quantity.needs_gpu:
+        if claim.lacks or not claim.quantity.needs_run:
             continue
+        place, known_there = (Device.cpu, evidence) if claim.quantity.is_counted else (device, here)
         for point in claim.points:
             for ours, theirs in _pairs(claim):
-                if any(_is_known(known, claim, ours, theirs, point) for known in here):
+                if any(_is_known(known, claim, ours, theirs, point) for known in known_there):
                     continue
                 try:
-                    cases = [_case(claim, side, point, device, threads) for side in (ours, theirs)]
+                    cases = [_case(claim, side, point, place, threads) for side in (ours, theirs)]
                 except UnsupportedError:  # of a package that is not installed
                     continue
                 comparison = Comparison(claim, *cases)
@@ -208,10 +212,10 @@ def _is_known(evidence: Evidence, claim: Claim, ours: ClaimSide, theirs: ClaimSi
 
 
 def _case(claim: Claim, side: ClaimSide, point: ClaimPoint, device: Device, threads: int) -> Case:
-    batch_size, precision = Evidence(device.value, "").setting(claim)
+    batch_size, precision = Evidence(device.value, "").setting(claim, point)
     requested = [side.implementation] if side.implementation else []
     (implementation,) = resolve_implementations(side.subject, requested, device)
-    shape = {} if claim.shape is None else claim.shape._asdict()
+    shape = {} if (sizes := claim.shape_at(point)) is None else sizes._asdict()
     return Case(
         subject=side.subject,
         implementation=implementation,
@@ -221,6 +225,8 @@ def _case(claim: Claim, side: ClaimSide, point: ClaimPoint, device: Device, thre
         batch_size=batch_size,
         precision=precision,
         phase=claim.phase,
+        ranks=claim.ranks,
+        exchange=side.exchange,
         device=device,
         threads=threads if device is Device.cpu else 0,
     )

@@ -223,7 +223,7 @@ class Coordinator:
         return record
 
     def _lacks_largest_batch(self, record: Record) -> bool:
-        asked = self.largest_batch is not None
+        asked = self.largest_batch is not None and record.case.ranks == 1
         return asked and record.status is Status.ok and record.metrics.largest_batch is None
 
     def _with_largest_batch(self, record: Record) -> Record:

@@ -16,6 +16,7 @@ from torch import nn
 
 from vigbench.models.checkpoints.weights import load_weights
 from vigbench.models.diffusion import dig, dit
+from vigbench.models.layers.table import LAYERS
 from vigbench.models.model import Model
 from vigbench.models.volumes.networks import NETWORKS
 from vigbench.nearest import nearest, one_of
@@ -27,6 +28,7 @@ from vigbench.subjects.factory import as_module, in_one_line, load_factory
 from vigbench.subjects.family import family_of
 from vigbench.subjects.image import ImageTask
 from vigbench.subjects.implementations import use_implementation
+from vigbench.subjects.layer import LayerTask
 from vigbench.subjects.operators import OPERATORS
 from vigbench.subjects.own import build_own, is_own, own_target, own_task, subject_plugins
 from vigbench.subjects.own import require_buildable as require_own
@@ -41,6 +43,7 @@ from vigbench.suites.resolution import Resolution, read_resolution, sides_of
 IMAGES = ImageTask()
 TASKS: Mapping[str, Task] = {
     **SEQUENCES,
+    **dict.fromkeys(LAYERS, LayerTask()),
     **{name: DiffusionTask(config.patch_size) for name, config in {**dig.CONFIGS, **dit.CONFIGS}.items()},
     **dict.fromkeys(("glims", *NETWORKS), VolumeTask()),
 }
@@ -110,6 +113,7 @@ def list_subjects(pattern: str = "*") -> list[str]:
         *NETWORKS,
         *BASELINES,
         *OPERATORS,
+        *LAYERS,
     ]
     own += [name for name, plugin in subject_plugins().items() if not plugin.problem]
     found = [name for name in own if fnmatchcase(name, pattern)]
@@ -126,6 +130,8 @@ def describe(name: str, args: str = "") -> Subject:
         return Subject(name, "other", None)
     if name in OPERATORS:
         return Subject(name, family_of(name), OPERATORS[name].operator)
+    if name in LAYERS:
+        return Subject(name, family_of(name), LAYERS[name].operator)
     if name in NETWORKS:  # without its package, which need not be there
         return Subject(name, family_of(name), NETWORKS[name].operator)
     return _describe_model(name, args)
@@ -226,14 +232,14 @@ def require_supported(
 
 
 def build_case(case: Case) -> nn.Module:
-    """The model of a case, or its operator as a network without weights, on the current default device.
+    """The model of a case, a layer, or an operator as a network without weights, on the current default device.
 
     Raises:
         UnsupportedError: if it does not take this size or implementation.
         ValueError: if the subject is unknown.
     """
-    if case.subject in OPERATORS:
-        return SEQUENCES[case.subject].build(case)
+    if (built := task_of(case.subject).build(case)) is not None:
+        return built
     assert case.built_for is not None
     return build_subject(case.subject, case.implementation, case.built_for, args_of(case.args))
 

@@ -8,10 +8,13 @@ from vigbench.subjects.operators import OPERATORS
 
 _UNETS = ("unet", "segresnet", "nnunet")
 _PATTERNS = {
-    "vig": ("vig_*", "dig_*"),
+    "vig": ("vig_*", "dig_*", "gla_layer"),
     "vim": ("vim_*",),
     "linear": (
         "vrwkv_*",
+        "retnet_layer",
+        "mamba2_layer",
+        "gsa_layer",
         "glims",
         "xcit_*",
         "efficientvit_b*",
@@ -20,7 +23,7 @@ _PATTERNS = {
         "vmamba_*",
         "plainmamba_*",
     ),
-    "deit": ("deit_*", "deit3_*", "vit_*", "dit_*", "unetr"),
+    "deit": ("deit_*", "deit3_*", "vit_*", "dit_*", "unetr", "llama_layer"),
     "windowed": ("swin*", "hiera_*", "pvt_*", "maxvit_*", "coatnet_*", "twins_*"),
     "cnn": ("resnet*", "convnext*", "regnet*", "efficientnet*", "mobilenet*", "densenet*", "vgg*", *_UNETS),
 }

@@ -11,6 +11,7 @@ from vigbench.nearest import one_of
 from vigbench.ops.registry import get_operator
 from vigbench.subjects.implementations import takes_any_size
 from vigbench.subjects.operators import OPERATORS
+from vigbench.subjects.sharding import Sharding, sharding_of_images
 from vigbench.subjects.task import DTYPES, MEMORY_FORMATS, SEED, Inputs, Probe, Task
 from vigbench.suites.arguments import channels_of
 from vigbench.suites.case import Case
@@ -45,6 +46,11 @@ class ImageTask(Task):
     def largest_checked(self, case: Case, operator: str) -> float:
         largest = get_operator(operator).largest_px
         return case.extent if largest is None else largest.of(case.phase.trains)
+
+    def sharding(self, model: nn.Module, case: Case) -> Sharding:
+        assert case.resolution is not None
+        images = torch.empty(1, channels_of(case.args), *sides_of(case.resolution, self.dimensions), device="meta")
+        return sharding_of_images(model, images, case)
 
     def probe(
         self,

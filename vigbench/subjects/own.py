@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import nn
 
+from vigbench.models.layers.table import LAYERS
 from vigbench.nearest import one_of
 from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects.building import build_on_meta
@@ -165,7 +166,8 @@ def _load(name: str, target: str) -> Callable[..., Any]:
 
 
 def _without_collision(plugin: Plugin) -> Plugin:
-    known = "a timm model" if timm.is_model(plugin.name) else "an operator" if plugin.name in OPERATORS else ""
+    own = {**dict.fromkeys(OPERATORS, "an operator"), **dict.fromkeys(LAYERS, "a layer")}
+    known = "a timm model" if timm.is_model(plugin.name) else own.get(plugin.name, "")
     if plugin.problem or not known:
         return plugin
     return replace(plugin, problem=f"{known} has this name. Rename its entry point, or uninstall the package.")

@@ -107,6 +107,10 @@ class Task(ABC):
             except ValueError as error:
                 raise ValueError(f"{case.subject} takes {self.unit}s, {self.size_words}: {error}.") from error
 
+    def build(self, case: Case) -> nn.Module | None:
+        """What a case measures, where the task builds it; None: the catalog does, by the subject's name."""
+        return None
+
     def arguments(self, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """How a model is called with them: positional and named arguments; by default in their order."""
         return tuple(inputs.values()), {}
@@ -172,6 +176,10 @@ class Task(ABC):
         model.zero_grad(set_to_none=True)
         return {name: output.detach() for name, output in self.outputs(returned).items()}, found
 
+    def items(self, case: Case) -> int:
+        """Items in a batch, of which rates and costs are: by default its entries."""
+        return case.batch_size
+
     def voxels(self, case: Case) -> int | None:
         """Voxels of the whole batch; None where items have none."""
         return None
@@ -183,6 +191,10 @@ class Task(ABC):
     def executed_macs(self, case: Case, counted: int) -> int:
         """Multiply-adds that are really executed, of what was counted for one item."""
         return counted
+
+    def masked_macs(self, case: Case) -> int:
+        """Multiply-adds of one entry of a batch that counting sees and a causal mask takes away: by default none."""
+        return 0
 
     def bytes_moved(self, case: Case) -> tuple[int, int] | None:
         """Bytes of inputs and outputs of the whole batch that a call has to move; None where nobody says that."""

@@ -67,6 +67,13 @@ class Gathering(StrEnum):
     host = "host"
 
 
+class Exchange(StrEnum):
+    """How ranks that share a sequence hand each other what they need: all at once, or from neighbour to neighbour."""
+
+    all_gather = "all_gather"
+    ring = "ring"
+
+
 class Device(StrEnum):
     """The kind of device that a case runs on."""
 
@@ -77,6 +84,9 @@ class Device(StrEnum):
 SAMPLING_STEPS = 50  # of a diffusion model, from noise to one sample
 SLIDING = {"roi": 96, "overlap": 0.5, "weighting": Weighting.gaussian, "window_batch": 1, "gather": Gathering.device}
 """What holds in the phase sliding_window where nothing is said; in other phases these settings mean nothing."""
+OF_RANKS = {"exchange": Exchange.all_gather, "share_gpu": False}
+"""What holds of several ranks where nothing is said; of one rank these settings mean nothing."""
+RUN_ALONE = ("ranks", *OF_RANKS)  # axes of `vigbench run`, not of the commands that look at one case
 PRECISION_ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 PHASE_MEANING = (
     "inference (forward), training (forward + backward), training_step (both and AdamW's step), sampling (diffusion "
@@ -323,6 +333,28 @@ ALL = (
         "sliding_window: where the result is put together",
         label=lambda where: f"gathered on {where}" if known(where) and where != SLIDING["gather"] else "",
     ),
+    Axis(
+        "ranks",
+        whole_number,
+        "Processes, on CUDA one for each GPU, over which a sequence's tokens are cut, e.g. 1,2,4.",
+        "processes (CUDA: GPUs) over which an item's tokens are cut",
+        default=1,
+        label=lambda ranks: f"{ranks} ranks" * (ranks > 1),
+    ),
+    Axis(
+        "exchange",
+        member_of(Exchange),
+        "Several ranks: how they exchange states, or keys and values: all_gather, ring.",
+        "several ranks: how they exchange states, or keys and values",
+        label=lambda kind: kind.replace("_", "-") if known(kind) else "",
+    ),
+    _flag(
+        "share_gpu",
+        "Several ranks on one GPU where there are fewer GPUs: true, false.",
+        "several ranks: whether they may share a GPU",
+        "shared GPU",
+        "shared GPU",
+    ),
     _flag(
         "tf32",
         "TF32 for float32 matrix products on CUDA: true, false.",
@@ -342,32 +374,3 @@ ALL = (
 )
 AXES = {axis.name: axis for axis in ALL}
 SWEPT = tuple(axis for axis in ALL if axis.swept)
-
-
-def with_new_names(values: Any) -> Any:
-    """The same mapping with the names and values that axes have now; anything else as it is."""
-    if not isinstance(values, Mapping):
-        return values
-    found = dict(values)
-    for axis in ALL:
-        if axis.before is None or axis.before[0] not in found or axis.name in found:
-            continue
-        former, meaning = axis.before
-        old = found.pop(former)
-        new = [_meant(value, meaning) for value in (old if isinstance(old, list) else [old])]
-        found[axis.name] = new if isinstance(old, list) else new[0]
-    return found
-
-
-def with_former_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's settings in the words of earlier versions, which read no others; this one reads both."""
-    found = dict(values)
-    for axis in ALL:
-        if axis.before is not None and axis.name in found:
-            former, meaning = axis.before
-            found[former] = _meant(found.pop(axis.name), {new: old for old, new in meaning.items()})
-    return found
-
-
-def _meant(value: Any, meaning: Mapping[Any, Any]) -> Any:
-    return next((meant for written, meant in meaning.items() if written == value), value)

@@ -13,17 +13,19 @@ from vigbench.suites.arguments import read_args, with_args
 from vigbench.suites.axes import (
     ALL,
     AXES,
+    OF_RANKS,
     SAMPLING_STEPS,
     SLIDING,
     Device,
+    Exchange,
     Gathering,
     MemoryFormat,
     Phase,
     Precision,
     Weighting,
     known,
-    with_new_names,
 )
+from vigbench.suites.former_names import with_new_names
 from vigbench.suites.resolution import Resolution, mean_side, read_resolution, sides_of
 from vigbench.suites.shape import Shape
 from vigbench.suites.windows import windows_of
@@ -87,6 +89,9 @@ class Case(BaseModel):
     weighting: Annotated[Weighting | None, Missing] = _of("weighting")
     window_batch: Extent = _of("window_batch")
     gather: Annotated[Gathering | None, Missing] = _of("gather")
+    ranks: int = _of("ranks", ge=1)
+    exchange: Annotated[Exchange | None, Missing] = _of("exchange")
+    share_gpu: bool = _of("share_gpu")
     threads: int = _of("threads", ge=0)
 
     @model_validator(mode="before")
@@ -103,6 +108,16 @@ class Case(BaseModel):
         slides = str(values.get("phase", "")) == Phase.sliding_window
         said = {name: value for name, value in values.items() if name not in SLIDING or (slides and known(value))}
         return {**SLIDING, **said} if slides else said
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_ranks(cls, values: Any) -> Any:
+        """The settings of several ranks as they are where nothing is said; none of them with one rank."""
+        if not isinstance(values, Mapping):
+            return values
+        several = values.get("ranks", 1) != 1
+        said = {name: value for name, value in values.items() if name not in OF_RANKS or (several and known(value))}
+        return {**OF_RANKS, **said} if several else said
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -100,23 +100,24 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
     overrides = overrides or Overrides()
     section = overrides.applied_to(suite.section(device))
     entries = _select_subjects(suite, overrides.subject or section.subject)
-    subjects: list[tuple[str, str, str]] = []
+    subjects: list[tuple[str, str, str, list[Mapping[str, Any]]]] = []
     offered: list[str] = []
     for entry in entries:
         if entry.args and section.sized_by() != ("resolution",):
             raise ValueError(f"{entry.name} is an operator, which has no constructor: leave its args out.")
         implementations = resolve(entry.name, entry.implementation or [], device, entry.args)
         offered += implementations
-        subjects += [
-            (entry.name, entry.args, name) for name in implementations if _wanted(name, section.implementation)
-        ]
+        extents = section.extents(None if overrides.shape else entry.shape)
+        wanted = (name for name in implementations if _wanted(name, section.implementation))
+        subjects += [(entry.name, entry.args, name, extents) for name in wanted]
     if not subjects:
-        wanted = one_of(section.implementation or ())
         raise ValueError(
-            f"No subject here has the implementation {wanted}. They have: {one_of(dict.fromkeys(offered))}."
+            f"No subject here has the implementation {one_of(section.implementation or ())}. They have: "
+            f"{one_of(dict.fromkeys(offered))}."
         )
     # every other axis is crossed in the order of declaration; the size is the outermost
     others = [axis.name for axis in SWEPT if not axis.of_size]
+    own_shapes = [shape for entry in entries if not overrides.shape for shape in entry.shape or ()]
     cases = [
         Case(
             subject=subject,
@@ -127,9 +128,10 @@ def plan(suite: Suite, device: Device, resolve: Resolve, overrides: Overrides | 
             **extent,
             **dict(zip(others, settings, strict=True)),
         )
-        for extent in section.extents()
+        for extent in section.extents([*(section.shape or ()), *own_shapes])
         for settings in product(*(getattr(section, name) or [None] for name in others))
-        for subject, args, implementation in subjects
+        for subject, args, implementation, extents in subjects
+        if extent in extents
     ]
     cases = [case for case in cases if not any(exclusion.matches(case) for exclusion in section.exclude)]
     if not cases:

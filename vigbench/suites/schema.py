@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -22,9 +22,10 @@ from pydantic import (
 
 from vigbench.nearest import one_of
 from vigbench.suites.arguments import read_args, with_args
-from vigbench.suites.axes import AXES, SWEPT, Axis, Device, true_or_false, with_new_names
+from vigbench.suites.axes import AXES, SWEPT, Axis, Device, true_or_false
 from vigbench.suites.case import Case
 from vigbench.suites.duration import parse_duration
+from vigbench.suites.former_names import with_new_names
 from vigbench.suites.resolution import Resolution, mean_side
 from vigbench.suites.shape import parse_entry
 
@@ -71,11 +72,13 @@ class SubjectEntry(_Strict):
 
     Attributes:
         args: further arguments of its constructor, as `Case` has them.
+        shape: heads of its own, where other subjects of the section have others.
     """
 
     name: Annotated[str, Field(min_length=1)]
     implementation: Names | None = Field(None, validation_alias=AliasChoices(*_IMPLEMENTATION_KEYS))
     args: Annotated[str, BeforeValidator(read_args)] = ""
+    shape: OneOrMore[Annotated[str, BeforeValidator(AXES["shape"].read)]] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -166,9 +169,9 @@ class DeviceSection(Axes):
         of_models = self.resolution is not None or self.scan is not None
         if of_models and (self.length is not None or self.shape is not None):
             raise ValueError("resolution is an axis of models, length and shape are those of operators: give one kind")
-        if not of_models and (self.length is None or self.shape is None):
+        if not of_models and self.length is None:
             raise ValueError("name a resolution for models, or length and shape for operators")
-        if not self.extents():
+        if self.shape is not None and not self.extents():
             raise ValueError(f"every shape is for another length ({one_of(self.shape or ())}): leave its @ out")
         return self
 
@@ -176,8 +179,11 @@ class DeviceSection(Axes):
         """The axes that say how large its cases are."""
         return ("length", "shape") if self.resolution is None and self.scan is None else ("resolution",)
 
-    def extents(self) -> list[Mapping[str, Any]]:
-        """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape."""
+    def extents(self, shapes: Sequence[str] | None = None) -> list[Mapping[str, Any]]:
+        """The settings of a case that say how large it is, small ones first: `resolution`, or `length` and a shape.
+
+        `shapes` stand in for the section's own, where a subject has others.
+        """
         if self.scan is not None:
             return [AXES["scan"].settings(path) for path in self.scan]
         if self.resolution is not None:
@@ -185,12 +191,11 @@ class DeviceSection(Axes):
                 {"resolution": size} for size in sorted(self.resolution, key=lambda size: (mean_side(size), str(size)))
             ]
         assert self.length is not None
-        assert self.shape is not None
-        shapes = [parse_entry(text) for text in self.shape]
+        entries = [parse_entry(text) for text in shapes or self.shape or ()]
         return [
             {**AXES["length"].settings(length), **shape._asdict()}
             for length in sorted(self.length)
-            for shape, only in shapes
+            for shape, only in entries
             if only in (None, length)
         ]
 
@@ -218,6 +223,14 @@ class Suite(_Strict):
                     )
                 seen.add(one)
         return entries
+
+    @model_validator(mode="after")
+    def _every_operator_has_a_shape(self) -> Suite:
+        shapeless = [entry.name for entry in self.subjects if entry.shape is None]
+        for device, section in self.devices.items():
+            if section.length is not None and section.shape is None and shapeless:
+                raise ValueError(f"name a shape for {one_of(shapeless)}: in {device}, or beside the subject")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -19,6 +19,7 @@ from vigbench.worker.build import build_on_device
 from vigbench.worker.first_call import first_result
 from vigbench.worker.references import References
 
+T = TypeVar("T")
 SMALLEST_EXTENT = 64  # below it there is nothing left to compare
 # settings on which a reference's result depends
 MATTERS = ("subject", "args", "heads", "key_dim", "value_dim", "threads")
@@ -100,10 +101,10 @@ def _check(
     return CheckResult(unverified=True)
 
 
-def if_it_fits(compare: Callable[[], CheckResult]) -> CheckResult | None:
-    """What a comparison found; None where there is no memory for it."""
+def if_it_fits(compute: Callable[[], T]) -> T | None:
+    """What is computed; None where there is no memory for it."""
     try:
-        return compare()
+        return compute()
     except (RuntimeError, MemoryError) as failure:
         if not is_out_of_memory(failure):
             raise
@@ -121,30 +122,32 @@ def _compare(case: Case, task: Task, operator: str, references: References, prob
             return task.result(twin, inputs, trains)
 
     def judge(expected: Result) -> CheckResult:
-        return CheckResult(*_errors(found, probe.compared(expected), case, task, probe.where), probe.checked_at)
+        return CheckResult(*compare_results(found, probe.compared(expected), case, task, probe.where), probe.checked_at)
 
     what = {**case.model_dump(include=set(MATTERS)), "gradients": trains}
     tensors = [*probe.model.parameters(), *probe.model.buffers(), *probe.inputs.values()]
     return references.judged(tensors, what, compute, judge)
 
 
-def _errors(found: Result, expected: Result, case: Case, task: Task, where: str) -> tuple[float, float | None]:
-    """The largest errors of outputs and of gradients; WrongResultError if one is too large."""
+def compare_results(
+    found: Result, expected: Result, case: Case, task: Task, where: str, other: str = "the reference"
+) -> tuple[float, float | None]:
+    """The largest errors of outputs and of gradients beside those of `other`; WrongResultError if one is too large."""
     error = 0.0
     for name, output in expected[0].items():
         deviation = relative_error(_named(found[0], name, name), output, task.output_measure)
-        require_close(deviation, task.tolerance, f"The {name}", case, where, task.output_measure)
+        require_close(deviation, task.tolerance, f"The {name}", case, where, task.output_measure, other)
         error = max(error, deviation)
     if not case.phase.trains:
         return error, None
     if task.gradient_measure == "norm":
         worst, name = gradient_error(found[1], expected[1])
-        require_close(worst, task.gradient_tolerance, f"The gradient of {name}", case, where, "norm")
+        require_close(worst, task.gradient_tolerance, f"The gradient of {name}", case, where, "norm", other)
         return error, worst
     worst = 0.0
     for name, gradient in expected[1].items():
         deviation = relative_error(_named(found[1], name, f"gradient of {name}"), gradient)
-        require_close(deviation, task.gradient_tolerance, f"The gradient of {name}", case, where)
+        require_close(deviation, task.gradient_tolerance, f"The gradient of {name}", case, where, other=other)
         worst = max(worst, deviation)
     return error, worst
 
@@ -164,13 +167,19 @@ def require_finite(result: Result) -> None:
 
 
 def require_close(
-    error: float, allowed: Mapping[str, float], what: str, case: Case, where: str, measure: Measure = "largest"
+    error: float,
+    allowed: Mapping[str, float],
+    what: str,
+    case: Case,
+    where: str,
+    measure: Measure = "largest",
+    other: str = "the reference",
 ) -> None:
     """Raise WrongResultError if the error of `what`, found at the size `where`, is beyond what is allowed."""
     most = allowed[case.mantissa]
     if not error <= most:
         size = "norm" if measure == "norm" else "largest value"
         raise WrongResultError(
-            f"{what} with {case.implementation} differs from the reference by {error:.1e} of its {size} at {where}; "
+            f"{what} with {case.implementation} differs from {other} by {error:.1e} of its {size} at {where}; "
             f"{most:.0e} is allowed in {case.mantissa}. Nothing was timed."
         )

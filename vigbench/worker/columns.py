@@ -49,10 +49,10 @@ def calibrated_latency(timing: Timing) -> float | None:
     )
 
 
-def throughput_columns(timing: Timing, batch_size: int, voxels: int | None) -> dict[str, float | None]:
+def throughput_columns(timing: Timing, items: int, voxels: int | None) -> dict[str, float | None]:
     """Items per second, and voxels of a batch that has any, from the calls of one block each."""
     interval = timing.throughput.interval()
-    rates = (batch_size / duration_s for duration_s in (interval.median, interval.high, interval.low))
+    rates = (items / duration_s for duration_s in (interval.median, interval.high, interval.low))
     of_voxels = None if voxels is None else voxels / interval.median
     return {**with_interval("throughput_per_s", *rates), "voxels_per_s": of_voxels}
 
@@ -82,16 +82,25 @@ def memory_columns(
     }
 
 
-def cost_columns(cost: Cost, operator: str | None, closed_form_macs: int | None) -> dict[str, float | int | str | None]:
-    """Multiply-adds of one item in units of 10^9, by both counters, and what they cover; empty where not counted."""
+def cost_columns(
+    cost: Cost, operator: str | None, closed_form_macs: int | None, items: int
+) -> dict[str, float | int | str | None]:
+    """Multiply-adds of one item in units of 10^9, by both counters, and what they cover; empty where not counted.
+
+    The cost, and `closed_form_macs`, are those of so many items.
+    """
     if cost.refusal:
         return {"params": cost.params, "uncounted_operators": f"all: {cost.refusal}"}
+
+    def giga(macs: int | None) -> float | None:
+        return None if macs is None else macs / items / 1e9
+
     return {
         "params": cost.params,
-        "gmacs": cost.macs / 1e9,
-        "closed_form_gmacs": None if closed_form_macs is None else closed_form_macs / 1e9,
-        "executed_gmacs": cost.executed_macs / 1e9,
-        "operator_gmacs": None if operator is None or (own := cost.by_operator.get(operator)) is None else own / 1e9,
+        "gmacs": giga(cost.macs),
+        "closed_form_gmacs": giga(closed_form_macs),
+        "executed_gmacs": giga(cost.executed_macs),
+        "operator_gmacs": None if operator is None else giga(cost.by_operator.get(operator)),
         "flop_coverage": cost.coverage,
         "uncounted_operators": ";".join(cost.uncounted) or None,
     }

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from vigbench.measure.environment import available_memory
-from vigbench.measure.memory import MIB, status_bytes
+from vigbench.measure.memory import MIB
 from vigbench.measure.settings import bind_threads
 from vigbench.records.schema import Status
 from vigbench.subjects.catalog import task_of
@@ -26,12 +25,12 @@ from vigbench.worker.build import apply_case_settings, build_on_device, iteratio
 from vigbench.worker.contest import contest
 from vigbench.worker.describe import ceilings_here, describe_here
 from vigbench.worker.failures import guarded
+from vigbench.worker.limits import cap_memory
 from vigbench.worker.measure_case import measure_case
 from vigbench.worker.messages import BlockRequest, Errand, Job, Message, Outcome, StageReport
-from vigbench.worker.prepare import operator_of
+from vigbench.worker.prepare import operator_of, require_one_rank
 from vigbench.worker.survey import survey_here
 
-MEMORY_SHARE = 0.95  # of the memory free at the start; the rest keeps the machine alive
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -50,8 +49,8 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
     job = Job.model_validate_json(job_json)
     case = job.case
     if case.device == "cpu":
-        _cap_memory(job.memory_limit_mib)
-        if job.errand.is_timed:
+        cap_memory(job.memory_limit_mib)
+        if job.errand.is_timed and case.ranks == 1:  # who starts ranks must have no other threads to lose
             bind_threads(case.threads)
 
     def say(message: Message) -> None:
@@ -62,6 +61,10 @@ def worker_main(connection: Connection, output: Connection, job_json: str) -> No
         say(StageReport(stage=stage))
 
     match job.errand:
+        case Errand.measure if case.ranks > 1:
+            from vigbench.worker.ranks import measure_ranks  # which needs what no other case needs
+
+            say(measure_ranks(job, on_stage))
         case Errand.measure:
             references = None if job.references is None else Path(job.references)
             say(measure_case(case, job.budget_s, on_stage, calibrate=job.calibrate, references=references))
@@ -102,6 +105,7 @@ def fit_case(case: Case, memory_limit_mib: float | None) -> Outcome:
     """
 
     def fit() -> Outcome:
+        require_one_rank(case)
         operator = operator_of(case)
         apply_case_settings(case)
         if case.device == "cuda" and memory_limit_mib is not None:
@@ -146,21 +150,6 @@ def _listen(connection: Connection) -> Callable[[], BlockRequest]:
 
     threading.Thread(target=watch, daemon=True).start()
     return commands.get
-
-
-def _cap_memory(limit_mib: float | None) -> None:
-    """Make an allocation beyond the free memory fail here, instead of the machine swapping or killing at random."""
-    if sys.platform != "linux":
-        return
-    import resource
-
-    allowed = int(MEMORY_SHARE * available_memory())
-    if limit_mib is not None:
-        allowed = min(allowed, int(limit_mib * MIB))
-    limit = status_bytes("VmData") + allowed
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 if __name__ == "__main__":  # started by another environment's coordinator, see process.py

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vigbench.measure.closed_form import are_disputed, closed_form_macs
+from vigbench.measure.closed_form import are_disputed, closed_form_of_case
 from vigbench.measure.compilation import watch_kernels
 from vigbench.measure.latency import measure_parts
 from vigbench.measure.launch import LAUNCH_BOUND_BELOW
@@ -71,14 +71,15 @@ def _measure(prepared: Prepared, budget_s: float, on_stage: OnStage, calibrate: 
     on_stage("path")
     ran = look_inside(prepared)
     timing, checked, case = taken.timing, prepared.checked, prepared.case
-    of_pass = closed_form_macs(case.model, case.built_for)
+    items = prepared.task.items(case)
+    of_pass = closed_form_of_case(case)
     closed_form = None if of_pass is None else of_pass * (case.windows or 1)
     metrics = Metrics.model_validate(
         {
             **latency_columns(timing),
-            **throughput_columns(timing, case.batch_size, prepared.task.voxels(case)),
+            **throughput_columns(timing, items, prepared.task.voxels(case)),
             **memory_columns(held.memory, held.saved_for_backward, held.gradients),
-            **cost_columns(prepared.cost, prepared.operator, closed_form),
+            **cost_columns(prepared.cost, prepared.operator, closed_form, items // case.batch_size),
             **path_columns(ran.path),
             **kernel_columns(taken.kernel, ran.work),
             **surroundings_columns(taken),

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from vigbench.records.metrics import Metrics
 from vigbench.records.schema import Status
-from vigbench.suites.axes import with_former_names
 from vigbench.suites.case import Case
+from vigbench.suites.former_names import with_former_names
 
 
 class _Message(BaseModel):
@@ -37,11 +37,6 @@ class Errand(StrEnum):
         """Whether a time that its process takes is kept: then its threads matter."""
         return self in (Errand.measure, Errand.contest, Errand.profile, Errand.ceilings)
 
-    @property
-    def starts_processes(self) -> bool:
-        """Whether its process starts others, as those that read images: Python forbids that to a daemon."""
-        return self is Errand.evaluate
-
 
 class Job(_Message):
     """Coordinator to worker, at its start."""
@@ -53,6 +48,11 @@ class Job(_Message):
     memory_limit_mib: float | None = None
     argument: str = ""  # what else the errand needs, as JSON
     references: str | None = None  # folder for what references compute, shared by the cases of a run
+
+    @property
+    def starts_processes(self) -> bool:
+        """Whether its process starts others, as for reading images, or for ranks: Python forbids that to a daemon."""
+        return self.errand is Errand.evaluate or self.case.ranks > 1
 
     def to_json(self) -> str:
         """Without defaults and in former words, so that an older build in another environment knows every key."""

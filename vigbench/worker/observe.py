@@ -137,7 +137,7 @@ def measure_call_timing(prepared: Prepared, budget_s: float, calibrate: bool) ->
         kernel = measure_kernel_time(call, device, prepared.criterion, KERNEL_SHARE * budget_s, on_block)
     calls = timing.calls_per_block
     stopped_share = throttling.share()
-    energy = measure_energy(meter, timed(block_of(call, calls), synchronize), case.batch_size * calls)
+    energy = measure_energy(meter, timed(block_of(call, calls), synchronize), prepared.task.items(case) * calls)
     rate_drop = max(0.0, 1 - workload_rate(device) / rate_before)
     others = [count for count in (others_before, recorder.other_processes()) if count is not None]
     return CallTiming(

@@ -172,9 +172,12 @@ def count_item(model: nn.Module, case: Case, task: Task, operator: str | None, i
         return not_counted(model, in_one_line(error))
     if case.windows is not None:
         cost = cost.times(case.windows)
+    executed = task.executed_macs(case, cost.executed_macs)
+    if masked := task.masked_macs(case):
+        by_operator = {**cost.by_operator, f"{operator}.masked": -masked}
+        return replace(cost, macs=cost.macs - masked, executed_macs=executed, by_operator=by_operator)
     if (macs := task.macs(case)) is None or operator is None:
         return cost
-    executed = task.executed_macs(case, cost.executed_macs)
     return replace(cost, macs=macs, executed_macs=executed, by_operator={operator: macs})
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from vigbench.measure.closed_form import closed_form_macs
+from vigbench.measure.closed_form import closed_form_of_case
 from vigbench.measure.cost import Cost, count_cost
 from vigbench.records.schema import Status
 from vigbench.subjects.building import build_on_meta
@@ -78,13 +78,15 @@ def facts_here(case: Case) -> Facts:
     usual = case.model_copy(update={**defaults, "resolution": case.built_for, "scan": None})
     gmacs = _gmacs(usual)
     gmacs = None if gmacs is None else gmacs * (case.windows or 1)
-    return Facts(unit=task.unit, gmacs=gmacs, bytes_moved=or_none(lambda: task.bytes_moved(case)))
+    # the ceilings that this is set beside are those of one device
+    moved = or_none(lambda: task.bytes_moved(case)) if case.ranks == 1 else None
+    return Facts(unit=task.unit, gmacs=gmacs, bytes_moved=moved)
 
 
 @lru_cache(maxsize=1024)
 def _gmacs(case: Case) -> float | None:
     """Of a case with all settings that change no item's multiply-adds as usual: counting takes half a second."""
-    known = or_none(lambda: task_of(case.subject).macs(case)) or closed_form_macs(case.model, case.built_for)
+    known = or_none(lambda: task_of(case.subject).macs(case)) or closed_form_of_case(case)
     macs = or_none(lambda: count_subject(case).macs) if known is None else known
     return None if macs is None else macs / 1e9
 

@@ -22,6 +22,7 @@ SUITES = {
     "diffusion-scaling": 3.0,
     "volumes": 3.5,
     "volume-scan": 1.5,
+    "sequence-parallel": 1.5,
 }
 RUN_SHARE = 0.85  # of a suite's limit is its run's budget: the last case and the report come after that
 TEST_TIMEOUT_S = 300  # of one test

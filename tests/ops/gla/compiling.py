@@ -120,7 +120,8 @@ def binaries(capability: int | str, call: Callable[[], object]) -> list[Binary]:
     ) -> None:
         binary = compile_kernel(kernel, grid, args, constants, warps, stages)
         name = kernel.fn.__name__ + (" (adjoint)" if constants.get("adjoint") else "")
-        found[f"{name}{constants.get('phase', '')}{constants.get('part', '')}"] = Binary(name, warps, binary)
+        kind = [constants.get(one, "") for one in ("phase", "part", "variant")]
+        found[f"{name}{kind}"] = Binary(name, warps, binary)
 
     driver.set_active(NoGpu(capability))
     with patch.object(kernel_launch, "launch_kernel", compile_only):

@@ -8,19 +8,29 @@ from vigbench.measure.closed_form import (
     cnn,
     diffusion,
     hierarchical,
+    layers,
     linear_complexity,
     transformers,
+    vig,
     volume_cnn,
     volume_transformers,
 )
+from vigbench.suites.case import Case
 from vigbench.suites.resolution import Resolution, sides_of
+from vigbench.suites.shape import Shape
 
-__all__ = ["are_disputed", "closed_form_macs"]
+__all__ = ["are_disputed", "closed_form_macs", "closed_form_of_case", "closed_form_of_layer"]
 
 ALLOWED_DIFFERENCE = 0.005  # of the closed form
 
 _OF_IMAGES = (
-    transformers.FORMULAS | hierarchical.FORMULAS | cnn.FORMULAS | linear_complexity.FORMULAS | diffusion.FORMULAS
+    transformers.FORMULAS
+    | hierarchical.FORMULAS
+    | cnn.FORMULAS
+    | linear_complexity.FORMULAS
+    | vig.FORMULAS
+    | vig.WITH_MIXERS
+    | diffusion.FORMULAS
 )
 _OF_VOLUMES = volume_cnn.FORMULAS | volume_transformers.FORMULAS
 
@@ -29,8 +39,8 @@ def closed_form_macs(subject: str, resolution: Resolution | None) -> int | None:
     """Multiply-adds of one forward pass of one image or volume, in inference.
 
     Args:
-        subject: a model as timm names it, with the classes that timm gives it by default; a network for volumes, with
-            4 channels in and 3 out.
+        subject: a model as timm names it, with the classes that timm gives it by default; ViG with another mixer,
+            `vig_tiny_patch16_224(mixer="gsa")`; a network for volumes, with 4 channels in and 3 out.
         resolution: of the image in px or of the volume in voxels, for which the model is built where it takes
             `img_size`. Formulas of images are of square ones; volumes may have three sides.
 
@@ -47,6 +57,19 @@ def closed_form_macs(subject: str, resolution: Resolution | None) -> int | None:
         return of_volume((depth, height, width))
     of_image = _OF_IMAGES.get(subject)
     return of_image(resolution) if of_image is not None and isinstance(resolution, int) else None
+
+
+def closed_form_of_layer(subject: str, length: int, shape: Shape) -> int | None:
+    """Multiply-adds of one forward pass of one sequence through a layer; None for one without a formula."""
+    formula = layers.FORMULAS.get(subject)
+    return None if formula is None else formula(length, shape)
+
+
+def closed_form_of_case(case: Case) -> int | None:
+    """Multiply-adds of one forward pass of an entry of a case's batch, of a scan one window; None without a formula."""
+    if case.shape is not None and case.length is not None:
+        return closed_form_of_layer(case.subject, case.length, case.shape)
+    return closed_form_macs(case.model, case.built_for)
 
 
 def are_disputed(macs: int, closed_form: int | None) -> bool:

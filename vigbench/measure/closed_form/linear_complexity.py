@@ -1,4 +1,4 @@
-"""Models whose token mixing is linear in the number of tokens."""
+"""Models whose token mixing is linear in the number of tokens; ViG is in a file of its own."""
 
 from typing import NamedTuple
 
@@ -10,52 +10,7 @@ from vigbench.measure.closed_form.products import (
     formulas,
     linear,
     mlp,
-    round_up,
 )
-
-
-def _gla_mixer(tokens: int, dim: int, value_dim: int) -> int:
-    """ViG's mixer (arXiv 2405.18425, section 3): gates of rank 16 for two directions, keys of half the width.
-
-    Gated linear attention is 3 L H K V a direction: decay, outer product and read of the state.
-    """
-    keys = dim // 2  # of all heads, H K
-    projections = linear(tokens, dim, 2 * keys + dim) + 2 * linear(tokens, dim, dim)  # q, k, v; output gate and output
-    gates = linear(tokens, dim, 16) + linear(tokens, 16, 2 * keys)
-    return depthwise(tokens, dim, 3) + projections + gates + 2 * 3 * tokens * keys * value_dim
-
-
-def _swiglu(tokens: int, dim: int, multiple: int) -> int:
-    """Gate, up and down, of hidden width 8/3 dim rounded up to a multiple."""
-    return 3 * linear(tokens, dim, round_up(8 * dim // 3, multiple))
-
-
-def _vig(dim: int, resolution: int) -> int:
-    """arXiv 2405.18425; settings as in the released code: 9x9 of stride 8 padded by 1, 3x3 of stride 2, 12 blocks."""
-    half = (resolution + 2 - 9) // 8 + 1
-    side = ceil_div(half, 2)
-    stem = conv(half**2, 3, dim // 2, 9) + conv(side**2, dim // 2, dim, 3)
-    block = _gla_mixer(side**2, dim, value_dim=64) + _swiglu(side**2, dim, multiple=256)
-    return stem + 12 * block + linear(1, dim, CLASSES)
-
-
-class ViGHShape(NamedTuple):
-    """Width of the first of four stages, doubled at each of the next, and the blocks of the third; others have 2."""
-
-    dim: int
-    third: int
-
-
-def _vig_h(config: ViGHShape, resolution: int) -> int:
-    """arXiv 2405.18425; settings as in the released code: 3x3 of stride 2, two as the stem, one between stages."""
-    side, inputs = ceil_div(resolution, 2), config.dim // 2
-    macs = conv(side**2, 3, inputs, 3)
-    for stage, depth in enumerate((2, 2, config.third, 2)):
-        side, dim = ceil_div(side, 2), config.dim * 2**stage
-        macs += conv(side**2, inputs, dim, 3)
-        macs += depth * (_gla_mixer(side**2, dim, value_dim=32) + _swiglu(side**2, dim, multiple=32))
-        inputs = dim
-    return macs + linear(1, inputs, CLASSES)
 
 
 def _vim(dim: int, resolution: int) -> int:
@@ -129,14 +84,6 @@ def _relu_attention(tokens: int, dim: int, head_dim: int) -> int:
     return linear(tokens, dim, 3 * dim) + aggregation + products + linear(tokens, 2 * dim, dim)
 
 
-_VIG = {"vig_tiny_patch16_224": 192, "vig_small_patch16_224": 384, "vig_base_patch16_224": 768}
-
-_VIG_H = {
-    "vig_h_tiny_patch4_224": ViGHShape(96, 5),
-    "vig_h_small_patch4_224": ViGHShape(96, 17),
-    "vig_h_base_patch4_224": ViGHShape(128, 17),
-}
-
 _VIM = {"vim_tiny_patch16_224": 192, "vim_small_patch16_224": 384, "vim_base_patch16_224": 768}
 
 _VRWKV = {"vrwkv_tiny_patch16_224": 192, "vrwkv_small_patch16_224": 384, "vrwkv_base_patch16_224": 768}
@@ -147,10 +94,4 @@ _EFFICIENT_VIT = {
     "efficientvit_b3": EfficientViT((32, 64, 128, 256, 512), (1, 4, 6, 6, 9), 32, (2304, 2560)),
 }
 
-FORMULAS = (
-    formulas(_vig, _VIG)
-    | formulas(_vig_h, _VIG_H)
-    | formulas(_vim, _VIM)
-    | formulas(_vrwkv, _VRWKV)
-    | formulas(_efficient_vit, _EFFICIENT_VIT)
-)
+FORMULAS = formulas(_vim, _VIM) | formulas(_vrwkv, _VRWKV) | formulas(_efficient_vit, _EFFICIENT_VIT)

@@ -5,6 +5,8 @@ from functools import partial
 from math import prod
 from typing import TypeVar
 
+from vigbench.suites.shape import Shape
+
 Formula = Callable[[int], int | None]
 """Multiply-adds at a resolution; None if the model does not take it."""
 
@@ -57,6 +59,21 @@ def attention(queries: int, keys: int, dim: int) -> int:
 def self_attention(tokens: int, keys: int, dim: int) -> int:
     """The projections to queries, keys, values and output, and the two products."""
     return linear(tokens, dim, 4 * dim) + attention(tokens, keys, dim)
+
+
+def gla_scan(length: int, shape: Shape) -> int:
+    """Decay, outer product and read of a K x V state for each token and head; the same where a head has one decay."""
+    return 3 * length * shape.heads * shape.key_dim * shape.value_dim
+
+
+def gsa_scan(length: int, shape: Shape, slots: int) -> int:
+    """The same of two states, slots of keys and slots of values (arXiv 2409.07146, section 3)."""
+    return 3 * length * shape.heads * slots * (shape.key_dim + shape.value_dim)
+
+
+def ssd_scan(length: int, shape: Shape) -> int:
+    """The same with N x P for K x V, and dt a once, dt x and d x once a channel (arXiv 2405.21060, section 2)."""
+    return gla_scan(length, shape) + length * shape.heads * (2 * shape.value_dim + 1)
 
 
 def ceil_div(side: int, stride: int) -> int:

@@ -1,12 +1,11 @@
 """DiG, diffusion on gated linear attention in one direction (arXiv 2405.18428), as released (hustvl/DiG)."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.models.backbone import RMSNorm
 from vigbench.models.diffusion.transformer import (
     Block,
     DiffusionConfig,
@@ -14,13 +13,11 @@ from vigbench.models.diffusion.transformer import (
     diffusion_cfgs,
     register_all,
 )
-from vigbench.models.mixers.gated_linear_attention import GATE_LOGIT_NORMALIZER, GATE_RANK, RELEASED_GAIN, RMS_EPS
-from vigbench.models.model import TokenMixer, liken_keys
+from vigbench.models.layers.gla import GatedLinearAttention
+from vigbench.models.mixers.gated_linear_attention import RMS_EPS
+from vigbench.models.model import liken_keys
 from vigbench.models.vig import SwiGLU, swiglu_dim
 from vigbench.nearest import one_of
-from vigbench.ops.gated_norm import FUSED_WITH
-from vigbench.ops.gla import gla_low_rank, selected_implementation
-from vigbench.ops.norm_swish_gate import norm_swish_gate
 
 ScanOrder = Literal["released", "raster"]
 SCAN_ORDERS: tuple[str, ...] = get_args(ScanOrder)
@@ -43,44 +40,6 @@ class DiGConfig(DiffusionConfig):
     scan_order: ScanOrder = "released"
 
 
-class GatedLinearAttention(TokenMixer):
-    """GLA in one direction with an output gate: (batch, tokens, dim) to the same.
-
-    `key_dim` is that of all heads together, by default half of `dim`; `eps` that of the norm.
-    """
-
-    def __init__(self, dim: int, num_heads: int, key_dim: int | None = None, eps: float = RMS_EPS) -> None:
-        super().__init__()
-        key_dim = dim // 2 if key_dim is None else key_dim
-        self.num_heads = num_heads
-        self.q_proj = nn.Linear(dim, key_dim, bias=False)
-        self.k_proj = nn.Linear(dim, key_dim, bias=False)
-        self.v_proj = nn.Linear(dim, dim, bias=False)
-        self.g_proj = nn.Linear(dim, dim, bias=False)
-        self.gk_proj = nn.Sequential(nn.Linear(dim, GATE_RANK, bias=False), nn.Linear(GATE_RANK, key_dim))
-        self.g_norm_swish_gate = RMSNorm(dim // num_heads, eps=eps)
-        self.o_proj = nn.Linear(dim, dim, bias=False)
-
-    def forward(self, x: Tensor, reverse: bool = False) -> Tensor:
-        q, k, v, gate = (self._heads(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj, self.g_proj))
-        low_rank, logits = self.gk_proj[0](x), cast("nn.Linear", self.gk_proj[1])
-        weight, bias = (p.view(self.num_heads, -1, *p.shape[1:]) for p in (logits.weight, logits.bias))
-        implementation = selected_implementation(self.implementation, q, k, v, low_rank, weight, bias)
-        gates = low_rank, weight, bias, GATE_LOGIT_NORMALIZER
-        o: Tensor = gla_low_rank(q, k, v, *gates, reverse=reverse, implementation=implementation)
-        norm = self.g_norm_swish_gate
-        o = norm_swish_gate(o, gate, norm.weight, norm.eps or 0.0, fused=implementation in FUSED_WITH)
-        return self.o_proj(o.flatten(-2))  # type: ignore[no-any-return]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
-
-    def init_weights(self) -> None:
-        """The released initialisation."""
-        for layer in (self.q_proj, self.k_proj, self.v_proj, self.g_proj, self.o_proj, *self.gk_proj):
-            nn.init.xavier_uniform_(layer.weight, gain=RELEASED_GAIN)
-
-
 class DiGBlock(Block):
     """The block of DiG: its tokens lie in raster order and are read in that of `scan`, by the convolution, too.
 
@@ -91,7 +50,8 @@ class DiGBlock(Block):
 
     def __init__(self, config: DiGConfig, scan: Scan) -> None:
         dim = config.embed_dim
-        super().__init__(dim, GatedLinearAttention(dim, config.num_heads), SwiGLU(dim, swiglu_dim(dim, multiple=256)))
+        mixer = GatedLinearAttention(dim, config.num_heads, dim // 2, RMS_EPS)
+        super().__init__(dim, mixer, SwiGLU(dim, swiglu_dim(dim, multiple=256)))
         self.scan = scan
         self.dw_conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 

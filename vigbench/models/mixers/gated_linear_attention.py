@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigbench.models.backbone import RMSNorm
-from vigbench.models.model import TokenMixer
+from vigbench.models.model import RMSNorm, TokenMixer
 from vigbench.ops.gated_norm import FUSED_WITH, gated_norm
 from vigbench.ops.gated_projection import gated_projection
 from vigbench.ops.gla import bidirectional_gla_low_rank, selected_implementation

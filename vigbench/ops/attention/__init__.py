@@ -19,11 +19,13 @@ from vigbench.ops.lazy import lazy_attributes
 from vigbench.ops.registry import register_operator
 
 if TYPE_CHECKING:
+    from vigbench.ops.attention.sequence_parallel import sequence_parallel_attention
     from vigbench.ops.attention.timm_switch import attention_modules, set_attention
 
 _MATERIALISED = ("aten::bmm", "aten::_softmax")
 _SDPA = ("aten::_scaled_dot_product_*", "aten::scaled_dot_product_attention")
 # zeros change no product, and fused attention takes equal dims only
+_OVER_RANKS = "vigbench.ops.attention.sequence_parallel:sequence_parallel_attention"
 _EQUAL_DIMS = (Input("q", KEYS, filled="value_dim"), Input("k", KEYS, filled="value_dim"), Input("v", VALUES))
 
 register_operator(
@@ -85,6 +87,15 @@ register_operator(
                 dash=(4, 1.2, 1.2, 1.2),
             ),
             Implementation(
+                name="blockwise",
+                description="plain products with blocks of keys, one after another: what a rank does of a cut sequence",
+                target="vigbench.ops.attention.sequence_parallel:blockwise",
+                materialises=True,
+                must_run=("aten::bmm",),
+                must_not_run=_SDPA,
+                dash=(1.2, 2.4),
+            ),
+            Implementation(
                 name="flex",
                 description="torch's flex_attention, compiled: Triton on CUDA; on a CPU C++, with the scores in memory",
                 target="vigbench.ops.attention.flex:flex",
@@ -134,6 +145,8 @@ register_operator(
                 directions=0,
                 description="softmax attention of every token with every other",
                 inputs=_EQUAL_DIMS,
+                over_ranks=_OVER_RANKS,
+                over_ranks_by="blockwise",
             ),
             OperatorSubject(
                 "causal_attention",
@@ -143,10 +156,12 @@ register_operator(
                 description="softmax attention of every token with those before it",
                 inputs=_EQUAL_DIMS,
                 causal=True,
+                over_ranks=_OVER_RANKS,
+                over_ranks_by="blockwise",
             ),
         ),
     )
 )
 
-__all__ = ["attention_modules", "set_attention"]
-__getattr__ = lazy_attributes(__name__, "timm_switch", __all__)
+__all__ = ["attention_modules", "sequence_parallel_attention", "set_attention"]
+__getattr__ = lazy_attributes(__name__, "timm_switch", __all__, {"sequence_parallel_attention": "sequence_parallel"})

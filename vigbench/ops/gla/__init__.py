@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         gla_low_rank,
         selected_implementation,
     )
+    from vigbench.ops.gla.sequence_parallel import sequence_parallel_gla
 
 GATE = "vigbench.ops.draws:gla_log_decay"
 
@@ -141,6 +142,7 @@ register_operator(
                 inputs=(*QKV, Input("g_fwd", KEYS, GATE), Input("g_bwd", KEYS, GATE)),
                 token_macs=_token_macs,
                 memory=1024,
+                over_ranks="vigbench.ops.gla.sequence_parallel:sequence_parallel_gla",
             ),
             OperatorSubject(
                 "gla_from_logits",
@@ -176,5 +178,6 @@ __all__ = [
     "gla",
     "gla_low_rank",
     "selected_implementation",
+    "sequence_parallel_gla",
 ]
-__getattr__ = lazy_attributes(__name__, "interface", __all__)
+__getattr__ = lazy_attributes(__name__, "interface", __all__, {"sequence_parallel_gla": "sequence_parallel"})

@@ -45,7 +45,7 @@ def bidirectional_gla(
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
     """
-    q, k, v = _check(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
+    q, k, v = check_inputs(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale / 2)
 
@@ -63,7 +63,7 @@ def gla(
 
     Arguments, result and errors as in `bidirectional_gla`, with `g` the log-decays of the one direction.
     """
-    q, k, v = _check(q, k, v, {"g": g})
+    q, k, v = check_inputs(q, k, v, {"g": g})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     g_fwd, g_bwd = (None, g) if reverse else (g, None)
     return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale)
@@ -84,7 +84,7 @@ def bidirectional_gla_from_logits(
     Where the implementation can, they are computed inside its kernels and never reach memory. Other arguments, result
     and errors as in `bidirectional_gla`, with logits x_fwd and x_bwd of the shape of q, in its dtype or float32.
     """
-    q, k, v = _check(q, k, v, {"x_fwd": x_fwd, "x_bwd": x_bwd})
+    q, k, v = check_inputs(q, k, v, {"x_fwd": x_fwd, "x_bwd": x_bwd})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     native = _native("logits", implementation, q, k, v, x_fwd, x_bwd)
     if native is not None:
@@ -121,7 +121,7 @@ def bidirectional_gla_low_rank(
         bias: (2, heads, key_dim), dtype of q.
         normalizer: log-decays are logsigmoid(logits) / normalizer.
     """
-    q, k, v = _check(q, k, v, {})
+    q, k, v = check_inputs(q, k, v, {})
     a, weight, bias = _check_low_rank(q, a, weight, bias, (2, *q.shape[2:]))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     native = _native("low_rank", implementation, q, k, v, a, weight, bias)
@@ -147,7 +147,7 @@ def gla_low_rank(
 
     weight is (heads, key_dim, rank) and bias (heads, key_dim), of the one direction.
     """
-    q, k, v = _check(q, k, v, {})
+    q, k, v = check_inputs(q, k, v, {})
     a, weight, bias = _check_low_rank(q, a, weight, bias, tuple(q.shape[2:]))
     weight, bias = weight[None], bias[None]
     scale = q.shape[-1] ** -0.5 if scale is None else scale
@@ -207,7 +207,8 @@ def _log_decays(a: Tensor, weight: Tensor, bias: Tensor, normalizer: float) -> T
     return gates.view(*gates.shape[:-1], *bias.shape)
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def check_inputs(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k and v, in one dtype under autocast; ValueError where shapes, dtypes or devices do not fit."""
     shape, device, dtype = q.shape, q.device, q.dtype  # looked up once: each costs the host
     if len(shape) != 4 or 0 in shape[1:] or v.shape[-1:] == (0,):
         raise ValueError(

@@ -10,7 +10,8 @@ from vigbench.report.figures.text import shorten
 from vigbench.report.metrics import number, percent
 from vigbench.report.names import short_name
 from vigbench.suites.arguments import with_args
-from vigbench.suites.axes import ALL, with_new_names
+from vigbench.suites.axes import ALL
+from vigbench.suites.former_names import with_new_names
 
 NOTICEABLE_LOAD = 0.2  # of the machine's CPU used by others
 LONGEST_IN_TITLE = 240.0  # points, at the size of labels

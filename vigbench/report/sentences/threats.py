@@ -78,6 +78,12 @@ CPU_ONLY = Threat(
     "A CPU, not a GPU",
     "What pays off on a GPU, where launches and the memory's bandwidth decide more often, has to be measured on one.",
 )
+RANKS = Threat(
+    "Ranks on one machine",
+    "They exchange through its memory, or between its GPUs: this shows that their results are right, how much they "
+    "send, and how far computing hides that. It is no claim about a network between machines: vigbench scaling --ranks "
+    "works out what its bandwidth would make of it.",
+)
 RANDOM_INPUTS = Threat(
     "Random inputs",
     "Inputs are normal noise. This is speed and memory, not accuracy: nothing here says how good predictions are.",
@@ -139,6 +145,8 @@ def _of_design(rows: Sequence[Row], infos: Sequence[Info]) -> list[Threat]:
         result += _of_time(rows, infos)
     if {row["device"] for row in rows} == {"cpu"}:
         result.append(CPU_ONLY)
+    if any((row["ranks"] or 1) > 1 for row in rows):
+        result.append(RANKS)
     return [*result, RANDOM_INPUTS]
 
 

@@ -8,11 +8,12 @@ taken without the token's own term, which knows no decay and whose rounding woul
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
+from vigbench.ops.gla.kernels.features import load_feature_row, load_features, store_feature_gradient
+from vigbench.ops.gla.kernels.gates import load_log2_decay, load_log2_decays, store_gate_gradient
 from vigbench.ops.gla.kernels.outputs import is_mild_block
 from vigbench.ops.gla.kernels.states import load_entering, state_rows
 from vigbench.ops.gla.kernels.sums import split_decay
-from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row, store_tile
+from vigbench.ops.gla.kernels.tiles import dot, load_row, load_tile, place_of, put_row
 from vigbench.ops.gla.kernels.variant import key_block, value_block
 from vigbench.ops.kernel_math import zeros, zeros_row
 
@@ -26,7 +27,7 @@ def _store_gate_gradient(
     dq and dk lack the tokens' own terms; `beyond` is sum(state * gradient) where the direction leaves the chunk.
     """
     d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
-    store_tile(dg, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
+    store_gate_gradient(dg, d_decay * scale, gate, at, keys, variant)
 
 
 @triton.jit
@@ -68,7 +69,7 @@ def _factored(
         d_scores += dot(grad_tile, tl.trans(v_tile), dtype)
         by_key += dot(v_tile, tl.trans(grad_tile), dtype)
     own = _own(v, grad, at, variant)
-    q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
+    q_tile, k_tile = load_features(q, at, keys, variant), load_features(k, at, keys, variant)
     dq_tile, dk_tile = own * k_tile, own * q_tile
     for direction in range(first_direction, end_direction):
         row = row_fwd if direction == 0 else row_bwd
@@ -99,8 +100,8 @@ def _factored(
             _store_gate_gradient(
                 q_tile, k_tile, dq_part, dk_part, beyond, gate_bwd, dg_bwd, at, keys, scale, variant, False
             )
-    store_tile(dq, at, keys, variant.key_dim, dq_tile * scale)
-    store_tile(dk, at, keys, variant.key_dim, dk_tile * scale)
+    store_feature_gradient(dq, dq_tile * scale, q, at, keys, variant, False)
+    store_feature_gradient(dk, dk_tile * scale, k, at, keys, variant, False)
 
 
 @triton.jit
@@ -110,7 +111,7 @@ def _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant: tl.cons
         row = n if to_end else variant.chunk - 1 - n
         state = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state
         dq = put_row(dq, at, row, tl.sum(state * load_row(grad, at, row, values, variant.value_dim)[None, :], 1))
-        k_row, v_row = load_row(k, at, row, keys, variant.key_dim), load_row(v, at, row, values, variant.value_dim)
+        k_row, v_row = load_feature_row(k, at, row, keys, variant), load_row(v, at, row, values, variant.value_dim)
         state += k_row[:, None] * v_row[None, :]
     return dq, state
 
@@ -122,7 +123,7 @@ def _walk_gradients(q, v, grad, gate, state_grad, dk, at, keys, values, variant:
         row = variant.chunk - 1 - n if to_end else n
         dk = put_row(dk, at, row, tl.sum(state_grad * load_row(v, at, row, values, variant.value_dim)[None, :], 1))
         q_row, grad_row = (
-            load_row(q, at, row, keys, variant.key_dim),
+            load_feature_row(q, at, row, keys, variant),
             load_row(grad, at, row, values, variant.value_dim),
         )
         state_grad += q_row[:, None] * grad_row[None, :]
@@ -146,7 +147,7 @@ def _exact_direction(
         dq, state = _walk_states(k, v, grad, gate, state, dq, at, keys, values, variant, to_end)
         beyond += tl.sum(state * state_grad, 1)
         dk = _walk_gradients(q, v, grad, gate, state_grad, dk, at, keys, values, variant, to_end)
-    q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
+    q_tile, k_tile = load_features(q, at, keys, variant), load_features(k, at, keys, variant)
     _store_gate_gradient(q_tile, k_tile, dq, dk, beyond, gate, dg, at, keys, scale, variant, to_end)
     return dq, dk
 
@@ -158,8 +159,8 @@ def _exact(
 ):  # fmt: skip
     """A chunk with any decays, token by token."""
     own = _own(v, grad, at, variant)
-    dq_tile = own * load_tile(k, at, keys, variant.key_dim)
-    dk_tile = own * load_tile(q, at, keys, variant.key_dim)
+    dq_tile = own * load_features(k, at, keys, variant)
+    dk_tile = own * load_features(q, at, keys, variant)
     if variant.forward:
         dq_part, dk_part = _exact_direction(
             q, k, v, grad, gate_fwd, dg_fwd, states, state_grads, row_fwd, chunk, chunks, segment_chunks, at, keys,
@@ -174,8 +175,8 @@ def _exact(
         )  # fmt: skip
         dq_tile += dq_part
         dk_tile += dk_part
-    store_tile(dq, at, keys, variant.key_dim, dq_tile * scale)
-    store_tile(dk, at, keys, variant.key_dim, dk_tile * scale)
+    store_feature_gradient(dq, dq_tile * scale, q, at, keys, variant, False)
+    store_feature_gradient(dk, dk_tile * scale, k, at, keys, variant, False)
 
 
 @triton.jit(do_not_specialize=["length", "segment_chunks", "first_direction", "end_direction"])

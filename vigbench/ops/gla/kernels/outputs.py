@@ -11,6 +11,7 @@ the diagonal both (GLA, arXiv 2312.06635, section 4; ViG, arXiv 2405.18425, sect
 import triton
 import triton.language as tl
 
+from vigbench.ops.gla.kernels.features import load_feature_row, load_features
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_log2_decays
 from vigbench.ops.gla.kernels.states import load_entering, state_rows
 from vigbench.ops.gla.kernels.sums import split_decay
@@ -79,11 +80,11 @@ def _exact(
         row = n if to_end != adjoint else variant.chunk - 1 - n
         decay = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None]
         written = (
-            load_row(k, at, row, keys, variant.key_dim)[:, None]
+            load_feature_row(k, at, row, keys, variant)[:, None]
             * load_row(v, at, row, values, variant.value_dim)[None, :]
         )
         state = state + written if adjoint else decay * state + written
-        out = put_row(out, at, row, tl.sum(load_row(q, at, row, keys, variant.key_dim)[:, None] * state, 0))
+        out = put_row(out, at, row, tl.sum(load_feature_row(q, at, row, keys, variant)[:, None] * state, 0))
         if adjoint:
             state = decay * state
     return out
@@ -111,7 +112,7 @@ def chunk_outputs(
         scores = zeros(variant.chunk, variant.chunk)
         for key in range(variant.key_blocks):
             keys = key_block(key, variant)
-            q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
+            q_tile, k_tile = load_features(q, at, keys, variant), load_features(k, at, keys, variant)
             if variant.forward:
                 if variant.key_blocks > 1:
                     g_fwd = load_log2_decays(gate_fwd, at, keys, variant)

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vigbench.ops.gla.kernels.features import load_features
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_projection, project_log2_decays
 from vigbench.ops.gla.kernels.state import at_state, by_key, empty_state, load_state, outer, store_state
 from vigbench.ops.gla.kernels.sums import SMALLEST, sums_of, tokens_seen
@@ -96,7 +97,7 @@ def _step(
         after = tl.cumsum(g, 0, reverse=to_end)
     else:
         after = sums_of(tl.maximum(g, SMALLEST), tokens_seen(variant.chunk, to_end, not adjoint), dtype)
-    weighted = load_tile(k, at, keys, variant.key_dim).to(tl.float32) * tl.exp2(after)
+    weighted = load_features(k, at, keys, variant).to(tl.float32) * tl.exp2(after)
     v_tile = load_tile(v, at, values, variant.value_dim)
     factor = tl.exp2(total)
     return by_key(factor, variant.turned) * state + outer(weighted.to(dtype), v_tile, dtype, variant), factor * decay

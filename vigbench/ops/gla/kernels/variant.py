@@ -15,6 +15,7 @@ class GlaVariant(NamedTuple):
         value_block, value_blocks: the same of values.
         chunk: tokens handled at once, a power of two.
         gate: what log-decays are computed from (`gates.py`).
+        exponential: whether q and k are exponentials of what is given (`features.py`).
         rank, rank_block: width of the low-rank activations, and the power of two that covers it.
         forward, backward: the directions there are.
         turned: whether states lie in registers as (values, keys), see `state.py`.
@@ -31,6 +32,7 @@ class GlaVariant(NamedTuple):
     value_blocks: int
     chunk: int
     gate: str
+    exponential: bool
     rank: int
     rank_block: int
     forward: bool

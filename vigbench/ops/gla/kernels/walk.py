@@ -9,6 +9,7 @@ segments, whose states come from a first walk (`states.py`, which then stores no
 import triton
 import triton.language as tl
 
+from vigbench.ops.gla.kernels.features import load_feature_row, load_features
 from vigbench.ops.gla.kernels.gates import load_log2_decay, load_projection, project_log2_decays
 from vigbench.ops.gla.kernels.state import by_key, by_value, empty_state, load_state, outer, read, store_state
 from vigbench.ops.gla.kernels.sums import split_decay
@@ -39,10 +40,10 @@ def _exact_step(
     turned: tl.constexpr = variant.turned
     for n in range(variant.chunk):
         row = n if to_end else variant.chunk - 1 - n
-        k_row = by_key(load_row(k, at, row, keys, variant.key_dim), turned)
+        k_row = by_key(load_feature_row(k, at, row, keys, variant), turned)
         v_row = by_value(load_row(v, at, row, values, variant.value_dim), turned)
         state = by_key(tl.exp2(load_log2_decay(gate, at, row, keys, variant)), turned) * state + k_row * v_row
-        q_row = by_key(load_row(q, at, row, keys, variant.key_dim), turned)
+        q_row = by_key(load_feature_row(q, at, row, keys, variant), turned)
         o = tl.sum(q_row * state, 1 if turned else 0) * scale
         add_row(out, at, row, values, variant.value_dim, o, phase == 1)
     return state
@@ -67,7 +68,7 @@ def _walk(
     for n in range(steps):
         chunk = first + n if to_end else first + steps - 1 - n
         at = place_of(batch, head, chunk, length, variant)
-        q_tile, k_tile = load_tile(q, at, keys, variant.key_dim), load_tile(k, at, keys, variant.key_dim)
+        q_tile, k_tile = load_features(q, at, keys, variant), load_features(k, at, keys, variant)
         v_tile = load_tile(v, at, values, variant.value_dim)
         g = project_log2_decays(gate, projection, at, keys, variant)
         o, left, half = _step(q_tile, k_tile, v_tile, state, g, at, dtype, variant, to_end)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from vigbench.ops.gla.kernels.gates import gate_gradient, load_log2_decay, load_log2_decays
+from vigbench.ops.gla.kernels.features import ExponentialView, load_feature_row, load_features, store_feature_gradient
+from vigbench.ops.gla.kernels.gates import RefinedGate, load_log2_decay, load_log2_decays, store_gate_gradient
 from vigbench.ops.gla.kernels.state import empty_state, load_state, outer, read, store_state
 from vigbench.ops.gla.kernels.sums import split_decay
 from vigbench.ops.gla.kernels.tiles import (
@@ -22,7 +23,6 @@ from vigbench.ops.gla.kernels.tiles import (
     load_tile,
     place_of,
     put_row,
-    store_tile,
 )
 from vigbench.ops.gla.kernels.variant import hands_over, segment_of
 from vigbench.ops.kernel_math import zeros
@@ -31,8 +31,8 @@ from vigbench.ops.kernel_math import zeros
 class GlaInputs(NamedTuple):
     """What was given, and the output's gradient."""
 
-    q: GlaView
-    k: GlaView
+    q: GlaView | ExponentialView
+    k: GlaView | ExponentialView
     v: GlaView
     grad: GlaView
 
@@ -43,7 +43,7 @@ class GlaGradients(NamedTuple):
     q: GlaView
     k: GlaView
     v: GlaView
-    gate: GlaView
+    gate: GlaView | RefinedGate
 
 
 @triton.jit
@@ -58,8 +58,8 @@ def _factored(
     """
     arrive, leave, half = split_decay(g, variant.chunk, dtype, to_end)
     factor = tl.exp2(half)[:, None]
-    leaving = (load_tile(x.k, at, keys, variant.key_dim) * leave).to(dtype)
-    arriving = (load_tile(x.q, at, keys, variant.key_dim) * arrive).to(dtype)
+    leaving = (load_features(x.k, at, keys, variant) * leave).to(dtype)
+    arriving = (load_features(x.q, at, keys, variant) * arrive).to(dtype)
     behind = (at.rows[:, None] - at.rows[None, :]) if to_end else (at.rows[None, :] - at.rows[:, None])
     grad = load_tile(x.grad, at, values, variant.value_dim)
     adjoint = factor * adjoint
@@ -72,7 +72,7 @@ def _factored(
     dq = (dq + dot(grad, tl.trans(state.to(dtype)), dtype)) * arrive
     beyond = tl.sum(state * adjoint, 1)
     dk = dot(v_tile, tl.trans(adjoint.to(dtype)), dtype) * leave
-    beyond += tl.sum(load_tile(x.k, at, keys, variant.key_dim) * dk, 0)
+    beyond += tl.sum(load_features(x.k, at, keys, variant) * dk, 0)
     dk += dot(tl.where(behind < 0, dot(v_tile, tl.trans(grad), dtype), 0.0), arriving, dtype) * leave
     return dq, dk, beyond, factor * (adjoint + outer(arriving, grad, dtype, variant))
 
@@ -91,16 +91,16 @@ def _exact(
         state = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * state
         grad_row = load_row(x.grad, at, row, values, variant.value_dim)
         dq = put_row(dq, at, row, tl.sum(state * grad_row[None, :], 1))
-        k_row, v_row = load_row(x.k, at, row, keys, variant.key_dim), load_row(x.v, at, row, values, variant.value_dim)
+        k_row, v_row = load_feature_row(x.k, at, row, keys, variant), load_row(x.v, at, row, values, variant.value_dim)
         state += k_row[:, None] * v_row[None, :]
     beyond = tl.sum(state * adjoint, 1)
     for n in range(count):
         row = count - 1 - n if to_end else n
         v_row = load_row(x.v, at, row, values, variant.value_dim)
         dk = put_row(dk, at, row, tl.sum(adjoint * v_row[None, :], 1))
-        q_row = load_row(x.q, at, row, keys, variant.key_dim)
+        q_row = load_feature_row(x.q, at, row, keys, variant)
         adjoint += q_row[:, None] * load_row(x.grad, at, row, values, variant.value_dim)[None, :]
-        k_row = load_row(x.k, at, row, keys, variant.key_dim)
+        k_row = load_feature_row(x.k, at, row, keys, variant)
         add_row(dv, at, row, values, variant.value_dim, tl.sum(k_row[:, None] * adjoint, 0) * scale, phase == 1)
         adjoint = tl.exp2(load_log2_decay(gate, at, row, keys, variant))[:, None] * adjoint
     return dq, dk, beyond, adjoint
@@ -134,13 +134,13 @@ def _walk(
             dq, dk, beyond, adjoint = _exact(
                 x, gate, state, adjoint, grads.v, at, keys, values, scale, variant, to_end, phase
             )
-        q_tile, k_tile = load_tile(x.q, at, keys, variant.key_dim), load_tile(x.k, at, keys, variant.key_dim)
+        q_tile, k_tile = load_features(x.q, at, keys, variant), load_features(x.k, at, keys, variant)
         own = load_tile(x.v, at, values, variant.value_dim).to(tl.float32)
         own = tl.sum(own * load_tile(x.grad, at, values, variant.value_dim), 1)[:, None]
         d_decay = beyond[None, :] + tl.cumsum(q_tile * dq - k_tile * dk, 0, reverse=to_end)
-        store_tile(grads.gate, at, keys, variant.key_dim, gate_gradient(d_decay * scale, gate, at, keys, variant))
-        add_tile(grads.q, at, keys, variant.key_dim, (dq + own * k_tile) * scale, phase == 1)
-        add_tile(grads.k, at, keys, variant.key_dim, (dk + own * q_tile) * scale, phase == 1)
+        store_gate_gradient(grads.gate, d_decay * scale, gate, at, keys, variant)
+        store_feature_gradient(grads.q, (dq + own * k_tile) * scale, x.q, at, keys, variant, phase == 1)
+        store_feature_gradient(grads.k, (dk + own * q_tile) * scale, x.k, at, keys, variant, phase == 1)
     if hands_over(variant, phase):
         store_state(ends, number, keys, values, adjoint, variant)
 
