@@ -229,7 +229,10 @@ class Suite(_Strict):
         shapeless = [entry.name for entry in self.subjects if entry.shape is None]
         for device, section in self.devices.items():
             if section.length is not None and section.shape is None and shapeless:
-                raise ValueError(f"name a shape for {one_of(shapeless)}: in {device}, or beside the subject")
+                raise ValueError(
+                    f"devices.{device}: name a resolution for models, or length and shape for operators; there is no "
+                    f"shape for {one_of(shapeless)}, in the section or beside the subject"
+                )
         return self
 
     @model_validator(mode="before")

@@ -74,6 +74,6 @@ def _gates(regime: str, rng: torch.Generator) -> Tensor:
 def test_half_of_a_block_s_regimes_is_mild() -> None:
     """So that both ways, and blocks of either kind side by side, are among the tests above."""
     rng = torch.Generator().manual_seed(0)
-    mild = [intra._is_mild([d], [arrival(d)]) for d in (Direction(_gates(regime, rng), False) for regime in REGIMES)]
+    mild = [intra.is_mild([d], [arrival(d)]) for d in (Direction(_gates(regime, rng), False) for regime in REGIMES)]
     assert any(x.all() for x in mild)
     assert any(x.any() and not x.all() for x in mild)

@@ -1,12 +1,11 @@
 """The gated delta rule for users: checks, defaults and the choice of implementation."""
 
-import torch
 from torch import Tensor
 
 from vigbench.ops import dispatch
-from vigbench.ops.dispatch import autocasts, load_operator
+from vigbench.ops.dispatch import load_operator
 from vigbench.ops.gated_delta.operator import DeltaFunction
-from vigbench.ops.precision import DTYPES
+from vigbench.ops.inputs import in_one_dtype, require_one_a_head, require_placement, require_shapes
 
 
 def bidirectional_gated_delta(
@@ -92,27 +91,8 @@ def _operator(implementation: str, *inputs: Tensor | None) -> DeltaFunction:
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    shape, device, dtype = q.shape, q.device, q.dtype  # looked up once: each costs the host
-    if len(shape) != 4 or 0 in shape[1:] or v.shape[-1:] == (0,):
-        raise ValueError(
-            f"q is {tuple(shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
-        )
-    if k.shape != shape:
-        raise ValueError(f"k is {tuple(k.shape)} but q is {tuple(shape)}: they must have the same shape")
-    if v.ndim != 4 or v.shape[:3] != shape[:3]:
-        raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(shape)}: only the last dimension may differ")
-    for name, x in gates.items():
-        if x.shape != shape[:3]:
-            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(shape)}: pass (batch, length, heads)")
-    if autocasts(device.type):
-        dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-    for name, x in {"q": q, "k": k, "v": v, **gates}.items():
-        if x.device != device:
-            raise ValueError(f"{name} is on {x.device} but q is on {device}: move them to one device")
-        if x.dtype not in DTYPES or (x.dtype != dtype and (name not in gates or x.dtype != torch.float32)):
-            allowed = (
-                "q's dtype or float32" if name in gates else "q's dtype, one of float16, bfloat16, float32, float64"
-            )
-            raise ValueError(f"{name} is {x.dtype} but q is {dtype}: give it {allowed}")
+    require_shapes(q, k, v)
+    require_one_a_head(q, gates)
+    q, k, v = in_one_dtype(q, k, v)
+    require_placement({"q": q, "k": k, "v": v}, gates)
     return q, k, v

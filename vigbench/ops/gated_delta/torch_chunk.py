@@ -14,6 +14,7 @@ from vigbench.ops.gated_delta.chunk import DeltaChunk
 from vigbench.ops.gated_delta.cost import chunk_macs, chunk_macs_backward
 from vigbench.ops.gated_delta.operator import DeltaGates, define_delta, directions_of
 from vigbench.ops.gla.chunks import Chunks
+from vigbench.ops.inputs import require_decays
 
 
 def _forward(
@@ -26,6 +27,7 @@ def _forward(
     beta_bwd: Tensor | None,
     scale: float,
 ) -> Tensor:
+    require_decays(g_fwd, g_bwd)
     chunks = Chunks(v)
     out = torch.zeros(v.shape, dtype=chunks.dtype, device=v.device)
     for gates in directions_of(g_fwd, g_bwd, beta_fwd, beta_bwd):

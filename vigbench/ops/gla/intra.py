@@ -30,7 +30,7 @@ def scores(q: Tensor, k: Tensor, directions: list[Direction], arrivals: list[Ten
         return len(directions) * (q * k).sum(-1, keepdim=True)
     if q.device.type not in BRANCHING_DEVICES:
         return _halved_scores(q, k, directions)
-    mild = _is_mild(directions, arrivals)
+    mild = is_mild(directions, arrivals)
     if mild.all():
         return _factored_scores(q, k, directions, arrivals)
     if not mild.any():
@@ -50,7 +50,7 @@ def scores_backward(
         return both * k, both * q, [torch.zeros_like(q) for _ in directions]
     if q.device.type not in BRANCHING_DEVICES:
         return _halved_scores_backward(grad, q, k, directions)
-    mild = _is_mild(directions, arrivals)
+    mild = is_mild(directions, arrivals)
     if mild.all():
         return _factored_scores_backward(grad, q, k, directions, arrivals)
     if not mild.any():
@@ -64,7 +64,7 @@ def scores_backward(
     return dq, dk, dgs
 
 
-def _is_mild(directions: list[Direction], arrivals: list[Tensor]) -> Tensor:
+def is_mild(directions: list[Direction], arrivals: list[Tensor]) -> Tensor:
     limit = math.exp(-MILD_LOG_DECAY[arrivals[0].dtype])
     least = [a[:, 0 if d.reverse else -1].amin(-1) for d, a in zip(directions, arrivals, strict=True)]
     return torch.stack(least).amin(0) >= limit
@@ -102,54 +102,54 @@ def _factored_scores_backward(
     return dq, dk, dgs
 
 
-def _halves(x: Tensor) -> Tensor:
+def halves(x: Tensor) -> Tensor:
     """(block, token, ...) to (block * 2, token / 2, ...)."""
     return x.reshape(-1, x.shape[1] // 2, *x.shape[2:])
 
 
-def _source(x: Tensor, direction: Direction) -> Tensor:
+def source_half(x: Tensor, direction: Direction) -> Tensor:
     """The half of the tokens that a direction meets first."""
     return x.chunk(2, dim=1)[1 if direction.reverse else 0]
 
 
-def _target(x: Tensor, direction: Direction) -> Tensor:
+def target_half(x: Tensor, direction: Direction) -> Tensor:
     """The half of the tokens that a direction meets last."""
     return x.chunk(2, dim=1)[0 if direction.reverse else 1]
 
 
-def _across(matrix: Tensor, direction: Direction) -> Tensor:
+def across(matrix: Tensor, direction: Direction) -> Tensor:
     """The quadrant of scores from the source half (columns) to the target half (rows)."""
-    return _target(matrix, direction).chunk(2, dim=2)[1 if direction.reverse else 0]
+    return target_half(matrix, direction).chunk(2, dim=2)[1 if direction.reverse else 0]
 
 
 def _halved_scores(q: Tensor, k: Tensor, directions: list[Direction]) -> Tensor:
     half = q.shape[1] // 2
-    inner = [Direction(_halves(d.g), d.reverse) for d in directions]
+    inner = [Direction(halves(d.g), d.reverse) for d in directions]
     arrivals = [arrival(d) for d in inner]
-    within = scores(_halves(q), _halves(k), inner, arrivals).view(-1, 2, half, half)
+    within = scores(halves(q), halves(k), inner, arrivals).view(-1, 2, half, half)
     out = q.new_zeros(*q.shape[:2], q.shape[1])
     out[:, :half, :half], out[:, half:, half:] = within[:, 0], within[:, 1]
     for d, arrive in zip(directions, arrivals, strict=True):
-        arriving = _target(q, d) * _target(arrive.view_as(q), d)
-        leaving = _source(k, d) * departure(Direction(_source(d.g, d), d.reverse))
-        _across(out, d).copy_(torch.bmm(arriving, leaving.mT))
+        arriving = target_half(q, d) * target_half(arrive.view_as(q), d)
+        leaving = source_half(k, d) * departure(Direction(source_half(d.g, d), d.reverse))
+        across(out, d).copy_(torch.bmm(arriving, leaving.mT))
     return out
 
 
 def _halved_scores_backward(grad: Tensor, q: Tensor, k: Tensor, directions: list[Direction]) -> Gradients:
     half = q.shape[1] // 2
-    inner = [Direction(_halves(d.g), d.reverse) for d in directions]
+    inner = [Direction(halves(d.g), d.reverse) for d in directions]
     arrivals = [arrival(d) for d in inner]
     within = torch.stack((grad[:, :half, :half], grad[:, half:, half:]), 1).flatten(0, 1)
-    dq, dk, dgs = scores_backward(within, _halves(q), _halves(k), inner, arrivals)
+    dq, dk, dgs = scores_backward(within, halves(q), halves(k), inner, arrivals)
     dq, dk, dgs = dq.view_as(q), dk.view_as(k), [dg.view_as(q) for dg in dgs]
     for d, arrive, dg in zip(directions, arrivals, dgs, strict=True):
-        source, target = Direction(_source(d.g, d), d.reverse), Direction(_target(d.g, d), d.reverse)
-        arrive, depart = _target(arrive.view_as(q), d), departure(source)
-        dq_part = torch.bmm(_across(grad, d), _source(k, d) * depart).mul_(arrive)
-        dk_part = torch.bmm(_across(grad, d).mT, _target(q, d) * arrive).mul_(depart)
-        _target(dq, d).add_(dq_part)
-        _source(dk, d).add_(dk_part)
-        _target(dg, d).add_(arrival_backward(dq_part.mul_(_target(q, d)), target))
-        _source(dg, d).add_(departure_backward(dk_part.mul_(_source(k, d)), source))
+        source, target = Direction(source_half(d.g, d), d.reverse), Direction(target_half(d.g, d), d.reverse)
+        arrive, depart = target_half(arrive.view_as(q), d), departure(source)
+        dq_part = torch.bmm(across(grad, d), source_half(k, d) * depart).mul_(arrive)
+        dk_part = torch.bmm(across(grad, d).mT, target_half(q, d) * arrive).mul_(depart)
+        target_half(dq, d).add_(dq_part)
+        source_half(dk, d).add_(dk_part)
+        target_half(dg, d).add_(arrival_backward(dq_part.mul_(target_half(q, d)), target))
+        source_half(dg, d).add_(departure_backward(dk_part.mul_(source_half(k, d)), source))
     return dq, dk, dgs

@@ -16,6 +16,7 @@ from vigbench.ops.communication import Ranks, agree, check_exchange, differentia
 from vigbench.ops.gla.decay import Direction, arrival, departure
 from vigbench.ops.gla.interface import bidirectional_gla, check_inputs, selected_implementation
 from vigbench.ops.gla.state_exchange import Chains, GatheredChains, RingChains, StateExchange
+from vigbench.ops.inputs import require_decays
 
 EXCHANGES: dict[str, Callable[[Ranks], Chains]] = {"all_gather": GatheredChains, "ring": RingChains}
 
@@ -58,6 +59,7 @@ def sequence_parallel_gla(
     def describe() -> dict[str, object]:
         check_exchange(exchange, EXCHANGES)
         checked = check_inputs(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
+        require_decays(g_fwd, g_bwd, waits=True)  # as the comparison of descriptions does
         if not q.shape[0]:
             raise ValueError("q has no sequences: pass a batch of at least 1")
         selected_implementation(implementation, q, k, v, g_fwd, g_bwd)

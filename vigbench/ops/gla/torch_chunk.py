@@ -15,12 +15,14 @@ from vigbench.ops.gla.cost import chunk_macs, chunk_macs_backward
 from vigbench.ops.gla.decay import arrival, arrival_backward, departure, departure_backward
 from vigbench.ops.gla.intra import scores, scores_backward
 from vigbench.ops.gla.operator import define_gla
+from vigbench.ops.inputs import require_decays
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
+    require_decays(g_fwd, g_bwd)
     chunks = Chunks(v)
     out = v.new_empty(v.shape)
-    states = _states(chunks, k, v, g_fwd, g_bwd)
+    states = states_of_chunks(chunks, k, v, g_fwd, g_bwd)
     for segment in chunks.segments():
         directions = chunks.load_directions(g_fwd, g_bwd, segment)
         arrivals = [arrival(d) for d in directions]
@@ -37,8 +39,8 @@ def _backward(
 ) -> list[Tensor]:
     chunks = Chunks(v)
     grads = [x.new_empty(x.shape) for x in (q, k, v, g_fwd, g_bwd) if x is not None]
-    states = _states(chunks, k, v, g_fwd, g_bwd)
-    state_grads = _states(chunks, q, grad, g_fwd, g_bwd, adjoint=True)
+    states = states_of_chunks(chunks, k, v, g_fwd, g_bwd)
+    state_grads = states_of_chunks(chunks, q, grad, g_fwd, g_bwd, adjoint=True)
     for segment in chunks.segments():
         directions = chunks.load_directions(g_fwd, g_bwd, segment)
         arrivals = [arrival(d) for d in directions]
@@ -62,7 +64,7 @@ def _backward(
     return grads
 
 
-def _states(
+def states_of_chunks(
     chunks: Chunks, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, adjoint: bool = False
 ) -> list[Tensor]:
     """The state entering each chunk, (chunk, batch * heads, key_dim, value_dim), for each direction.
@@ -82,10 +84,10 @@ def _states(
             written = slice(first, first + segment.stop - segment.start)
             torch.bmm(weights.mul_(k_).mT, v_, out=slots[n][written].flatten(0, 1))
             decays[n][written] = direction.g.sum(1).exp_().view(decays[n][written].shape)
-    return [_accumulate(*each) for each in zip(slots, decays, reverses, strict=True)]
+    return [accumulate(*each) for each in zip(slots, decays, reverses, strict=True)]
 
 
-def _accumulate(slots: Tensor, decays: Tensor, reverse: bool) -> Tensor:
+def accumulate(slots: Tensor, decays: Tensor, reverse: bool) -> Tensor:
     """What each chunk writes becomes the state that leaves it, in place; returned as the states that enter chunks.
 
     Slot n + 1 holds what chunk n writes, slot n in reverse; the one slot left over is the empty first state.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vigbench.ops.dispatch import autocasts, load_operator, selected_implementation
 from vigbench.ops.gsa.operator import GsaFunction
-from vigbench.ops.precision import DTYPES
+from vigbench.ops.inputs import in_one_dtype, require_placement, require_shapes
 
 
 def bidirectional_gsa(
@@ -85,39 +85,22 @@ def _checked(q: Tensor, k: Tensor, v: Tensor, slots: Mapping[str, tuple[Tensor |
     strengths = {f"s{ending}": s for ending, (s, _) in slots.items() if s is not None}
     gates = {f"g{ending}": g for ending, (_, g) in slots.items()}
     _check_shapes(q, k, v, strengths | gates)
+    q, k, v = in_one_dtype(q, k, v)
     if autocasts(q.device.type):
-        dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-        strengths = {name: s.to(dtype) for name, s in strengths.items()}
-    _check_dtypes({"q": q, "k": k, "v": v} | strengths, gates)
+        strengths = {name: s.to(q.dtype) for name, s in strengths.items()}
+    require_placement({"q": q, "k": k, "v": v} | strengths, gates)
     written = (strengths.get(f"s{ending}") for ending in slots)
     ways = zip(written, gates.values(), strict=True)
     return q, k, v, *((-torch.expm1(g).to(q.dtype) if s is None else s, g) for s, g in ways)
 
 
 def _check_shapes(q: Tensor, k: Tensor, v: Tensor, slots: Mapping[str, Tensor]) -> None:
-    shape = q.shape
-    if len(shape) != 4 or 0 in shape[1:] or v.shape[-1:] == (0,):
-        raise ValueError(
-            f"q is {tuple(shape)}: pass (batch, length, heads, key_dim), with at least one of each but batch"
-        )
-    if k.shape != shape:
-        raise ValueError(f"k is {tuple(k.shape)} but q is {tuple(shape)}: they must have the same shape")
-    for name, x in {"v": v, **slots}.items():
-        if x.ndim != 4 or x.shape[:3] != shape[:3]:
-            raise ValueError(f"{name} is {tuple(x.shape)} but q is {tuple(shape)}: only the last dimension may differ")
+    require_shapes(q, k, v)
+    for name, x in slots.items():
+        if x.ndim != 4 or x.shape[:3] != q.shape[:3]:
+            raise ValueError(
+                f"{name} is {tuple(x.shape)} but q is {tuple(q.shape)}: only the last dimension may differ"
+            )
     counts = {name: x.shape[-1] for name, x in slots.items()}
     if len({*counts.values()}) > 1 or 0 in counts.values():
         raise ValueError(f"slots are {counts}: give s and g of both directions equally many, at least one")
-
-
-def _check_dtypes(inputs: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> None:
-    dtype, device = inputs["q"].dtype, inputs["q"].device
-    for name, x in {**inputs, **gates}.items():
-        if x.device != device:
-            raise ValueError(f"{name} is on {x.device} but q is on {device}: move them to one device")
-        if x.dtype not in DTYPES or (x.dtype != dtype and (name not in gates or x.dtype != torch.float32)):
-            allowed = (
-                "q's dtype or float32" if name in gates else "q's dtype, one of float16, bfloat16, float32, float64"
-            )
-            raise ValueError(f"{name} is {x.dtype} but q is {dtype}: give it {allowed}")

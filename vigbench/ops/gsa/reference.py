@@ -9,46 +9,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vigbench.ops.gla.reference import _by_token, _empty_state, _read, _states_backwards, _step
+from vigbench.ops.gla.recurrence import by_token, empty_state, read, states_backwards, take_step
 from vigbench.ops.gsa.cost import gsa_macs, recurrent_macs_backward
 from vigbench.ops.gsa.operator import GsaArguments, SlotDirection, define_gsa
+from vigbench.ops.inputs import require_decays
 
 
 def _forward(*arguments: Any) -> Tensor:
     given = GsaArguments(*arguments)
-    q, k, v = (_by_token(x, given.v) for x in given[:3])
+    require_decays(*(way.g for way in given.directions()))
+    q, k, v = (by_token(x, given.v) for x in given[:3])
     out, ways = torch.zeros_like(v), given.directions()
     for way in ways:
-        s, decay = _by_token(way.s, given.v), _by_token(way.g, given.v).exp_()
-        keys, values = _empty_state(s, k), _empty_state(s, v)
+        s, decay = by_token(way.s, given.v), by_token(way.g, given.v).exp_()
+        keys, values = empty_state(s, k), empty_state(s, v)
         for t in _order(way):
-            _step(keys, decay[t], s[t], k[t])
-            _step(values, decay[t], s[t], v[t])
-            out[t] += _read(_probabilities(q[t], keys, given.scale), values)
+            take_step(keys, decay[t], s[t], k[t])
+            take_step(values, decay[t], s[t], v[t])
+            out[t] += read(_probabilities(q[t], keys, given.scale), values)
     return _by_batch(out.div_(len(ways)), given.v)
 
 
 def _backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     given = GsaArguments(*arguments)
-    q, k, v, do = (_by_token(x, given.v) for x in (*given[:3], grad))
+    q, k, v, do = (by_token(x, given.v) for x in (*given[:3], grad))
     dq, dk, dv = (torch.zeros_like(x) for x in (q, k, v))
     ways, ds, dg = given.directions(), [], []
     do /= len(ways)
     for way in ways:
-        s, decay = _by_token(way.s, given.v), _by_token(way.g, given.v).exp_()
-        of_keys, of_values = _states_backwards(decay, s, k, _order(way)), _states_backwards(decay, s, v, _order(way))
-        d_keys, d_values = _empty_state(s, k), _empty_state(s, v)
+        s, decay = by_token(way.s, given.v), by_token(way.g, given.v).exp_()
+        of_keys, of_values = states_backwards(decay, s, k, _order(way)), states_backwards(decay, s, v, _order(way))
+        d_keys, d_values = empty_state(s, k), empty_state(s, v)
         ds_, dg_ = torch.zeros_like(s), torch.zeros_like(s)
         for (t, keys_before, keys), (_, values_before, values) in zip(of_keys, of_values, strict=True):
             p = _probabilities(q[t], keys, given.scale)
-            dp = _read(do[t], values.mT)
+            dp = read(do[t], values.mT)
             d_logits = p * (dp - (p * dp).sum(-1, keepdim=True)) * given.scale
             d_keys += d_logits.unsqueeze(-1) * q[t].unsqueeze(-2)
             d_values += p.unsqueeze(-1) * do[t].unsqueeze(-2)
-            dq[t] += _read(d_logits, keys)
-            dk[t] += _read(s[t], d_keys)
-            dv[t] += _read(s[t], d_values)
-            ds_[t] = _read(k[t], d_keys.mT) + _read(v[t], d_values.mT)
+            dq[t] += read(d_logits, keys)
+            dk[t] += read(s[t], d_keys)
+            dv[t] += read(s[t], d_values)
+            ds_[t] = read(k[t], d_keys.mT) + read(v[t], d_values.mT)
             dg_[t] = decay[t] * ((keys_before * d_keys).sum(-1) + (values_before * d_values).sum(-1))
             d_keys *= decay[t].unsqueeze(-1)
             d_values *= decay[t].unsqueeze(-1)
@@ -64,7 +66,7 @@ def _order(way: SlotDirection) -> range:
 
 def _probabilities(q: Tensor, keys: Tensor, scale: float) -> Tensor:
     """Of each slot, for one token; `keys` is the state of keys, (batch, heads, slots, key_dim)."""
-    return (scale * _read(q, keys.mT)).softmax(-1)
+    return (scale * read(q, keys.mT)).softmax(-1)
 
 
 def _by_batch(x: Tensor, like: Tensor) -> Tensor:

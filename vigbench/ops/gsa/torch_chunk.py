@@ -16,7 +16,7 @@ from vigbench.ops.gla.chunks import Chunks
 from vigbench.ops.gla.decay import arrival
 from vigbench.ops.gla.torch_chunk import _backward as gla_backward
 from vigbench.ops.gla.torch_chunk import _forward as gla_forward
-from vigbench.ops.gla.torch_chunk import _states
+from vigbench.ops.gla.torch_chunk import states_of_chunks
 from vigbench.ops.gsa.cost import chunk_macs, chunk_macs_backward
 from vigbench.ops.gsa.operator import GsaArguments, SlotDirection, define_gsa
 from vigbench.ops.gsa.value_gate import gated_sums
@@ -64,7 +64,7 @@ def _probabilities(q: Tensor, k: Tensor, way: SlotDirection, scale: float) -> Te
     """The first pass: of each slot, like s."""
     chunks = Chunks(k)
     out = torch.empty_like(way.s)
-    (states,) = _states(chunks, way.s, k, *way.gates)
+    (states,) = states_of_chunks(chunks, way.s, k, *way.gates)
     for segment in chunks.segments():
         (direction,) = chunks.load_directions(*way.gates, segment)
         arrive = arrival(direction)

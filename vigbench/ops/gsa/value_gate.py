@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vigbench.ops.gla.decay import Direction, arrival, departure
-from vigbench.ops.gla.intra import BRANCHING_DEVICES, _across, _halves, _is_mild, _source, _target
+from vigbench.ops.gla.intra import BRANCHING_DEVICES, across, halves, is_mild, source_half, target_half
 
 
 def gated_sums(scores: Tensor, s: Tensor, direction: Direction, arrive: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def gated_sums(scores: Tensor, s: Tensor, direction: Direction, arrive: Tensor) 
         return scores * s
     if s.device.type not in BRANCHING_DEVICES:
         return _halved(scores, s, direction)
-    mild = _is_mild([direction], [arrive])
+    mild = is_mild([direction], [arrive])
     if mild.all():
         return _factored(scores, s, direction, arrive)
     if not mild.any():
@@ -39,11 +39,11 @@ def _factored(scores: Tensor, s: Tensor, direction: Direction, arrive: Tensor) -
 
 def _halved(scores: Tensor, s: Tensor, direction: Direction) -> Tensor:
     half = s.shape[1] // 2
-    inner = Direction(_halves(direction.g), direction.reverse)
+    inner = Direction(halves(direction.g), direction.reverse)
     arrive = arrival(inner)
     within = torch.stack((scores[:, :half, :half], scores[:, half:, half:]), 1).flatten(0, 1)
-    out = gated_sums(within, _halves(s), inner, arrive).view_as(s)
-    leaving = _source(s, direction) * departure(Direction(_source(direction.g, direction), direction.reverse))
-    arrived = torch.bmm(_across(scores, direction), leaving).mul_(_target(arrive.view_as(s), direction))
-    _target(out, direction).add_(arrived)
+    out = gated_sums(within, halves(s), inner, arrive).view_as(s)
+    leaving = source_half(s, direction) * departure(Direction(source_half(direction.g, direction), direction.reverse))
+    arrived = torch.bmm(across(scores, direction), leaving).mul_(target_half(arrive.view_as(s), direction))
+    target_half(out, direction).add_(arrived)
     return out

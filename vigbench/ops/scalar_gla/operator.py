@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vigbench.ops.cost import MacsFormula
 from vigbench.ops.custom_operator import Backward, CostFormulas, define_operator
+from vigbench.ops.inputs import require_decays
 from vigbench.ops.scalar_gla.cost import (
     core_shapes,
     scalar_macs,
@@ -60,6 +61,7 @@ def _define_ssd(
 ) -> None:
     def run(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor | None, reverse: bool) -> Tensor:
         v, g = ssd_values(x, dt, a, value_dtype(x.dtype))
+        require_decays(g, advice="for an SSD pass dt > 0 and a < 0")
         out = forward(c, b, v, *ssd_directions(g, reverse), 1.0)
         return out.to(x.dtype) if d is None else with_skip(out, x, d)
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vigbench.ops.gla.chunks import Chunks
 from vigbench.ops.gla.decay import Direction, arrival, arrival_backward, departure, departure_backward
-from vigbench.ops.gla.torch_chunk import _accumulate
+from vigbench.ops.gla.torch_chunk import accumulate
+from vigbench.ops.inputs import require_decays
 from vigbench.ops.scalar_gla.cost import chunk_macs, chunk_macs_backward
-from vigbench.ops.scalar_gla.heads import check_decays, spread, sum_groups
+from vigbench.ops.scalar_gla.heads import spread, sum_groups
 from vigbench.ops.scalar_gla.operator import define_scalar_gla
 
 
@@ -26,7 +27,7 @@ class PairDecays(NamedTuple):
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, g_fwd: Tensor | None, g_bwd: Tensor | None, scale: float) -> Tensor:
-    check_decays(g_fwd, g_bwd)
+    require_decays(g_fwd, g_bwd)
     q, k = spread(q, v), spread(k, v)
     chunks = Chunks(v)
     out = v.new_empty(v.shape)
@@ -138,7 +139,7 @@ def _states(
             written = slice(first, first + segment.stop - segment.start)
             torch.bmm((weights * k_).mT, v_, out=slots[n][written].flatten(0, 1))
             decays[n][written] = direction.g.sum(1).exp_().view(decays[n][written].shape)
-    return [_accumulate(*each) for each in zip(slots, decays, reverses, strict=True)]
+    return [accumulate(*each) for each in zip(slots, decays, reverses, strict=True)]
 
 
 torch_chunk = define_scalar_gla(
