@@ -9,6 +9,7 @@ import pytest
 from tests.analysis.claims.conftest import case, claim, duel, frame
 from vigbench.analysis.claims import choose_claims, judge_claims
 from vigbench.analysis.claims.text import as_frame, as_text
+from vigbench.suites.axes import Device
 
 HEADS, KEY_DIM, VALUE_DIM, RANKS = 3, 32, 64, 4
 STATE = HEADS * KEY_DIM * VALUE_DIM * 4 / 2**20  # MiB in float32
@@ -52,7 +53,7 @@ def judge(one: Any, *args: Any, **evidence: Any) -> Any:
 def over_ranks(subject: str, exchange: str, **changes: Any) -> Any:
     sizes = {"resolution": None, "length": 4096, "heads": HEADS, "key_dim": KEY_DIM, "value_dim": VALUE_DIM}
     ranks = {"ranks": RANKS, "exchange": exchange, "batch_size": 1, "device": "cpu"}
-    return case(subject, "torch_chunk" if subject == "gla" else "sdpa", **sizes, **ranks, **changes)
+    return case(subject, "torch_chunk" if subject == "gla" else "blockwise", **sizes, **ranks, **changes)
 
 
 @pytest.mark.parametrize("phase", GB200_MS)
@@ -95,7 +96,7 @@ def test_a_point_has_its_own_shape_and_batch() -> None:
     table = claim(points=points, shape="16x128x128", batch_size=4, **sides)
 
     def pair(length: int, heads: int, dim: int, batch: int) -> Any:
-        size = {"resolution": None, "length": length, "heads": heads, "key_dim": dim, "value_dim": dim}
+        size: dict[str, Any] = {"resolution": None, "length": length, "heads": heads, "key_dim": dim, "value_dim": dim}
         gla, attention = (case(*one, batch_size=batch, **size) for one in (("gla",), ("attention", "sdpa")))
         return duel(gla, attention, 3.0)
 
@@ -111,7 +112,7 @@ def test_an_all_gather_of_states_sends_more_than_the_ring(device: str) -> None:
     gathered = (RANKS - 1) * 2 * ((STATE + DECAYS) + STATE)  # both directions; forward with decays, backward without
     sent = {"all_gather": gathered, "ring": 2 * 2 * STATE}
     records = [
-        (over_ranks("gla", exchange, phase="training").model_copy(update={"device": device}), mib)
+        (over_ranks("gla", exchange, phase="training").model_copy(update={"device": Device(device)}), mib)
         for exchange, mib in sent.items()
     ]
     judged = judge(one, frame(*((where, {"sent_mib_per_rank": mib}) for where, mib in records)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 
 from vigbench.analysis.claims.schema import Claim, ClaimPoint, ClaimSide, Quantity
 from vigbench.analysis.disturbance import LEFT_OUT, left_out, relative_error
+from vigbench.analysis.sequence_parallel import CutSequence, bytes_sent
+from vigbench.analysis.sequence_parallel import Phase as Pass
 from vigbench.records.accuracy import Accuracy, AccuracyRow
 from vigbench.records.duel import Duel
 from vigbench.records.schema import Status
@@ -19,7 +21,7 @@ from vigbench.stats.growth_law import NORMAL_95
 from vigbench.suites.axes import SWEPT, Device, Precision, known
 from vigbench.suites.resolution import read_resolution
 
-CLAIMED = ("batch_size", "precision", "phase")  # what a claim says of its setting; every other axis is at its default
+CLAIMED = ("batch_size", "precision", "phase", "ranks", "exchange")  # what a claim says; others are at their default
 PLAIN = [axis for axis in SWEPT if not axis.of_size and axis.name not in CLAIMED]
 ANY_DEVICE = "any machine"
 IMAGENET_IMAGES = 50_000  # of the validation set
@@ -53,22 +55,25 @@ class Evidence:
     rows: Sequence[Mapping[str, Any]] = ()
     duels: Sequence[Duel] = ()
     accuracies: Sequence[Accuracy] = ()
-    counts: Counts = field(default_factory=dict)
+    counts: Counts | None = None  # None: nothing is counted but by records
 
-    def setting(self, claim: Claim) -> tuple[int, Precision]:
+    def setting(self, claim: Claim, point: ClaimPoint) -> tuple[int, Precision]:
         """Batch size and precision in which a claim is looked at here."""
-        return (1, Precision.float32) if self.device == Device.cpu else (claim.batch_size, claim.precision)
+        if self.device == Device.cpu and claim.quantity.needs_gpu:
+            return 1, Precision.float32
+        return claim.batch_size_at(point), claim.precision
 
     def amount(self, claim: Claim, side: ClaimSide, point: ClaimPoint) -> Amount | None:
         """What one side has of the claim's quantity, and how sure that is; None where it was not measured."""
         if claim.quantity is Quantity.top1_percent:
             return self._accuracy(side, point)
-        if claim.quantity.is_counted:
+        if claim.quantity.is_of_model:
             return self._count(claim.quantity, side, point)
         row = self.best_row(claim, side, point)
         value = None if row is None else row.get(claim.quantity.value)
         if row is None or value is None or pd.isna(value):
-            return None
+            counted = claim.quantity is Quantity.sent_mib_per_rank and self.counts is not None
+            return _sent(claim, side, point) if counted else None
         disturbed = claim.quantity.value in row[LEFT_OUT]
         if claim.quantity is not Quantity.latency_ms:
             return Amount(float(value), float(value), float(value), "run", disturbed)
@@ -113,24 +118,26 @@ class Evidence:
         return self._index.get((side.subject, point.resolution, point.length), ())
 
     def _belongs(self, row: Mapping[str, Any], claim: Claim, side: ClaimSide, point: ClaimPoint) -> bool:
-        batch_size, precision = self.setting(claim)
-        chosen = row["implementation"]
+        batch_size, precision = self.setting(claim, point)
+        chosen, shape = row["implementation"], claim.shape_at(point)
         return (
             row["subject"] == side.subject
             and not _is_changed(row)
             and (chosen != "reference" if side.implementation is None else chosen == side.implementation)
             and _whole(row["resolution"]) == point.resolution
             and _whole(row["length"]) == point.length
-            and (claim.shape is None or tuple(row[name] for name in ("heads", "key_dim", "value_dim")) == claim.shape)
+            and (shape is None or tuple(row[name] for name in ("heads", "key_dim", "value_dim")) == shape)
             and row["batch_size"] == batch_size
             and row["precision"] == precision
             and row["phase"] == claim.phase
-            and all((row[axis.name] if known(row[axis.name]) else None) == axis.default for axis in PLAIN)
+            and row["ranks"] == claim.ranks
+            and _known(row["exchange"]) == side.exchange
+            and all(_known(row[axis.name]) == axis.default for axis in PLAIN)
         )
 
     def _count(self, quantity: Quantity, side: ClaimSide, point: ClaimPoint) -> Amount | None:
         assert point.resolution is not None
-        known = self.counts.get((side.subject, point.resolution), {})
+        known = (self.counts or {}).get((side.subject, point.resolution), {})
         recorded = (row[quantity.value] for row in self._rows_at(side, point))
         value = known.get(quantity.value, next((one for one in recorded if one is not None and not pd.isna(one)), None))
         return None if value is None else Amount(float(value), float(value), float(value), "count")
@@ -150,6 +157,19 @@ class Evidence:
         assert point.resolution is not None
         rows = [evaluation.at(point.resolution) for evaluation in self.accuracies if evaluation.subject == side.subject]
         return next((row for row in rows if row is not None), None)
+
+
+def _sent(claim: Claim, side: ClaimSide, point: ClaimPoint) -> Amount:
+    """What one side's ranks send in an iteration, by the formulas of docs/sequence-parallel.md."""
+    shape = claim.shape_at(point)
+    assert shape is not None
+    assert point.length is not None
+    cut = CutSequence(length=point.length, ranks=claim.ranks, batch=claim.batch_size_at(point), **shape._asdict())
+    element_bytes = 4 if claim.precision is Precision.float32 else 2
+    passes: list[Pass] = ["forward", "backward"] if claim.phase.trains else ["forward"]
+    method = f"{side.subject}_{side.exchange}"
+    mib = sum(bytes_sent(method, cut, one, element_bytes) for one in passes) / 2**20
+    return Amount(mib, mib, mib, "count")
 
 
 def _is_changed(row: Mapping[str, Any]) -> bool:
@@ -179,9 +199,16 @@ def on_each_device(rows: Sequence[Mapping[str, Any]], duels: Sequence[Duel] = ()
     ]
 
 
-def on_any_machine(rows: Sequence[Mapping[str, Any]], accuracies: Sequence[Accuracy], counts: Counts) -> Evidence:
+def on_any_machine(
+    rows: Sequence[Mapping[str, Any]], accuracies: Sequence[Accuracy], counts: Counts | None
+) -> Evidence:
     """What does not depend on the device: counts, those of records too, and accuracies."""
     return Evidence("", ANY_DEVICE, rows, (), accuracies, counts)
+
+
+def _known(value: Any) -> Any:
+    """A setting as a case has it."""
+    return value if known(value) else None
 
 
 def _whole(value: Any) -> int | str | None:

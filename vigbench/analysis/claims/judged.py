@@ -158,14 +158,15 @@ def _digits(claim: Claim, value: float) -> str:
     if claim.form is Form.points_more:
         return f"{value:+.1f}"
     if claim.form is Form.value:
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _unit_of(claim: Claim) -> str:
     """What follows the digits of a claim's number."""
     if claim.form is Form.value:
-        return {Quantity.params: " million", Quantity.gmacs: " GMACs"}.get(claim.quantity, "%")
+        units = {Quantity.params: "million", Quantity.gmacs: "GMACs", Quantity.other: claim.unit}
+        return f" {units[claim.quantity]}" if claim.quantity in units else "%"
     if claim.form is Form.times_less:
         return "x"
     return " points" if claim.form is Form.points_more else "%"

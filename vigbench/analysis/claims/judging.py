@@ -50,14 +50,15 @@ def judge_claims(
         frame: of `load_results`.
         duels: ratios that were measured in turns; only these decide a claim about speed.
         accuracies: evaluations of checkpoints.
-        counts: parameters and multiply-adds of models; where they lack, those of the records.
+        counts: parameters and multiply-adds of models; where they lack, those of the records. If given, what ranks
+            send is counted, too, where no record has it.
         claims: which; default: all.
 
     Returns:
         One for each claim, in their order; for each claim about a device's speed or memory one for each device.
     """
     rows = rows_of(frame)
-    anywhere, devices = on_any_machine(rows, accuracies, counts or {}), on_each_device(rows, duels)
+    anywhere, devices = on_any_machine(rows, accuracies, counts), on_each_device(rows, duels)
     judged: list[Judged] = []
     for claim in load_claims() if claims is None else claims:
         if claim.lacks:

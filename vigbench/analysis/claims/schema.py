@@ -13,8 +13,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vigbench.nearest import did_you_mean, one_of
-from vigbench.suites.axes import Phase, Precision
+from vigbench.suites.axes import Exchange, Phase, Precision
 from vigbench.suites.shape import Shape, parse_shape
+
+PAPERS = ("vig", "vim", "gla", "fla", "gsa", "regla", "retnet", "mamba2", "lasp", "dig", "glims")
 
 
 class Quantity(StrEnum):
@@ -22,14 +24,26 @@ class Quantity(StrEnum):
 
     params = "params"
     gmacs = "gmacs"
+    sent_mib_per_rank = "sent_mib_per_rank"
     latency_ms = "latency_ms"
     peak_memory_mib = "peak_memory_mib"
     top1_percent = "top1_percent"
+    other = "other"  # no column: the claim's `unit` says what it is, and its `lacks` why
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether it is a property of the model, counted without running it."""
+        return self in (Quantity.params, Quantity.gmacs)
 
     @property
     def is_counted(self) -> bool:
-        """Whether it is a property of the model, the same on any machine."""
-        return self in (Quantity.params, Quantity.gmacs)
+        """Whether it is a count, the same on any machine."""
+        return self.is_of_model or self is Quantity.sent_mib_per_rank
+
+    @property
+    def needs_run(self) -> bool:
+        """Whether a run or a duel decides it."""
+        return self.needs_gpu or self is Quantity.sent_mib_per_rank
 
     @property
     def needs_gpu(self) -> bool:
@@ -55,6 +69,13 @@ class Sense(StrEnum):
     at_most = "at_most"
 
 
+def _as_shape(value: Any) -> Any:
+    return parse_shape(value) if isinstance(value, str) else value
+
+
+ShapeOrText = Annotated[Shape | None, BeforeValidator(_as_shape)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,6 +85,7 @@ class ClaimSide(_Frozen):
 
     subject: str = Field(min_length=1)
     implementation: str | None = Field(None, description="None: what vigbench chooses by itself on that device")
+    exchange: Exchange | None = Field(None, description="of several ranks")
     label: str = Field("", description="how people call it; empty: its name and implementation")
 
     @property
@@ -90,11 +112,17 @@ class CountedShare(_Frozen):
 
 
 class ClaimPoint(_Frozen):
-    """Where the claim says which number: models at a resolution, operators at a length."""
+    """Where the claim says which number: models at a resolution, operators at a length.
+
+    Attributes:
+        shape, batch_size: where they are not the claim's.
+    """
 
     resolution: int | None = Field(None, ge=1)
     length: int | None = Field(None, ge=1)
     published: float
+    shape: ShapeOrText = None
+    batch_size: int | None = Field(None, ge=1)
 
     @property
     def extent(self) -> int:
@@ -118,10 +146,6 @@ class Paper(_Frozen):
     unknown: str = ""
 
 
-def _as_shape(value: Any) -> Any:
-    return parse_shape(value) if isinstance(value, str) else value
-
-
 class Claim(_Frozen):
     """A published statement that records can support, refute or leave open.
 
@@ -133,6 +157,8 @@ class Claim(_Frozen):
             share of it; for speed and memory also what another GPU may change. Exactly one is given.
         counted, counted_share: the paper's way of counting, where it is not the rule of docs/measurement.md.
         batch_size, precision: of the cases on a GPU; on a CPU one image in float32 is looked at.
+        ranks: over which each side's tokens are cut; its `exchange` says how.
+        unit: of a quantity that vigbench has no column for, as `tokens/s`.
         lacks: why vigbench cannot measure it, as `vigbench builds no DiS`; such a claim stays open.
     """
 
@@ -152,10 +178,12 @@ class Claim(_Frozen):
     tolerance_percent: float | None = Field(None, ge=0)
     counted: str = ""
     counted_share: CountedShare | None = None
-    shape: Annotated[Shape | None, BeforeValidator(_as_shape)] = None
+    shape: ShapeOrText = None
     batch_size: int = Field(64, ge=1)
     precision: Precision = Precision.float32
     phase: Phase = Phase.inference
+    ranks: int = Field(1, ge=1)
+    unit: str = ""
     lacks: str = ""
     note: str = ""
 
@@ -167,12 +195,37 @@ class Claim(_Frozen):
             raise ValueError(f"{self.id}: give tolerance (in the number's unit) or tolerance_percent")
         if bool(self.counted) != (self.counted_share is not None):
             raise ValueError(f"{self.id}: counted says how, counted_share how much: give both or none")
-        if self.counted and not self.quantity.is_counted:
+        if self.counted and not self.quantity.is_of_model:
             raise ValueError(f"{self.id}: only parameters and multiply-adds have a way of counting")
-        for point in self.points:
-            if (point.length is None) == (point.resolution is None) or (point.length is None) != (self.shape is None):
-                raise ValueError(f"{self.id}: give points of a model a resolution, of an operator a length and a shape")
+        if (self.quantity is Quantity.other) != bool(self.unit) or (self.unit and not self.lacks):
+            raise ValueError(f"{self.id}: what is no column, and only that, has a unit; such a claim lacks something")
+        self._check_points()
+        self._check_ranks()
         return self
+
+    def _check_points(self) -> None:
+        for point in self.points:
+            sizes = [size for size in (point.resolution, point.length) if size is not None]
+            if self.lacks:  # nothing is built: a size tells several numbers apart
+                complete = len(sizes) == 1 or (not sizes and len(self.points) == 1)
+            else:
+                complete = len(sizes) == 1 and (point.length is None) == (self.shape_at(point) is None)
+            if not complete:
+                raise ValueError(f"{self.id}: give points of a model a resolution, of an operator a length and a shape")
+
+    def _check_ranks(self) -> None:
+        sides = [side for side in (self.ours, self.theirs) if side]
+        exchanges = {side.exchange is not None for side in sides}
+        if exchanges != {self.ranks > 1} or (self.quantity is Quantity.sent_mib_per_rank) != (self.ranks > 1):
+            raise ValueError(f"{self.id}: what ranks send is of several, each side of which has an exchange")
+
+    def shape_at(self, point: ClaimPoint) -> Shape | None:
+        """Of the operator at one of its points; None for a model."""
+        return point.shape or self.shape
+
+    def batch_size_at(self, point: ClaimPoint) -> int:
+        """Of the cases on a GPU at one of its points."""
+        return point.batch_size or self.batch_size
 
     def allowed(self, published: float) -> float:
         """The tolerance at a published number, in that number's unit."""
@@ -209,7 +262,7 @@ def choose_claims(patterns: Iterable[str]) -> list[Claim]:
 
 
 def _read() -> Iterator[Claim]:
-    for name in ("vig", "vim", "gla", "dig", "glims"):
+    for name in PAPERS:
         content = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
         paper = Paper.model_validate(content["paper"])
         for claim in content["claim"]:

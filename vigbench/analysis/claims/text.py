@@ -86,7 +86,7 @@ def as_frame(judged: Sequence[Judged]) -> pd.DataFrame:
             "device_name": result.device,
             "resolution": point.point.resolution,
             "length": point.point.length,
-            "quantity": result.claim.quantity.value,
+            "quantity": result.claim.unit or result.claim.quantity.value,
             "form": result.claim.form.value,
             "verdict": point.verdict.value,
             "reason": point.reason,
