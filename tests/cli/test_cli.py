@@ -133,8 +133,9 @@ def test_wrong_input_is_the_same_from_a_shell() -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         "vigbench: There is no suite 'smok'; did you mean 'smoke'? "
-        "Suites: at-its-best, backbones-224, diffusion-sampling, diffusion-scaling, kernels-gla, regression, "
-        "resolution-scaling, sequence-parallel, sequence-parallel-vig, smoke, training-step, volume-scan, volumes.\n"
+        "Suites: at-its-best, backbones-224, diffusion-sampling, diffusion-scaling, kernels-gla, layers, operators, "
+        "regression, resolution-scaling, sequence-parallel-vig, sequence-parallel, smoke, training-step, vig-mixers, "
+        "volume-scan, volumes.\n"
     )
 
 

@@ -14,6 +14,7 @@ SUFFIXES = {
     "_ms": Units.ms, "_s": Units.s, "_mib": Units.mib, "_per_s": Units.items_per_s, "_gb_per_s": Units.gb_per_s,
     "_tflop_per_s": Units.tflop_per_s, "gmacs": Units.gmacs, "_j_per_img": Units.joule, "_w": Units.watt,
     "_mhz": Units.mhz, "_c": Units.celsius, "voxels_per_s": Units.voxels_per_s,
+    "_mib_per_rank": Units.sent_mib,
 }  # fmt: skip
 WITHOUT_UNIT = {QuantityKind.count, QuantityKind.ratio, QuantityKind.text}
 

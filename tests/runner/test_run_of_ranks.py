@@ -15,6 +15,7 @@ from vigbench.suites.planner import Overrides
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_a_rank_has_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pids").mkdir()
     (tmp_path / "cut_over_ranks.py").write_text(SOURCE.replace("PID_FOLDER", str(tmp_path / "pids")))

@@ -102,12 +102,14 @@ def test_a_whole_vig_is_cut_at_rows(phase: str) -> None:
     [
         ("fails", "error", "Rank 1 of 2: ZeroDivisionError: of rank 1"),
         ("exits", "crashed", "Rank 1 of 2 ended with exit code 7 before it had a result."),
-        ("leaves", "crashed", "Rank 1 of 2 ended with exit code 0 before it had a result."),
+        pytest.param(
+            "leaves", "crashed", "1 of 2 ended with exit code 0 before it had a result.", marks=pytest.mark.slow
+        ),
         ("is_killed", "crashed", "Rank 1 of 2 was killed by SIGKILL. Often that is the kernel's out-of-memory killer"),
         ("is_killed_later", "crashed", "Rank 1 of 2 was killed by SIGKILL."),
         ("is_wrong", "wrong_result", "of 2: The output with default differs from the result of one process by"),
         ("is_nan", "wrong_result", "NaN"),
-        ("is_not_cut", "unsupported", "cut_over_ranks:is_not_cut is not cut over ranks: leave --ranks out for it."),
+        ("is_not_cut", "unsupported", "is_not_cut is not cut over 2 ranks: Flatten cannot be cut at rows"),
     ],
 )
 def test_a_rank_that_fails_ends_the_case_with_its_reason(folder: Path, name: str, status: str, reason: str) -> None:
@@ -128,6 +130,7 @@ def test_a_rank_without_memory_is_an_out_of_memory_record(folder: Path) -> None:
     expect_no_rank(folder)
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_ends_at_the_case_s_limit_and_leaves_nothing(folder: Path) -> None:
     outcome = run(own("hangs"), timeout_s=8)
     assert outcome.status == Status.timeout
@@ -185,4 +188,5 @@ def test_rank_0_speaks_for_all_that_went_well() -> None:
 def test_an_exchange_that_broke_is_told_from_an_error_of_a_rank_s_own() -> None:
     assert is_broken_exchange(RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"))
     assert not is_broken_exchange(RuntimeError("shapes do not fit"))
-    assert not is_broken_exchange(ValueError("gloo"))
+    assert not is_broken_exchange(RuntimeError("ProcessGroupGloo takes no such tensor"))
+    assert not is_broken_exchange(ValueError("Connection closed by peer"))

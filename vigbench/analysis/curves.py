@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from vigbench.analysis.disturbance import KEYS, LEFT_OUT, has_value, left_out, relative_error
+from vigbench.analysis.sides import NEEDED
 from vigbench.nearest import did_you_mean, one_of
 from vigbench.records.column import QuantityKind
 from vigbench.records.metrics import COLUMNS, SOURCES
 from vigbench.records.schema import Status
 from vigbench.stats.growth_law import GrowthLaw, fit_growth
 from vigbench.suites.arguments import with_args
-from vigbench.suites.case import Case
 from vigbench.suites.resolution import aspect_of, dimensions_of, mean_side, read_resolution
 
 PATCH_PX = 16  # a token of a model's law is a patch of this side, whatever its own: so that laws compare
@@ -195,8 +195,7 @@ def _require(frame: pd.DataFrame, metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(f"There is no growth law for {metric!r}{did_you_mean(metric, METRICS)} "
                          f"Choose {one_of(METRICS)}.")  # fmt: skip
-    needed = [name for name in KEYS if Case.model_fields[name].default not in (None, "")]
-    missing = [name for name in (*needed, "status", metric) if name not in frame]
+    missing = [name for name in (*(name for name in NEEDED if name in KEYS), "status", metric) if name not in frame]
     if not {"resolution", "length"} & set(frame.columns):
         missing.append("resolution")
     if missing:

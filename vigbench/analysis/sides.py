@@ -20,9 +20,13 @@ from vigbench.records.metrics import COLUMNS, of_source
 from vigbench.records.schema import Status, names_in
 from vigbench.records.store import RunStore
 from vigbench.stats.hierarchical import location
+from vigbench.suites.axes import RUN_ALONE
 from vigbench.suites.case import Case
 
 SETTINGS = tuple(Case.model_fields)
+_DEFAULTS = {name: field.default for name, field in Case.model_fields.items()}
+NEEDED = tuple(name for name in SETTINGS if _DEFAULTS[name] not in (None, "") and name not in RUN_ALONE)
+"""Settings without which a frame is none of cases: those that some cases lack, and frames of before ranks, may miss."""
 # metric -> the quantities of its raw samples, the first that is there
 METRICS = {name: column.compared.samples for name, column in COLUMNS.items() if column.compared}
 FRAME_FINGERPRINT = ("protocol", "device_name", "torch_version", "fingerprint")  # what a frame knows of it
@@ -196,12 +200,12 @@ def _stores(source: Any) -> list[RunStore]:
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row's settings; what a case does not have is None, also where a frame holds NaN or an empty text."""
-    return tuple(None if pd.isna(row.get(name)) or row[name] == "" else row[name] for name in SETTINGS)
+    values = [row.get(name, _DEFAULTS[name]) for name in SETTINGS]
+    return tuple(None if pd.isna(value) or value == "" else value for value in values)
 
 
 def _from_frame(frame: pd.DataFrame) -> Side:
-    needed = [name for name in SETTINGS if Case.model_fields[name].default not in (None, "")]  # the rest some lack
-    missing = [name for name in (*needed, "status", "latency_ms") if name not in frame]
+    missing = [name for name in (*NEEDED, "status", "latency_ms") if name not in frame]
     if missing:
         raise ValueError(f"The frame lacks {one_of(missing)}; pass one from vigbench.load_results, or a run's folder.")
     known = [name for name in FRAME_FINGERPRINT if name in frame]

@@ -167,6 +167,8 @@ def summary(record: Record) -> str:
         return f"{label}: {record.status}: {record.reason}"
     metrics = record.metrics
     marks = f" ({', '.join(record.marks)})" if record.marks else ""
+    if metrics.sent_mib_per_rank is not None:
+        return f"{label}: {metrics.latency_ms:.3g} ms, a rank sends {metrics.sent_mib_per_rank:.3g} MiB{marks}"
     if metrics.achieved_gb_per_s is not None:
         share = "" if metrics.bandwidth_share is None else f" ({metrics.bandwidth_share:.1%} of a copy's)"
         return f"{label}: {metrics.latency_ms:.3g} ms, {metrics.achieved_gb_per_s:.3g} GB/s{share}{marks}"

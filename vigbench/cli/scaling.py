@@ -13,9 +13,7 @@ from vigbench.cli import options, rank_scaling
 if TYPE_CHECKING:
     import pandas as pd
 
-Runs = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN...", help="Runs' folders, or quoted patterns of them.")
-]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Runs' folders, or quoted patterns of them.")]
 Metric = Annotated[str, typer.Option(help="latency_ms, kernel_ms, peak_memory_mib or activation_memory_mib.")]
 Against = Annotated[
     str | None, typer.Option(help="Only crossovers with this: subject, subject@implementation, or a glob.")

@@ -197,7 +197,7 @@ class SequenceTask(Task):
         if not self.subject.over_ranks:
             return super().sharding(model, case)
         if (by := self.subject.over_ranks_by) and case.implementation != by:
-            raise UnsupportedError(f"{case.subject} is computed over ranks by {by} alone: choose --implementation {by}.")
+            raise UnsupportedError(f"{by} alone computes {case.subject} over ranks: choose --implementation {by}.")
         if _length(case) < case.ranks:
             raise UnsupportedError(f"{case.extent_text} are fewer than {case.ranks} ranks: choose a longer sequence.")
         return TokenSharding(self.subject, case, model.scale)

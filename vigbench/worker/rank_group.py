@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vigbench.ops.registry import UnsupportedError
 from vigbench.subjects.sharding import Place
+from vigbench.suites.axes import Exchange
 from vigbench.suites.case import Case
 
 WAITING = timedelta(days=1)  # in a collective call: the case's own limit ends it before
@@ -89,9 +90,9 @@ def meeting(case: Case, rank: int, folder: Path) -> Iterator[Team]:
     """The team of a case; its ranks find each other by a file in a private folder, and talk over loopback.
 
     Raises:
-        UnsupportedError: if there are fewer GPUs than ranks, which were not allowed to share one.
+        UnsupportedError: if there are fewer GPUs than ranks, which were not allowed to share one, or cannot.
     """
-    shares = _takes_gpu(case, rank)
+    shares = takes_gpu(case, rank)
     if name := _loopback():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
@@ -108,7 +109,7 @@ def meeting(case: Case, rank: int, folder: Path) -> Iterator[Team]:
     dist.destroy_process_group()
 
 
-def _takes_gpu(case: Case, rank: int) -> bool:
+def takes_gpu(case: Case, rank: int) -> bool:
     """Choose this rank's GPU, where it needs one; returns whether it has to share it."""
     if case.device != "cuda":
         return False
@@ -119,8 +120,14 @@ def _takes_gpu(case: Case, rank: int) -> bool:
             f"{case.ranks} ranks take a GPU each, and torch sees {gpus}: choose fewer, or let them share with "
             "--share-gpu true, which shows whether the result is right and what is sent, and no speed."
         )
+    shares = gpus < case.ranks
+    if shares and (case.exchange is Exchange.ring or case.resolution is not None):
+        raise UnsupportedError(
+            "Ranks that share a GPU talk by gloo, which sends none of its memory from one rank to another: choose an "
+            "operator with --exchange all_gather, or no more ranks than GPUs."
+        )
     torch.cuda.set_device(rank % gpus)
-    return gpus < case.ranks
+    return shares
 
 
 def _loopback() -> str | None:

@@ -27,9 +27,9 @@ from vigbench.worker.rank_group import meeting
 from vigbench.worker.references import References, write_whole
 
 START = "fork"  # from a process that has torch imported, and neither threads nor a CUDA context: in milliseconds
-GRACE_S = 1.0  # for ranks to end by themselves once one has failed
+GRACE_S = 0.2  # for ranks to end by themselves once one has failed
 CAUSE_FIRST_S = 5.0  # what a rank waits that lost another one, so that the other's end is seen first
-_BROKEN = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
+_BROKEN = ("gloo/transport", "connection closed", "connection reset", "broken pipe")
 OnStage = Callable[[str], None]
 
 
