@@ -93,7 +93,8 @@ def test_a_name_means_one_class_but_for_the_parts_of_models() -> None:
 
 @pytest.mark.parametrize("axis", ["tf32", "cuda_graph", "memory_format"])
 def test_an_axis_is_named_in_few_files(axis: str) -> None:
-    named = [file for file in house.files_that_name(axis) if not file.startswith("ops/")]  # they know torch's word alone
+    # operators know torch's word alone
+    named = [file for file in house.files_that_name(axis) if not file.startswith("ops/")]
     assert len(named) <= 10
 
 

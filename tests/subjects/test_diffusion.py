@@ -9,8 +9,8 @@ from torch import Tensor
 
 import vigbench
 from vigbench.measure.correctness import gradient_error, relative_error
-from vigbench.models.diffusion import dig
 from vigbench.models.diffusion.process import DiffusionProcess
+from vigbench.models.layers import gla as of_layer
 from vigbench.ops.gla import gla_low_rank
 from vigbench.subjects.catalog import build_case, describe, fill_weights, task_of
 from vigbench.subjects.diffusion import CLASSES, GUIDANCE, DiffusionTask
@@ -172,7 +172,7 @@ def test_a_wrong_operator_is_told_from_rounding_in_every_precision(wrong: str, m
     model, inputs = build_case(case).eval(), TASK.make_inputs(case)
     fill_weights(model, 0)
     expected, _ = TASK.result(model, inputs, trains=False)
-    monkeypatch.setattr(dig, "gla_low_rank", WRONG[wrong])
+    monkeypatch.setattr(of_layer, "gla_low_rank", WRONG[wrong])
     found, _ = TASK.result(model, inputs, trains=False)
     worst = max(relative_error(found[name], output, TASK.output_measure) for name, output in expected.items())
     assert worst > max(TASK.tolerance.values())

@@ -64,7 +64,7 @@ def test_main_suite_holds_the_sweep_that_it_promises() -> None:
         (
             "implementation: [eager, sdpa]",
             "implementatoin: sdpa",
-            ["subjects.1.implementatoin", "did you mean 'implementation'", "Allowed here: name, implementation, args, shape."],
+            ["subjects.1.implementatoin", "did you mean 'implementation'", "here: name, implementation, args, shape."],
         ),
         ("resolution: [64, 128]", "length: 64", ["devices.cpu", "name a resolution for models, or length and shape"]),
         ("[64, 128]", "[64, 128]\n    shape: 3x32x64", ["devices.cpu", "give one kind"]),

@@ -176,7 +176,9 @@ def test_a_subject_with_a_shape_of_its_own_is_measured_at_that_one() -> None:
 
 def test_every_subject_has_a_shape() -> None:
     assert len(plan(_suite_of_shapes({}, shape="1x8x8"), Device.cpu, resolve).cases) == 5
-    with pytest.raises(ValueError, match="devices.cpu: name a resolution .* no shape for b, in the section or beside"):
+    with pytest.raises(
+        ValueError, match=r"devices\.cpu: name a resolution .* no shape for b, in the section or beside"
+    ):
         _suite_of_shapes({})
 
 
