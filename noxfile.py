@@ -38,8 +38,7 @@ SIDE_BY_SIDE = [
     "tests/test_documents.py",
     "tests/test_notebook.py",
     "tests/measure/test_all_of_timm.py",
-    "tests/measure/test_closed_form.py",
-    "tests/measure/test_closed_form_volumes.py",
+    *map(str, sorted(Path("tests/measure").glob("test_closed_form*.py"))),
     "tests/measure/test_counting_rule.py",
     "tests/measure/test_flop_formulas.py",
     "tests/measure/test_free_operators.py",
@@ -54,8 +53,7 @@ ENVIRONMENTS = sorted(path.stem for path in Path("constraints").glob("*.txt"))
 # slow tests of what depends on versions most: multiply-adds, and the kernels' compilation
 COUNTS_AND_COMPILATION = [
     "tests/measure/test_all_of_timm.py",
-    "tests/measure/test_closed_form.py",
-    "tests/measure/test_closed_form_volumes.py",
+    *map(str, sorted(Path("tests/measure").glob("test_closed_form*.py"))),
     "tests/measure/test_cost.py",
     "tests/measure/test_counting_rule.py",
     "tests/measure/test_flop_formulas.py",
