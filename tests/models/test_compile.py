@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vigbench.measure.compilation import Compilation, watch_compilation
 from vigbench.measure.correctness import gradient_error, relative_error
+from vigbench.models.layers.table import LAYERS
 from vigbench.subjects.catalog import (
     DEFAULT,
     build_subject,
@@ -31,7 +32,7 @@ SUBJECTS = [
     *(
         pytest.param(name, DEFAULT, marks=pytest.mark.slow)
         for name in list_subjects()
-        if name not in (*QUICK, *OPERATORS)
+        if name not in (*QUICK, *OPERATORS, *LAYERS)
         and not LARGER.search(name)
         and task_of(name).dimensions == 2  # GLIMS: volumes/
     ),

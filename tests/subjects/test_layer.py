@@ -3,7 +3,7 @@ import torch
 
 from vigbench.models.layers.table import LAYERS, USUAL_HEADS
 from vigbench.runner.case import create_case
-from vigbench.subjects.catalog import build_case, describe, fill_weights, task_of
+from vigbench.subjects.catalog import build_case, create_model, describe, fill_weights, task_of
 from vigbench.subjects.layer import LONGEST, LayerTask
 from vigbench.suites.axes import Device, MemoryFormat
 from vigbench.suites.case import Case
@@ -57,6 +57,11 @@ def test_a_probe_is_the_first_tokens_and_says_what_the_whole_says_of_them(name: 
     with torch.inference_mode():
         torch.testing.assert_close(task.call(layer, probe.inputs), task.call(layer, inputs)[:1, :12])
     assert task.largest_checked(case, "gla") == LONGEST.inference
+
+
+def test_a_layer_is_no_model_by_name() -> None:
+    with pytest.raises(ValueError, match="retnet_layer is a layer, built of heads: use .*create_layer"):
+        create_model("retnet_layer")
 
 
 def test_wrong_sizes_and_layouts_are_refused_with_advice() -> None:

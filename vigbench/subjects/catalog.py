@@ -90,6 +90,8 @@ def create_model(
             if implementation != "auto" or checkpoint_path is not None:
                 raise ValueError(f"{name} is a plug-in: it takes neither an implementation nor a checkpoint_path")
             return as_module(load_factory(plugin.target)(**timm_kwargs), plugin.target)
+        if name in LAYERS:
+            raise ValueError(f"{name} is a layer, built of heads: use vigbench.models.layers.table.create_layer")
         names = [*timm.list_models(), *NETWORKS]
         matches = [each for each in names if name in each][:3] or nearest(name, names, most=3)
         advice = f"did you mean {' or '.join(matches)}?" if matches else "see vigbench list subjects for the names"
