@@ -60,7 +60,7 @@ def test_a_probe_is_the_first_tokens_and_says_what_the_whole_says_of_them(name: 
 
 
 def test_a_layer_is_no_model_by_name() -> None:
-    with pytest.raises(ValueError, match="retnet_layer is a layer, built of heads: use .*create_layer"):
+    with pytest.raises(ValueError, match=r"retnet_layer is a layer, built of heads: use .*create_layer"):
         create_model("retnet_layer")
 
 
