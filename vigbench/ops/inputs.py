@@ -22,13 +22,6 @@ def require_shapes(q: Tensor, k: Tensor, v: Tensor) -> None:
         raise ValueError(f"v is {tuple(v.shape)} but q is {tuple(shape)}: only the last dimension may differ")
 
 
-def require_one_a_head(q: Tensor, gates: Mapping[str, Tensor]) -> None:
-    """ValueError unless each gate is (batch, length, heads)."""
-    for name, g in gates.items():
-        if g.shape != q.shape[:3]:
-            raise ValueError(f"{name} is {tuple(g.shape)} but q is {tuple(q.shape)}: pass (batch, length, heads)")
-
-
 def in_one_dtype(first: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """They as autocast has them: in the widest dtype among them where it is on; else as they are."""
     if autocasts(first.device.type):
@@ -51,6 +44,19 @@ def require_placement(tensors: Mapping[str, Tensor], numbers: Mapping[str, Tenso
                 else f"{first}'s dtype, one of float16, bfloat16, float32, float64"
             )
             raise ValueError(f"{name} is {x.dtype} but {first} is {dtype}: give it {allowed}")
+
+
+def checked_with_one_gate_a_head(
+    q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k and v, in one dtype under autocast. ValueError where they, or gates (batch, length, heads), do not fit."""
+    require_shapes(q, k, v)
+    for name, g in gates.items():
+        if g.shape != q.shape[:3]:
+            raise ValueError(f"{name} is {tuple(g.shape)} but q is {tuple(q.shape)}: pass (batch, length, heads)")
+    q, k, v = in_one_dtype(q, k, v)
+    require_placement({"q": q, "k": k, "v": v}, gates)
+    return q, k, v
 
 
 def require_decays(

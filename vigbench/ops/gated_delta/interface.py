@@ -5,7 +5,7 @@ from torch import Tensor
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import load_operator
 from vigbench.ops.gated_delta.operator import DeltaFunction
-from vigbench.ops.inputs import in_one_dtype, require_one_a_head, require_placement, require_shapes
+from vigbench.ops.inputs import checked_with_one_gate_a_head
 
 
 def bidirectional_gated_delta(
@@ -35,7 +35,9 @@ def bidirectional_gated_delta(
     Raises:
         ValueError: as `gated_delta`.
     """
-    q, k, v = _check(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd, "beta_fwd": beta_fwd, "beta_bwd": beta_bwd})
+    q, k, v = checked_with_one_gate_a_head(
+        q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd, "beta_fwd": beta_fwd, "beta_bwd": beta_bwd}
+    )
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     operator = _operator(implementation, q, k, v, g_fwd, g_bwd, beta_fwd, beta_bwd)
     return operator(q, k, v, g_fwd, g_bwd, beta_fwd, beta_bwd, scale / 2)
@@ -73,7 +75,7 @@ def gated_delta(
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or the implementation is unknown or cannot run here.
     """
-    q, k, v = _check(q, k, v, {"g": g, "beta": beta})
+    q, k, v = checked_with_one_gate_a_head(q, k, v, {"g": g, "beta": beta})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     g_fwd, g_bwd, beta_fwd, beta_bwd = (None, g, None, beta) if reverse else (g, None, beta, None)
     operator = _operator(implementation, q, k, v, g, beta)
@@ -88,11 +90,3 @@ def selected_implementation(implementation: str, *inputs: Tensor | None) -> str:
 def _operator(implementation: str, *inputs: Tensor | None) -> DeltaFunction:
     operator: DeltaFunction = load_operator("gated_delta", selected_implementation(implementation, *inputs))
     return operator
-
-
-def _check(q: Tensor, k: Tensor, v: Tensor, gates: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    require_shapes(q, k, v)
-    require_one_a_head(q, gates)
-    q, k, v = in_one_dtype(q, k, v)
-    require_placement({"q": q, "k": k, "v": v}, gates)
-    return q, k, v

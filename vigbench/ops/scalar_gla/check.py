@@ -1,19 +1,8 @@
-"""Whether inputs fit together: shapes, devices and dtypes. Nothing waits for a device."""
-
-from collections.abc import Mapping
+"""Whether inputs of an SSD fit together: shapes, devices and dtypes. Nothing waits for a device."""
 
 from torch import Tensor
 
-from vigbench.ops.inputs import in_one_dtype, require_one_a_head, require_placement, require_shapes
-
-
-def check_inputs(q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k and v, in one dtype under autocast. ValueError where they or the log-decays do not fit."""
-    require_shapes(q, k, v)
-    require_one_a_head(q, gates)
-    q, k, v = in_one_dtype(q, k, v)
-    require_placement({"q": q, "k": k, "v": v}, gates)
-    return q, k, v
+from vigbench.ops.inputs import in_one_dtype, require_placement
 
 
 def check_ssd(

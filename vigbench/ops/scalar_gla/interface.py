@@ -5,7 +5,8 @@ from torch import Tensor
 
 from vigbench.ops import dispatch
 from vigbench.ops.dispatch import define, load_operator
-from vigbench.ops.scalar_gla.check import check_inputs, check_ssd
+from vigbench.ops.inputs import checked_with_one_gate_a_head
+from vigbench.ops.scalar_gla.check import check_ssd
 from vigbench.ops.scalar_gla.operator import ScalarGlaFunction
 
 
@@ -39,7 +40,7 @@ def bidirectional_scalar_gla(
         ValueError: shapes, dtypes or devices do not fit, the implementation is unknown or cannot run here, or, on a
             CPU, a log-decay is positive.
     """
-    q, k, v = check_inputs(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
+    q, k, v = checked_with_one_gate_a_head(q, k, v, {"g_fwd": g_fwd, "g_bwd": g_bwd})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale / 2)
 
@@ -57,7 +58,7 @@ def scalar_gla(
 
     Arguments, result and errors as in `bidirectional_scalar_gla`, with `g` the log-decays of the one direction.
     """
-    q, k, v = check_inputs(q, k, v, {"g": g})
+    q, k, v = checked_with_one_gate_a_head(q, k, v, {"g": g})
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     g_fwd, g_bwd = (None, g) if reverse else (g, None)
     return _operator(implementation, q, k, v, g_fwd, g_bwd)(q, k, v, g_fwd, g_bwd, scale)
